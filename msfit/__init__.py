@@ -1,0 +1,43 @@
+"""msfit: takes a multispectral face apart into melanin, haemoglobin, diffuse and specular shading."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from msfit.cube import Cube as Cube
+    from msfit.errors import InputError as InputError
+    from msfit.fitting import fit as fit
+    from msfit.io import load as load
+    from msfit.result import FitResult as FitResult
+    from msfit.result import Status as Status
+    from msfit.skin.models import reflectance as reflectance
+    from msfit.skin.models import register_model as register_model
+
+__version__ = "0.1.0"
+
+# Where each public name lives: loaded at first use, so that `import msfit` stays cheap.
+_HOME = {
+    "Cube": "msfit.cube",
+    "InputError": "msfit.errors",
+    "FitResult": "msfit.result",
+    "Status": "msfit.result",
+    "load": "msfit.io",
+    "reflectance": "msfit.skin.models",
+    "register_model": "msfit.skin.models",
+    "fit": "msfit.fitting",
+}
+__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'msfit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

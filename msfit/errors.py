@@ -1,0 +1,9 @@
+"""The one exception that means: what came in is wrong, not the program."""
+
+
+class InputError(ValueError):
+    """Input or arguments cannot be used as they are.
+
+    The message is one line that names the file or argument, what was found, what was expected and
+    what to do. The command line prints it and exits with status 2.
+    """

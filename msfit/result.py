@@ -1,0 +1,134 @@
+"""What a fit returns: maps, a status in words for every pixel, and how they came about."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msfit.cube import Cube
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+
+class Status(enum.IntEnum):
+    """What became of a pixel. The names, in lower case, are the CF ``flag_meanings`` of the map `status`."""
+
+    CONVERGED = 0
+    F_MEL_LOWER = 1
+    F_MEL_UPPER = 2
+    F_BLOOD_LOWER = 3
+    F_BLOOD_UPPER = 4
+    F_MEL_LOWER_F_BLOOD_LOWER = 5
+    F_MEL_LOWER_F_BLOOD_UPPER = 6
+    F_MEL_UPPER_F_BLOOD_LOWER = 7
+    F_MEL_UPPER_F_BLOOD_UPPER = 8
+    NO_DIFFUSE = 9
+    NOT_CONVERGED = 10
+    MASKED_BY_USER = 11
+    MASKED_TOO_FEW_BANDS = 12
+    MASKED_NO_SIGNAL = 13
+
+    @property
+    def meaning(self) -> str:
+        """The status as a sentence."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Status.CONVERGED: "converged inside the bounds",
+    Status.F_MEL_LOWER: "converged with f_mel on its lower bound",
+    Status.F_MEL_UPPER: "converged with f_mel on its upper bound",
+    Status.F_BLOOD_LOWER: "converged with f_blood on its lower bound",
+    Status.F_BLOOD_UPPER: "converged with f_blood on its upper bound",
+    Status.F_MEL_LOWER_F_BLOOD_LOWER: "converged with f_mel and f_blood on their lower bounds",
+    Status.F_MEL_LOWER_F_BLOOD_UPPER: "converged with f_mel on its lower and f_blood on its upper bound",
+    Status.F_MEL_UPPER_F_BLOOD_LOWER: "converged with f_mel on its upper and f_blood on its lower bound",
+    Status.F_MEL_UPPER_F_BLOOD_UPPER: "converged with f_mel and f_blood on their upper bounds",
+    Status.NO_DIFFUSE: "best explained without diffuse light: i_d is 0 and the pigments are undetermined (NaN)",
+    Status.NOT_CONVERGED: "did not converge: the maps hold the best point found",
+    Status.MASKED_BY_USER: "masked by the given mask",
+    Status.MASKED_TOO_FEW_BANDS: "masked: fewer than 8 usable bands",
+    Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not positive",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """Maps of a fit. All have the shape of the picture, (y, x) or (pixel,), and are NaN where a pixel is masked.
+
+    Attributes
+    ----------
+    f_mel, f_blood : float array
+        Volume fractions of melanosomes in the epidermis and of blood in the dermis [1].
+    i_d, i_s : float array
+        Diffuse and specular shading [1], not negative.
+    rmse : float array
+        Root mean squared residual in reflectance [1] over the usable bands of a pixel.
+    status : uint8 array
+        A `Status` a pixel.
+    model : str
+        Name of the skin model.
+    bounds : mapping
+        (lower, upper) of each pigment parameter.
+    wavelengths : float64 array (band,)
+        The bands that were fitted [nm].
+    std : mapping of float arrays, optional
+        One standard deviation of each of f_mel, f_blood, i_d, i_s, where asked for.
+    attrs : mapping
+        Plain strings and numbers: source, bands dropped, versions, seconds.
+    cube : Cube, optional
+        What was fitted; absent in a result that was read from a file.
+    """
+
+    f_mel: np.ndarray
+    f_blood: np.ndarray
+    i_d: np.ndarray
+    i_s: np.ndarray
+    rmse: np.ndarray
+    status: np.ndarray
+    model: str
+    bounds: Mapping[str, tuple[float, float]]
+    wavelengths: np.ndarray
+    std: Mapping[str, np.ndarray] | None = None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    cube: Cube | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the maps: (y, x) or (pixel,)."""
+        return self.status.shape
+
+    @property
+    def fitted(self) -> np.ndarray:
+        """Bool array: the pixel was fitted, that is, not masked."""
+        return self.status < Status.MASKED_BY_USER
+
+    def counts(self) -> dict[Status, int]:
+        """Number of pixels of each status that occurs."""
+        found = np.bincount(self.status.ravel(), minlength=len(Status))
+        return {status: int(found[status]) for status in Status if found[status]}
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The maps as an xarray.Dataset on (y, x) or (pixel,), with units, bounds, model and status flags as attributes."""
+        from msfit.io.results import to_dataset
+
+        return to_dataset(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the result to `path`: .h5 or .nc (HDF5 that xarray opens), .mat or .npz. The file appears whole or not at all."""
+        from msfit.io.results import save
+
+        save(self, path)
+
+    def plot(self) -> Figure:
+        """The panel: picture, four maps, RMSE and a spectrum with its fit."""
+        from msfit.plot import panel
+
+        return panel(self)
