@@ -1,0 +1,1 @@
+"""The physics of skin: pigment spectra, layered models and their registry."""

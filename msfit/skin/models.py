@@ -1,0 +1,133 @@
+"""Skin models by name: reflectance, and models of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msfit.errors import InputError
+from msfit.skin.autograd import AutogradSkin
+from msfit.skin.published import ALOTAIBI_SMITH_2019
+from msfit.skin.registry import BLOOD, MELANIN, Parameter, Skin, SkinModel, add_model, get_model, model_names
+
+DEFAULT_MODEL = ALOTAIBI_SMITH_2019.name
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "Parameter",
+    "Skin",
+    "SkinModel",
+    "get_model",
+    "model_names",
+    "reflectance",
+    "register_model",
+]
+
+
+@overload
+def reflectance(f_mel: Tensor, f_blood: Any, wavelengths: Any, model: str = ...) -> Tensor: ...
+@overload
+def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = ...) -> Any: ...
+def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = DEFAULT_MODEL) -> Any:
+    """Diffuse reflectance of skin.
+
+    Parameters
+    ----------
+    f_mel : array (...)
+        Melanosome volume fraction of the epidermis [1], 0 to 1 (plausibly 0.013-0.43).
+    f_blood : array (...)
+        Blood volume fraction of the dermis [1], 0 to 1 (plausibly 0.02-0.07). Broadcast with f_mel.
+    wavelengths : array (band,)
+        [nm], inside the model's range.
+    model : str
+        A name from ``msfit models``.
+
+    Returns
+    -------
+    array (..., band)
+        Reflectance [1], NaN where a fraction is. Where f_mel or f_blood is a tensor: a tensor of its type and on its
+        device, differentiable; else a numpy array, float32 if both fractions are, float64 otherwise.
+
+    Raises
+    ------
+    InputError
+        Unknown model, wavelengths outside its range, fractions outside [0, 1].
+
+    References
+    ----------
+    S. Alotaibi, W. A. P. Smith, "BioFaceNet: Deep biophysical face image interpretation", BMVC 2019, eq 12.
+
+    Examples
+    --------
+    >>> reflectance(0.1, 0.03, [450.0, 550.0, 650.0]).round(4)
+    array([0.0019, 0.0179, 0.4038])
+    """
+    torch_in = isinstance(f_mel, Tensor) or isinstance(f_blood, Tensor)
+    if torch_in:
+        like = f_mel if isinstance(f_mel, Tensor) else f_blood
+        dtype = like.dtype if like.is_floating_point() else torch.float64
+        fractions = [torch.as_tensor(f, dtype=dtype, device=like.device) for f in (f_mel, f_blood)]
+    else:
+        arrays = [np.asarray(f) for f in (f_mel, f_blood)]
+        single = all(a.dtype == np.float32 for a in arrays)
+        dtype = torch.float32 if single else torch.float64
+        fractions = [torch.from_numpy(np.array(a, dtype=np.float32 if single else np.float64)) for a in arrays]
+    for name, fraction in zip(("f_mel", "f_blood"), fractions, strict=True):
+        if bool(((fraction < 0) | (fraction > 1)).any()):
+            raise InputError(f"{name}: found values outside 0-1; expected volume fractions: divide percent by 100")
+    if isinstance(wavelengths, Tensor):
+        wavelengths = wavelengths.detach().cpu().numpy()
+    skin = get_model(model).at(wavelengths, dtype, fractions[0].device)
+    result = skin.reflectance(torch.stack(torch.broadcast_tensors(*fractions), dim=-1))
+    return result if torch_in else result.numpy()
+
+
+def register_model(
+    name: str,
+    reflectance: Callable[[Tensor, Tensor, Tensor], Tensor],
+    *,
+    wavelength_range: tuple[float, float],
+    parameters: Sequence[Parameter] = (MELANIN, BLOOD),
+    summary: str = "",
+    source: str = "",
+) -> SkinModel:
+    """Register a skin model of your own: one function, derivatives by automatic differentiation.
+
+    Parameters
+    ----------
+    name : str
+        How `fit` and `reflectance` will know it.
+    reflectance : callable (f_mel, f_blood, wavelengths) -> tensor
+        f_mel and f_blood are tensors (..., 1), wavelengths is (band,) [nm] in their type and place; returns reflectance
+        (..., band), written in differentiable torch operations that treat every pixel on its own.
+    wavelength_range : (float, float)
+        Where the model holds [nm].
+    parameters : sequence of Parameter
+        f_mel and f_blood, with bounds.
+    summary, source : str
+        Shown by ``msfit models``.
+
+    Raises
+    ------
+    InputError
+        The name is taken, or the parameters are not f_mel and f_blood.
+
+    Examples
+    --------
+    >>> import torch
+    >>> def grey(f_mel, f_blood, wavelengths):
+    ...     return torch.exp(-f_mel * 500 / wavelengths - f_blood)
+    >>> model = register_model("grey-example", grey, wavelength_range=(400, 700))
+    """
+    if tuple(parameter.name for parameter in parameters) != ("f_mel", "f_blood"):
+        raise InputError(f"parameters: found {[p.name for p in parameters]}; expected f_mel and f_blood, in this order")
+    low, high = (float(end) for end in wavelength_range)
+
+    def on_bands(wavelengths: np.ndarray) -> Skin:
+        return AutogradSkin(reflectance, torch.from_numpy(wavelengths))
+
+    return add_model(SkinModel(name, summary, source, (low, high), on_bands, tuple(parameters)))

@@ -1,0 +1,146 @@
+"""What a skin model is, and the registry of those there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msfit.errors import InputError
+
+_Self = TypeVar("_Self", bound="Skin")
+
+
+class Skin(Protocol):
+    """A skin model on a fixed set of bands: what the solver needs of it."""
+
+    def to(self: _Self, dtype: torch.dtype, device: torch.device) -> _Self:
+        """The same skin with its constants in another type or place."""
+
+    def reflectance(self, fractions: Tensor) -> Tensor:
+        """Reflectance (..., band) at parameters (..., parameter)."""
+
+    def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Reflectance (..., band) and its derivative with respect to each parameter, each (..., band)."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that a skin model needs at every pixel.
+
+    Attributes
+    ----------
+    name, unit, description : str
+    wide, paper : (lower, upper)
+        The two named sets of bounds.
+    default : float
+        Value where the parameter is not fitted.
+    """
+
+    name: str
+    unit: str
+    description: str
+    wide: tuple[float, float]
+    paper: tuple[float, float]
+    default: float
+
+    def bounds(self, name: str) -> tuple[float, float]:
+        """Bounds by their name, "wide" or "paper"."""
+        return {"wide": self.wide, "paper": self.paper}[name]
+
+
+# The plausible range is the one printed by Alotaibi & Smith, BMVC 2019; their released code samples from zero up.
+MELANIN = Parameter("f_mel", "1", "melanosome volume fraction of the epidermis", (0.0, 0.43), (0.013, 0.43), 0.10)
+BLOOD = Parameter("f_blood", "1", "blood volume fraction of the dermis", (0.0, 0.07), (0.02, 0.07), 0.03)
+
+
+@dataclass(frozen=True)
+class SkinModel:
+    """A named skin model.
+
+    Attributes
+    ----------
+    name : str
+    summary, source : str
+        What it is, in a line, and where it comes from.
+    wavelength_range : (float, float)
+        [nm]. Outside it the model does not hold and is not evaluated.
+    parameters : tuple of Parameter
+        f_mel and f_blood.
+    on_bands : callable
+        Wavelengths (band,) [nm], float64 -> `Skin`.
+    """
+
+    name: str
+    summary: str
+    source: str
+    wavelength_range: tuple[float, float]
+    on_bands: Callable[[np.ndarray], Skin]
+    parameters: tuple[Parameter, ...] = (MELANIN, BLOOD)
+
+    def at(self, wavelengths: Any, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> Skin:
+        """The model on some wavelengths.
+
+        Parameters
+        ----------
+        wavelengths : array (band,)
+            [nm], inside `wavelength_range`, in any order.
+        dtype, device
+            Of the tensors that it will work on. The spectral constants are always computed in float64 first.
+
+        Raises
+        ------
+        InputError
+            A wavelength outside the model's range.
+        """
+        bands = np.atleast_1d(np.asarray(wavelengths, dtype=np.float64))
+        low, high = self.wavelength_range
+        if bands.ndim != 1 or bands.size == 0 or not np.isfinite(bands).all():
+            raise InputError(
+                f"wavelengths: found an array of shape {bands.shape}; expected one finite number a band [nm]"
+            )
+        if bands.min() < low or bands.max() > high:
+            raise InputError(
+                f"wavelengths: {bands.min():g}-{bands.max():g} nm asked for, model {self.name} holds on "
+                f"{low:g}-{high:g} nm; choose bands inside it"
+            )
+        return self.on_bands(bands).to(dtype, torch.device(device))
+
+
+_MODELS: dict[str, SkinModel] = {}
+
+
+def add_model(model: SkinModel) -> SkinModel:
+    """Put a model into the registry under its own name.
+
+    Raises
+    ------
+    InputError
+        The name is taken.
+    """
+    if model.name in _MODELS:
+        raise InputError(f"model: the name {model.name!r} is taken; choose another")
+    _MODELS[model.name] = model
+    return model
+
+
+def get_model(name: str) -> SkinModel:
+    """The model of that name.
+
+    Raises
+    ------
+    InputError
+        There is none; the message lists those there are.
+    """
+    if name not in _MODELS:
+        raise InputError(f"model: found {name!r}; expected one of {', '.join(model_names())}")
+    return _MODELS[name]
+
+
+def model_names() -> list[str]:
+    """Names of the models, in the order in which they were registered."""
+    return list(_MODELS)
