@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# The float maps of a result, in the order in which they are shown and stored.
+MAPS = ("f_mel", "f_blood", "i_d", "i_s", "rmse")
+
+
 class Status(enum.IntEnum):
     """What became of a pixel. The names, in lower case, are the CF ``flag_meanings`` of the map `status`."""
 
@@ -57,6 +61,10 @@ _MEANINGS = {
     Status.MASKED_TOO_FEW_BANDS: "masked: fewer than 8 usable bands",
     Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not positive",
 }
+
+
+# Statuses of pixels that lie on the edge of the box of pigments: see whether the bounds, not the data, decide.
+AT_BOUND = tuple(Status(code) for code in range(Status.F_MEL_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER + 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +108,14 @@ class FitResult:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     cube: Cube | None = None
 
+    def __post_init__(self) -> None:
+        for name, values in ((name, getattr(self, name)) for name in MAPS):
+            if values.shape != self.status.shape:
+                raise ValueError(f"{name}: found shape {values.shape}; expected that of status, {self.status.shape}")
+
+    def __repr__(self) -> str:
+        return f"<FitResult {' x '.join(map(str, self.shape))}, {self.model}: {self.summary()}>"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the maps: (y, x) or (pixel,)."""
@@ -115,14 +131,34 @@ class FitResult:
         found = np.bincount(self.status.ravel(), minlength=len(Status))
         return {status: int(found[status]) for status in Status if found[status]}
 
+    def summary(self) -> str:
+        """One line: pixels fitted, seconds, median RMSE; how many were masked, at a bound or not converged."""
+        fitted = self.fitted
+        number = int(fitted.sum())
+        line = f"{number:,} {'pixels' if len(self.shape) == 2 else 'spectra'} fitted"
+        seconds = self.attrs.get("seconds")
+        if seconds:
+            line += f" in {seconds:.2g} s ({_two_digits(number / seconds)} a second)"
+        if number:
+            line += f", median RMSE {np.nanmedian(self.rmse[fitted]):.4f}"
+        counts = self.counts()
+        kinds = {
+            "at a bound": sum(counts.get(status, 0) for status in AT_BOUND),
+            "without diffuse light": counts.get(Status.NO_DIFFUSE, 0),
+            "not converged": counts.get(Status.NOT_CONVERGED, 0),
+            "masked": fitted.size - number,
+        }
+        found = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
+        return "; ".join([line, ", ".join(found) or "none masked or at a bound"])
+
     def to_xarray(self) -> xarray.Dataset:
-        """The maps as an xarray.Dataset on (y, x) or (pixel,), with units, bounds, model and status flags as attributes."""
+        """The maps as an xarray.Dataset on (y, x) or (pixel,), with units, bounds, model and flags as attributes."""
         from msfit.io.results import to_dataset
 
         return to_dataset(self)
 
     def save(self, path: str | Path) -> None:
-        """Write the result to `path`: .h5 or .nc (HDF5 that xarray opens), .mat or .npz. The file appears whole or not at all."""
+        """Write the result: .h5 or .nc (HDF5 that xarray opens), .mat or .npz; the file appears whole or not at all."""
         from msfit.io.results import save
 
         save(self, path)
@@ -132,3 +168,9 @@ class FitResult:
         from msfit.plot import panel
 
         return panel(self)
+
+
+def _two_digits(number: float) -> str:
+    """A large number rounded to two digits: 46,000."""
+    digits = max(0, int(np.floor(np.log10(max(number, 1)))) - 1)
+    return f"{round(number, -digits):,.0f}"

@@ -1,0 +1,228 @@
+"""Results on disk: HDF5 that xarray opens and msfit reads back, and exports for MATLAB and numpy."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msfit.errors import InputError
+from msfit.io.output import check_output, written_whole
+from msfit.result import MAPS, FitResult, Status
+
+if TYPE_CHECKING:
+    import xarray
+
+_LONG_NAMES = {
+    "f_mel": "melanosome volume fraction of the epidermis",
+    "f_blood": "blood volume fraction of the dermis",
+    "i_d": "diffuse shading",
+    "i_s": "specular shading",
+    "rmse": "root mean squared residual of the reflectance",
+}
+_STD = "std_"
+_STATUS_NAMES = [status.name.lower() for status in Status]
+# Attributes of a file that describe the fit itself; all others are `FitResult.attrs`.
+_OWN = ("Conventions", "title", "model", "bounds", "bands", "counts")
+
+
+def to_dataset(result: FitResult) -> xarray.Dataset:
+    """A result as a dataset that follows the CF conventions.
+
+    Returns
+    -------
+    xarray.Dataset
+        Maps f_mel, f_blood, i_d, i_s, rmse [1], std_* where there are any, and status (uint8 with ``flag_values`` and
+        ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the coordinate `wavelength` [nm]; model,
+        bounds (JSON), bands, counts of each status (JSON) and `FitResult.attrs` as attributes.
+    """
+    import xarray
+
+    dims = ("y", "x") if len(result.shape) == 2 else ("pixel",)
+    variables = {name: (dims, getattr(result, name), _describe(name, result)) for name in MAPS}
+    for name, values in (result.std or {}).items():
+        described = {"units": "1", "long_name": f"standard deviation of the {_LONG_NAMES.get(name, name)}"}
+        variables[_STD + name] = (dims, values, described)
+    flags = {
+        "long_name": "what became of the pixel",
+        "flag_values": np.array([int(status) for status in Status], np.uint8),
+        "flag_meanings": " ".join(_STATUS_NAMES),
+    }
+    variables["status"] = (dims, result.status.astype(np.uint8, copy=False), flags)
+    described = {"units": "nm", "long_name": "wavelengths of the bands that were fitted"}
+    return xarray.Dataset(variables, {"wavelength": ("wavelength", result.wavelengths, described)}, _attributes(result))
+
+
+def save(result: FitResult, path: str | Path) -> None:
+    """Write a result; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    result : FitResult
+    path : str or Path
+        ``.h5`` or ``.nc``: compressed HDF5 (netCDF-4) that `load_result` reads back and
+        ``xarray.open_dataset(path, engine="h5netcdf")`` opens; ``.mat``: MATLAB; ``.npz``: numpy.
+
+    Raises
+    ------
+    InputError
+        Another extension; the folder is absent or cannot be written to; the disk is full.
+    """
+    path = check_output(path, EXTENSIONS)
+    content = EXTENSIONS[path.suffix.lower()](result)
+    with written_whole(path) as part:
+        part.write_bytes(content)
+
+
+def load_result(path: str | Path) -> FitResult:
+    """Read a result that `FitResult.save` has written as ``.h5`` or ``.nc``.
+
+    Returns
+    -------
+    FitResult
+        As it was, without the cube that was fitted.
+
+    Raises
+    ------
+    InputError
+        No such file, or not a result of msfit.
+    """
+    import xarray
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a result written by msfit")
+    try:
+        with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+            return _from_dataset(dataset.load())
+    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error) if isinstance(error, InputError) else "not an HDF5 file of that layout, or a damaged one"
+        raise InputError(f"{path}: {reason}; expected a result written by msfit as .h5 or .nc") from error
+
+
+def _from_dataset(dataset: xarray.Dataset) -> FitResult:
+    missing = [name for name in (*MAPS, "status", "wavelength") if name not in dataset.variables]
+    missing += [name for name in ("model", "bounds") if name not in dataset.attrs]
+    if missing:
+        raise InputError(f"it holds no {', '.join(missing)}")
+    status = dataset["status"]
+    names = str(status.attrs["flag_meanings"]).split()
+    flags = [int(value) for value in np.atleast_1d(status.attrs["flag_values"])]
+    if unknown := set(names) - set(_STATUS_NAMES):
+        raise InputError(f"its pixels have a status unknown to this version: {', '.join(sorted(unknown))}")
+    # by name, so that a later version may number them in another way
+    codes = np.full(256, 255, np.uint8)
+    codes[flags] = [Status[name.upper()] for name in names]
+    values = codes[status.to_numpy()]
+    if (values == 255).any():
+        raise InputError("its pixels have a status without a meaning")
+    f_mel, f_blood, i_d, i_s, rmse = (dataset[name].to_numpy() for name in MAPS)
+    std = {name: dataset[_STD + name].to_numpy() for name in MAPS if _STD + name in dataset}
+    return FitResult(
+        f_mel=f_mel,
+        f_blood=f_blood,
+        i_d=i_d,
+        i_s=i_s,
+        rmse=rmse,
+        status=values,
+        model=str(dataset.attrs["model"]),
+        bounds={name: (float(low), float(high)) for name, (low, high) in json.loads(dataset.attrs["bounds"]).items()},
+        wavelengths=dataset["wavelength"].to_numpy(),
+        std=std or None,
+        attrs={name: _plain(value) for name, value in dataset.attrs.items() if name not in _OWN},
+    )
+
+
+def _describe(name: str, result: FitResult) -> dict[str, Any]:
+    described: dict[str, Any] = {"units": "1", "long_name": _LONG_NAMES[name]}
+    if name in result.bounds:
+        # not `bounds`, nor valid_min: both mean something else in CF
+        described["lower_bound"], described["upper_bound"] = result.bounds[name]
+    return described
+
+
+def _attributes(result: FitResult) -> dict[str, Any]:
+    bands = result.wavelengths
+    own = {
+        "Conventions": "CF-1.11",
+        "title": "melanin, haemoglobin, diffuse and specular shading fitted by msfit",
+        "model": result.model,
+        "bounds": json.dumps({name: list(pair) for name, pair in result.bounds.items()}),
+        "bands": f"{bands.size} bands, {bands.min():g}-{bands.max():g} nm",
+        "counts": json.dumps({status.name.lower(): count for status, count in result.counts().items()}),
+    }
+    others = {name: _plain(value) for name, value in result.attrs.items() if name and value is not None}
+    return {**others, **own}
+
+
+def _plain(value: Any) -> Any:
+    """What every HDF5 reader understands: numbers and text without what UTF-8 or C cannot hold; the rest as JSON."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "")
+
+
+def _as_netcdf(result: FitResult) -> Any:
+    dataset = to_dataset(result)
+    compressed = {"zlib": True, "complevel": 4, "shuffle": True}
+    encoding: dict[Any, dict[str, Any]] = {name: dict(compressed) for name in dataset.data_vars}
+    # without a fill value readers keep the flags as integers
+    encoding["status"]["_FillValue"] = None
+    encoding["wavelength"] = {"_FillValue": None}
+    # in memory first: HDF5 itself does not recover from a disk that fills up under it
+    return dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+
+
+def _as_mat(result: FitResult) -> bytes:
+    import io
+
+    from scipy.io import savemat
+
+    content = {
+        **_arrays(result),
+        "model": result.model,
+        "bounds": {name: np.array(pair) for name, pair in result.bounds.items()},
+        "status_meanings": np.array([f"{int(status)}: {status.meaning}" for status in Status], dtype=object),
+        "info": _matlab_names(_attributes(result)),
+    }
+    buffer = io.BytesIO()
+    savemat(buffer, content, do_compression=True, oned_as="column", long_field_names=True)
+    return buffer.getvalue()
+
+
+def _as_npz(result: FitResult) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **_arrays(result), attributes=np.array(json.dumps(_attributes(result))))
+    return buffer.getvalue()
+
+
+def _arrays(result: FitResult) -> dict[str, Any]:
+    std = {_STD + name: values for name, values in (result.std or {}).items()}
+    maps = {name: getattr(result, name) for name in MAPS}
+    return {**maps, **std, "status": result.status, "wavelengths": result.wavelengths}
+
+
+def _matlab_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Field names that MATLAB takes: letters, digits and underscores, a letter first, 63 at most."""
+    renamed: dict[str, Any] = {}
+    for name, value in attributes.items():
+        field = re.sub(r"\W", "_", name, flags=re.ASCII)[:60]
+        field = field if field[:1].isalpha() else f"x{field}"[:60]
+        while field in renamed:
+            field += "_"
+        renamed[field] = value
+    return renamed
+
+
+EXTENSIONS = {".h5": _as_netcdf, ".nc": _as_netcdf, ".mat": _as_mat, ".npz": _as_npz}
