@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from msfit.errors import InputError
+from msfit.wavelengths import check_wavelengths
 
 if TYPE_CHECKING:
     import xarray
 
-# Wavelengths below this are taken for micrometres (or metres): optical nanometre scales start above 100.
-_SMALLEST_NM = 100.0
-_LARGEST_NM = 1.0e5
-# A diffuse surface reflects at most 1 and skin at most about 0.8; glints go higher, so the test is on the median.
-_LARGEST_MEDIAN_REFLECTANCE = 2.0
-_SCALE_SAMPLE = 65_536
+# A diffuse surface reflects at most 1 and skin at most about 0.8; only glints and lamps go higher, in few pixels.
+_LARGEST_REFLECTANCE = 2.0
+_SCALE_QUANTILE = 0.9
+_SCALE_PIXELS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,19 +32,22 @@ class Cube:
     wavelengths : array (band,)
         Band centres [nm], strictly increasing. Plain descending order is turned round, with a note in `provenance`.
     illuminant : array (band,) or of the shape of `values`, optional
-        Spectral power of the light, in the unit of `values`.
+        Spectral power of the light, in the unit of `values`: what a white surface in place of the pixel would give.
     mask : bool array (y, x) or (pixel,), optional
         True where a pixel is to be used. All are, if absent.
     saturation : float, optional
         Values at or above this level are saturated. For integers the default is the largest value of their type.
     provenance : mapping, optional
         Where the data come from: plain strings and numbers, stored with results.
+    dark : number, or array (band,) or of the shape of `values`, optional
+        What the sensor gives without light, in the unit of `values`: subtracted before dividing by the illuminant,
+        but not from `values` themselves, whose saturated samples are thus still known.
 
     Raises
     ------
     InputError
-        Shapes that do not match; wavelengths that are not in nanometres, shuffled or repeated; reflectance in percent;
-        an illuminant without any light.
+        Shapes that do not match; wavelengths that are not in nanometres, shuffled or repeated; reflectance in percent
+        or counts; an illuminant without any light.
     """
 
     values: Any
@@ -54,36 +56,40 @@ class Cube:
     mask: np.ndarray | None = None
     saturation: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    dark: Any = None
 
     def __post_init__(self) -> None:
-        values = self.values if _is_lazy(self.values) else np.asarray(self.values)
-        if values.ndim not in (2, 3) or values.dtype.kind not in "uif":
-            raise InputError(f"values: found {values.dtype} of shape {tuple(values.shape)}; expected real numbers (y, x, band) or (pixel, band)")
-        if 0 in values.shape:
-            raise InputError(f"values: found an empty array of shape {tuple(values.shape)}; expected at least one pixel and one band")
-        wavelengths = check_wavelengths(self.wavelengths, values.shape[-1])
-        illuminant = self.illuminant
-        if illuminant is not None:
-            illuminant = _check_illuminant(illuminant, tuple(values.shape))
-        mask = None if self.mask is None else _check_mask(self.mask, tuple(values.shape[:-1]))
+        values = _check_values(self.values)
+        shape = tuple(values.shape)
+        wavelengths = check_wavelengths(self.wavelengths, shape[-1])
+        illuminant = None if self.illuminant is None else _check_spectrum("illuminant", self.illuminant, shape)
+        if illuminant is not None and not is_lazy(illuminant) and not (illuminant > 0).any():
+            raise InputError("illuminant: no positive value; expected the spectral power of the light")
+        dark = None if self.dark is None else _check_spectrum("dark", self.dark, shape)
+        mask = None if self.mask is None else _check_mask(self.mask, shape[:-1])
         saturation = self.saturation
         if saturation is None and values.dtype.kind in "ui":
             saturation = float(np.iinfo(values.dtype).max)
         provenance = dict(self.provenance)
-        if wavelengths.size > 1 and wavelengths[0] > wavelengths[-1]:
+        if wavelengths[0] > wavelengths[-1]:
             values, wavelengths = values[..., ::-1], wavelengths[::-1]
             illuminant = None if illuminant is None else illuminant[..., ::-1]
-            provenance["note"] = "; ".join(filter(None, [provenance.get("note"), "bands were in descending order and have been turned round"]))
-        for name, value in (
-            ("values", values),
-            ("wavelengths", wavelengths),
-            ("illuminant", illuminant),
-            ("mask", mask),
-            ("saturation", saturation),
-            ("provenance", provenance),
-        ):
+            dark = None if dark is None else dark[..., ::-1]
+            note = "bands were in descending order and have been turned round"
+            provenance["note"] = "; ".join(filter(None, [provenance.get("note"), note]))
+        checked = {
+            "values": values,
+            "wavelengths": wavelengths,
+            "illuminant": illuminant,
+            "mask": mask,
+            "saturation": saturation,
+            "provenance": provenance,
+            "dark": dark,
+        }
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
-        self._check_scale()
+        if illuminant is None:
+            self._check_scale()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -101,18 +107,25 @@ class Cube:
     def rows(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         """Read some rows (or pixels, of a list of spectra) into memory.
 
+        Parameters
+        ----------
+        rows : slice
+            Along the first axis of `values`.
+
         Returns
         -------
         reflectance : float array (row, ..., band)
-            As `reflectance`.
+            As `reflectance`: (values - dark) / illuminant.
         usable : bool array (row, ..., band)
             False where a sample is not finite, saturated or unlit.
         """
         raw = np.asarray(self.values[rows])
         dtype = raw.dtype if raw.dtype in (np.float32, np.float64) else np.dtype(np.float32)
         reflectance = raw.astype(dtype, copy=False)
+        if self.dark is not None:
+            reflectance = reflectance - _rows_of(self.dark, rows).astype(dtype)
         if self.illuminant is not None:
-            light = self.illuminant if self.illuminant.ndim == 1 else np.asarray(self.illuminant[rows])
+            light = _rows_of(self.illuminant, rows)
             light = np.where(light > 0, light, np.nan).astype(dtype, copy=False)
             reflectance = reflectance / light
         usable = np.isfinite(reflectance)
@@ -122,101 +135,123 @@ class Cube:
 
     def with_mask(self, mask: np.ndarray | None) -> Cube:
         """The same cube with another mask."""
-        return Cube(self.values, self.wavelengths, self.illuminant, mask, self.saturation, self.provenance)
+        return replace(self, mask=mask)
 
     def select_bands(self, bands: np.ndarray) -> Cube:
         """The same cube with some of its bands, given as increasing indices."""
         illuminant = None if self.illuminant is None else self.illuminant[..., bands]
-        return Cube(self.values[..., bands], self.wavelengths[bands], illuminant, self.mask, self.saturation, self.provenance)
+        dark = None if self.dark is None else self.dark[..., bands]
+        return replace(
+            self,
+            values=self.values[..., bands],
+            wavelengths=self.wavelengths[bands],
+            illuminant=illuminant,
+            dark=dark,
+        )
 
     def resample(self, wavelengths: np.ndarray) -> Cube:
-        """Reflectance on other wavelengths [nm] inside the cube's own range, interpolated linearly between its bands.
+        """Reflectance on other wavelengths inside the cube's own range, interpolated linearly between its bands.
 
         A new sample is unusable (NaN) where a band that it draws on is.
+
+        Parameters
+        ----------
+        wavelengths : array (band,)
+            The new band centres [nm].
 
         Raises
         ------
         InputError
             A wavelength lies outside the cube's range.
         """
-        target = check_wavelengths(wavelengths)
-        low, high = self.wavelengths[0], self.wavelengths[-1]
-        if target.min() < low or target.max() > high:
-            raise InputError(f"wavelengths: {target.min():g}-{target.max():g} nm asked for, the data hold {low:g}-{high:g} nm; choose wavelengths inside them")
-        right = np.clip(np.searchsorted(self.wavelengths, target), 1, self.wavelengths.size - 1)
-        share = ((target - self.wavelengths[right - 1]) / (self.wavelengths[right] - self.wavelengths[right - 1])).astype(np.float32)
+        own, target = self.wavelengths, check_wavelengths(wavelengths)
+        if target.min() < own[0] or target.max() > own[-1]:
+            raise InputError(
+                f"wavelengths: {target.min():g}-{target.max():g} nm asked for, the data hold {own[0]:g}-{own[-1]:g} nm;"
+                " choose wavelengths inside them"
+            )
+        left = np.searchsorted(own, target, side="right") - 1
+        right = np.minimum(left + 1, own.size - 1)
+        gap = np.where(right > left, own[right] - own[left], 1.0)
+        share = (target - own[left]) / gap
         reflectance, usable = self.rows(slice(None))
         reflectance = np.where(usable, reflectance, np.nan)
-        # a weight of zero must not let a NaN through: bands that are hit exactly are taken, not mixed
-        lower, upper = reflectance[..., right - 1], reflectance[..., right]
-        mixed = np.where(share == 0, lower, np.where(share == 1, upper, lower + share.astype(reflectance.dtype) * (upper - lower)))
+        # A share of zero must not let a NaN through: bands that are hit exactly are taken, not mixed.
+        lower, upper = reflectance[..., left], reflectance[..., right]
+        mixed = np.where(share == 0, lower, lower + share.astype(reflectance.dtype) * (upper - lower))
         return Cube(mixed, target, None, self.mask, None, self.provenance)
 
     def to_xarray(self) -> xarray.DataArray:
-        """Reflectance as an xarray.DataArray with dims (y, x, wavelength) or (pixel, wavelength) and a coordinate in nm."""
+        """Reflectance as an xarray.DataArray on (y, x, wavelength) or (pixel, wavelength), with a coordinate in nm."""
         import xarray
 
         dims = ("y", "x") if len(self.shape) == 2 else ("pixel",)
-        array = xarray.DataArray(self.reflectance, dims=(*dims, "wavelength"), coords={"wavelength": ("wavelength", self.wavelengths, {"units": "nm"})})
-        array.name = "reflectance"
-        array.attrs = {"units": "1", **self.provenance}
+        array = xarray.DataArray(
+            self.reflectance,
+            dims=(*dims, "wavelength"),
+            coords={"wavelength": ("wavelength", self.wavelengths, {"units": "nm"})},
+            name="reflectance",
+            attrs={"units": "1", **self.provenance},
+        )
         if self.mask is not None:
             array.coords["mask"] = (dims, self.mask)
         return array
 
     def _check_scale(self) -> None:
-        if self.illuminant is not None or self.values.dtype.kind != "f":
-            return
-        sample = self.values[self.values.shape[0] // 2][None] if _is_lazy(self.values) else self.values
-        sample = np.asarray(sample).reshape(-1, self.values.shape[-1])
-        sample = sample[:: max(1, sample.size // _SCALE_SAMPLE)]
-        finite = sample[np.isfinite(sample)]
-        if finite.size and np.median(finite) > _LARGEST_MEDIAN_REFLECTANCE:
-            raise InputError(f"values: reflectance with a median of {np.median(finite):.3g}; expected fractions of 1: divide percent by 100, or give the illuminant of radiance")
+        values = self.values
+        if is_lazy(values):
+            middle = values.shape[0] // 2
+            sample = np.asarray(values[middle : middle + 1])
+        else:
+            step = max(1, int(np.ceil((values[..., 0].size / _SCALE_PIXELS) ** (1 / len(self.shape)))))
+            sample = values[(slice(None, None, step),) * len(self.shape)]
+        pixels = sample.reshape(-1, values.shape[-1]).astype(np.float64)
+        pixels[~np.isfinite(pixels)] = np.nan
+        levels = np.nanmedian(pixels[~np.isnan(pixels).all(axis=1)], axis=1)
+        levels = levels[levels > 0]
+        if levels.size and (level := np.quantile(levels, _SCALE_QUANTILE)) > _LARGEST_REFLECTANCE:
+            raise InputError(
+                f"values: around {level:.3g}; expected reflectance in fractions of 1: divide percent by 100;"
+                " radiance and counts need the light: give an illuminant or a white reference (--white)"
+            )
 
 
-def check_wavelengths(wavelengths: Any, bands: int | None = None) -> np.ndarray:
-    """Wavelengths as a float64 array (band,) [nm], strictly increasing or strictly decreasing.
-
-    Raises
-    ------
-    InputError
-        Not one finite number a band, not nanometres, shuffled or repeated.
-    """
-    found = np.asarray(wavelengths, dtype=np.float64).squeeze()
-    if found.ndim == 0:
-        found = found.reshape(1)
-    if found.ndim != 1 or found.size == 0:
-        raise InputError(f"wavelengths: found an array of shape {found.shape}; expected one number a band")
-    if bands is not None and found.size != bands:
-        raise InputError(f"wavelengths: found {found.size} for {bands} bands; expected one a band")
-    if not np.isfinite(found).all():
-        raise InputError("wavelengths: some are not finite; expected nanometres")
-    if found.min() < _SMALLEST_NM:
-        raise InputError(f"wavelengths: {found.min():g} to {found.max():g} look like micrometres or another unit; expected nanometres: multiply micrometres by 1000")
-    if found.max() > _LARGEST_NM:
-        raise InputError(f"wavelengths: {found.min():g} to {found.max():g} are no nanometres of light; expected nanometres")
-    steps = np.diff(found)
-    if (steps == 0).any() or np.unique(found).size != found.size:
-        raise InputError("wavelengths: some are repeated; expected one band a wavelength: drop or average the repeated bands")
-    if not ((steps > 0).all() or (steps < 0).all()):
-        raise InputError("wavelengths: neither increasing nor decreasing; expected sorted bands: sort bands and wavelengths together")
-    return found
-
-
-def _is_lazy(values: Any) -> bool:
+def is_lazy(values: Any) -> bool:
+    """Whether an array is a dask array, which is read block by block."""
     return hasattr(values, "dask")
 
 
-def _check_illuminant(illuminant: Any, shape: tuple[int, ...]) -> Any:
-    light = illuminant if _is_lazy(illuminant) else np.asarray(illuminant)
-    if light.ndim > 1 and light.size == shape[-1]:
-        light = light.reshape(shape[-1])
-    if light.dtype.kind not in "uif" or tuple(light.shape) not in ((shape[-1],), shape):
-        raise InputError(f"illuminant: found {light.dtype} of shape {tuple(light.shape)}; expected one number a band ({shape[-1]},) or a sample {shape}")
-    if not _is_lazy(light) and not (light > 0).any():
-        raise InputError("illuminant: no positive value; expected the spectral power of the light")
-    return light
+def _rows_of(spectrum: Any, rows: slice) -> np.ndarray:
+    return spectrum if spectrum.ndim == 1 else np.asarray(spectrum[rows])
+
+
+def _check_values(values: Any) -> Any:
+    found = values if is_lazy(values) else np.asarray(values)
+    if found.ndim not in (2, 3) or found.dtype.kind not in "uif":
+        raise InputError(
+            f"values: found {found.dtype} of shape {tuple(found.shape)};"
+            " expected real numbers (y, x, band) or (pixel, band)"
+        )
+    if 0 in found.shape:
+        raise InputError(
+            f"values: found an empty array of shape {tuple(found.shape)}; expected at least one pixel and one band"
+        )
+    return found
+
+
+def _check_spectrum(name: str, spectrum: Any, shape: tuple[int, ...]) -> Any:
+    found = spectrum if is_lazy(spectrum) else np.asarray(spectrum)
+    bands = shape[-1]
+    if found.ndim == 0 and name == "dark":
+        found = np.broadcast_to(found, (bands,))
+    if found.ndim > 1 and found.size == bands:
+        found = found.reshape(bands)
+    if found.dtype.kind not in "uif" or tuple(found.shape) not in ((bands,), shape):
+        raise InputError(
+            f"{name}: found {found.dtype} of shape {tuple(found.shape)};"
+            f" expected one number a band ({bands},) or a sample {shape}"
+        )
+    return found
 
 
 def _check_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:

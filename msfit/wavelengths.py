@@ -1,0 +1,102 @@
+"""Wavelengths: nanometres, sorted, one a band; and the units that files state them in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from msfit.errors import InputError
+
+# Wavelengths below this are taken for micrometres (or metres): optical nanometre scales start above 100.
+_SMALLEST_NM = 100.0
+_LARGEST_NM = 1.0e5
+
+_NANOMETRES = {
+    1.0: ("nm", "nanometer", "nanometers", "nanometre", "nanometres"),
+    1.0e3: ("um", "µm", "μm", "micrometer", "micrometers", "micrometre", "micrometres", "micron", "microns"),
+    1.0e6: ("mm", "millimeter", "millimeters", "millimetre", "millimetres"),
+    1.0e9: ("m", "meter", "meters", "metre", "metres"),
+    0.1: ("a", "å", "angstrom", "angstroms", "ångström"),
+}
+_FACTORS = {name: factor for factor, names in _NANOMETRES.items() for name in names}
+
+
+def to_nanometres(wavelengths: Any, unit: str | None) -> np.ndarray:
+    """Wavelengths in a stated unit as float64 nanometres; without a stated unit they are returned as they are.
+
+    Parameters
+    ----------
+    wavelengths : array
+        Numbers in `unit`.
+    unit : str or None
+        nm, um (micron), mm, m or angstrom, in any usual spelling. ``None``, empty and "unknown" state nothing.
+
+    Raises
+    ------
+    InputError
+        Not numbers; a unit that is no length.
+    """
+    found = _as_numbers(wavelengths)
+    stated = (unit or "").strip().lower()
+    if stated in ("", "unknown", "none"):
+        return found
+    if stated not in _FACTORS:
+        raise InputError(f"wavelengths: in the unit {unit!r}; expected nm, um, mm, m or angstrom")
+    scaled = found * _FACTORS[stated]
+    # 0.41 um is 410 nm, not 409.99999999999994
+    return np.round(scaled, 9) if _FACTORS[stated] != 1.0 else scaled
+
+
+def check_wavelengths(wavelengths: Any, bands: int | None = None) -> np.ndarray:
+    """Wavelengths as a float64 array (band,) [nm], strictly increasing or strictly decreasing.
+
+    Parameters
+    ----------
+    wavelengths : array
+        One number a band [nm]; axes of length one are dropped.
+    bands : int, optional
+        How many are expected.
+
+    Raises
+    ------
+    InputError
+        Not one finite number a band, not nanometres, shuffled or repeated.
+    """
+    found = _as_numbers(wavelengths).squeeze()
+    if found.ndim == 0:
+        found = found.reshape(1)
+    if found.ndim != 1 or found.size == 0:
+        raise InputError(f"wavelengths: found an array of shape {found.shape}; expected one number a band")
+    if bands is not None and found.size != bands:
+        raise InputError(f"wavelengths: found {found.size} for {bands} bands; expected one a band")
+    if not np.isfinite(found).all():
+        raise InputError("wavelengths: some are not finite; expected nanometres")
+    span = f"{found.min():g} to {found.max():g}"
+    if found.min() < _SMALLEST_NM:
+        raise InputError(
+            f"wavelengths: {span} look like micrometres or another unit;"
+            " expected nanometres: multiply micrometres by 1000"
+        )
+    if found.max() > _LARGEST_NM:
+        raise InputError(f"wavelengths: {span} are no nanometres of light; expected nanometres")
+    if np.unique(found).size != found.size:
+        raise InputError(
+            "wavelengths: some are repeated; expected one band a wavelength: drop or average the repeated bands"
+        )
+    steps = np.diff(found)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        raise InputError(
+            "wavelengths: neither increasing nor decreasing; expected sorted bands: sort bands and wavelengths together"
+        )
+    return found
+
+
+def _as_numbers(wavelengths: Any) -> np.ndarray:
+    try:
+        found = np.asarray(wavelengths)
+        if found.dtype.kind not in "uif":
+            raise TypeError
+        return found.astype(np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"wavelengths: found {type(wavelengths).__name__}; expected one real number a band") from None
