@@ -98,7 +98,7 @@ def scan_of(
     saturation = held.get("saturation")
     provenance = {"variable": name, **_remarks(held)}
     return Scan(
-        values,
+        np.ascontiguousarray(values),  # MATLAB's order runs down the columns: rows are read faster side by side
         nm,
         quantity,
         illuminant,

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from msfit.errors import InputError
+from msfit.io.mat73 import LARGEST_RATIO, names73, read73
 
 _HEADER = 128
 _TAG = 8
 _COMPRESSED, _MATRIX = 15, 14
-# What zlib can at most shrink: dimensions that promise more than this many samples a byte are corrupt.
-_LARGEST_RATIO = 1100
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def mat_variables(path: Path) -> list[str]:
@@ -24,17 +24,19 @@ def mat_variables(path: Path) -> list[str]:
     Parameters
     ----------
     path : Path
-        A MAT file of version 4 to 7.
+        A MAT file of version 4 to 7.3.
 
     Raises
     ------
     InputError
         The file is no MAT file, or damaged.
     """
+    if is_hdf5(path):
+        return names73(path)
     _check_elements(path)
     found = _scipy(path, "whosmat")
     for name, shape, _ in found:
-        if np.prod([float(n) for n in shape]) > _LARGEST_RATIO * path.stat().st_size:
+        if np.prod([float(n) for n in shape]) > LARGEST_RATIO * path.stat().st_size:
             raise InputError(
                 f"damaged: variable {name} claims {' x '.join(map(str, shape))} samples; get the file anew"
             )
@@ -47,7 +49,7 @@ def read_mat(path: Path, names: list[str] | None = None) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        A MAT file of version 4 to 7.
+        A MAT file of version 4 to 7.3.
     names : list of str, optional
         Only these; those that the file lacks are left out.
 
@@ -63,8 +65,17 @@ def read_mat(path: Path, names: list[str] | None = None) -> dict[str, Any]:
     """
     present = mat_variables(path)
     wanted = present if names is None else [name for name in names if name in present]
+    if is_hdf5(path):
+        return read73(path, wanted)
     found = _scipy(path, "loadmat", variable_names=wanted) if wanted else {}
     return {name: _plain(found[name]) for name in wanted if name in found}
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5, with or without the 512 bytes that MATLAB puts before it."""
+    with path.open("rb") as file:
+        head = file.read(512 + len(_HDF5))
+    return head.startswith(_HDF5) or head[512:] == _HDF5
 
 
 def _scipy(path: Path, function: str, **options: Any) -> Any:
