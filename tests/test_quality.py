@@ -50,7 +50,7 @@ def test_every_shipped_datum_has_a_source() -> None:
 @pytest.mark.parametrize("module", ["msfit", "msfit.cli"])
 def test_importing_loads_nothing_heavy(module: str) -> None:
     loaded = run(sys.executable, "-c", f"import sys, {module}; print(*sys.modules)").split()
-    assert not {"torch", "matplotlib", "xarray", "scipy", "h5py", "dask"} & set(loaded)
+    assert not {"torch", "matplotlib", "xarray", "scipy", "h5py", "dask", "numba"} & set(loaded)
 
 
 def test_every_public_name_is_there() -> None:
