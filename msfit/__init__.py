@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from msfit.errors import InputError as InputError
     from msfit.fitting import fit as fit
     from msfit.io import load as load
+    from msfit.rendering import render as render
     from msfit.result import FitResult as FitResult
     from msfit.result import Status as Status
     from msfit.skin.models import reflectance as reflectance
@@ -27,6 +28,7 @@ _HOME = {
     "reflectance": "msfit.skin.models",
     "register_model": "msfit.skin.models",
     "fit": "msfit.fitting",
+    "render": "msfit.rendering",
 }
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604
 
