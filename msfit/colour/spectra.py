@@ -40,7 +40,7 @@ class Spectrum:
 
     def __post_init__(self) -> None:
         try:
-            values = np.asarray(self.values, dtype=np.float64)
+            values = np.array(self.values, dtype=np.float64)
         except (TypeError, ValueError):
             raise InputError(f"{self.name}: values that are not numbers; expected one a wavelength") from None
         try:
@@ -55,8 +55,11 @@ class Spectrum:
         if not np.isfinite(values).all():
             raise InputError(f"{self.name}: some values are not finite; expected numbers: leave those wavelengths out")
         order = slice(None) if wavelengths[0] < wavelengths[-1] else slice(None, None, -1)
-        object.__setattr__(self, "wavelengths", wavelengths[order])
+        object.__setattr__(self, "wavelengths", wavelengths[order].copy())
         object.__setattr__(self, "values", values[order])
+        # Tables are read once and shared: nobody may change them for the others.
+        self.wavelengths.setflags(write=False)
+        self.values.setflags(write=False)
 
     def on(self, wavelengths: Any) -> np.ndarray:
         """Values on other wavelengths, interpolated linearly.

@@ -114,6 +114,11 @@ def test_what_is_no_illuminant_is_refused(source, message: str) -> None:
         illuminant(source)
 
 
+def test_shared_tables_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        illuminant("A").values[0] = 1
+
+
 def test_nothing_is_extrapolated() -> None:
     with pytest.raises(InputError, match="380-780 nm"):
         illuminant("F2").on([370.0, 400.0])
