@@ -181,6 +181,28 @@ class Cube:
         mixed = np.where(share == 0, lower, lower + share.astype(reflectance.dtype) * (upper - lower))
         return Cube(mixed, target, None, self.mask, None, self.provenance)
 
+    @classmethod
+    def from_xarray(cls, data: xarray.DataArray | xarray.Dataset, *, variable: str | None = None) -> Cube:
+        """Spectra in an xarray object, lazy where it is.
+
+        Parameters
+        ----------
+        data : xarray.DataArray or xarray.Dataset
+            Two or three dimensions, one of them the bands with a coordinate `wavelength` (or wave) in the unit of its
+            attribute `units`, nm where that is absent. Values in the unit of their attribute `units`: percent become
+            fractions. `illuminant` and `mask` beside them are taken.
+        variable : str, optional
+            Name of the spectra in a Dataset that holds several.
+
+        Raises
+        ------
+        InputError
+            No spectra or wavelengths that fit; radiance or counts without an illuminant; whatever `Cube` refuses.
+        """
+        from msfit.io.labelled import scan_of_xarray
+
+        return scan_of_xarray(data, variable).to_cube()
+
     def to_xarray(self) -> xarray.DataArray:
         """Reflectance as an xarray.DataArray on (y, x, wavelength) or (pixel, wavelength), with a coordinate in nm."""
         import xarray

@@ -7,3 +7,8 @@ class InputError(ValueError):
     The message is one line that names the file or argument, what was found, what was expected and
     what to do. The command line prints it and exits with status 2.
     """
+
+
+def said(error: Exception) -> str:
+    """What an exception of some library says, on one line, for quoting in an `InputError`."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -92,6 +92,46 @@ def check_wavelengths(wavelengths: Any, bands: int | None = None) -> np.ndarray:
     return found
 
 
+def interpolated(name: str, values: np.ndarray, wavelengths: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Spectra on other wavelengths inside their own range, linearly between their samples.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the spectra.
+    values : array (..., band)
+        The spectra.
+    wavelengths : array (band,)
+        Theirs [nm], strictly increasing or decreasing.
+    target : array (sample,)
+        The new ones [nm].
+
+    Returns
+    -------
+    array (..., sample)
+        `values` themselves where the wavelengths are the same.
+
+    Raises
+    ------
+    InputError
+        A target lies outside the spectra's range: nothing is extrapolated.
+    """
+    own = wavelengths
+    if own.shape == target.shape and np.allclose(own, target, rtol=0, atol=1e-6):
+        return values
+    if own[0] > own[-1]:
+        own, values = own[::-1], values[..., ::-1]
+    if target.min() < own[0] or target.max() > own[-1]:
+        raise InputError(
+            f"{name}: holds {own[0]:g}-{own[-1]:g} nm, the picture {target.min():g}-{target.max():g} nm;"
+            " expected all of its range"
+        )
+    left = np.clip(np.searchsorted(own, target, side="right") - 1, 0, max(0, own.size - 2))
+    right = np.minimum(left + 1, own.size - 1)
+    share = (target - own[left]) / np.where(right > left, own[right] - own[left], 1.0)
+    return values[..., left] * (1 - share) + values[..., right] * share
+
+
 def _as_numbers(wavelengths: Any) -> np.ndarray:
     try:
         found = np.asarray(wavelengths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,43 @@ from msfit.cube import Cube
 from msfit.errors import InputError
 from msfit.io.scan import Scan
 
+_FORMATS = "MATLAB, ENVI, NPZ, NPY, HDF5, NetCDF, Zarr, or a folder of band images"
+
 
 def load(
-    path: str | Path, *, variable: str | None = None, orientation: str | None = None, wavelengths: Any = None
+    path: str | Path,
+    *,
+    variable: str | None = None,
+    orientation: str | None = None,
+    wavelengths: Any = None,
+    white: Any = None,
+    dark: Any = None,
+    saturation: float | None = None,
 ) -> Cube:
-    """Read spectra from a file.
+    """Read spectra from a file, whatever its format: what it is shows in its content, not in its name.
+
+    ENVI, HDF5, NetCDF and Zarr files are read lazily, block by block when their rows are needed.
 
     Parameters
     ----------
     path : str or Path
-        A MATLAB file: an ISET scene, or reflectance with its wavelengths.
+        MATLAB (ISET scenes; reflectance with wavelengths), ENVI (header or data file), NPZ, NPY, HDF5, NetCDF, Zarr, or
+        a folder of band images.
     variable : str, optional
         Name of the array to read, where the file holds several or an unusual one.
     orientation : {"bands-last", "bands-first"}, optional
         Which axis holds the bands, where the number of pixels equals the number of bands.
     wavelengths : array (band,), optional
         Band centres [nm], in place of the file's or where it has none.
+    white : patch, path or array, optional
+        White reference, which turns counts or radiance into reflectance: a patch ``"y0:y1,x0:x1"`` (or
+        ``((y0, y1), (x0, x1))``) of the picture, a file, or an array (band,) or of the picture's shape. It counts as
+        reflecting everything.
+    dark : number, patch, path or array, optional
+        What the sensor gives without light, subtracted from picture and white reference.
+    saturation : float, optional
+        Samples at or above this level, in the file's numbers, are saturated; by default at the largest value of an
+        integer type.
 
     Returns
     -------
@@ -40,7 +62,14 @@ def load(
     path = Path(path)
     try:
         scan = _read(path, variable, orientation, wavelengths)
-        return replace(scan, provenance={"source": str(path), **scan.provenance}).to_cube()
+        scan = replace(scan, provenance={"source": str(path), **scan.provenance})
+        if saturation is not None:
+            scan = replace(scan, saturation=float(saturation))
+        if white is not None or dark is not None:
+            from msfit.io.white import calibrated
+
+            scan = calibrated(scan, white, dark, _read)
+        return scan.to_cube()
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except OSError as error:
@@ -49,13 +78,55 @@ def load(
         raise InputError(f"{path}: does not fit into memory") from None
 
 
-def _read(path: Path, variable: str | None, orientation: str | None, wavelengths: Any) -> Scan:
+def _read(path: Path, variable: str | None = None, orientation: str | None = None, wavelengths: Any = None) -> Scan:
     if not path.exists():
         raise InputError("no such file; expected spectra: check the path")
+    kind = _kind(path)
+    if kind == "MATLAB":
+        from msfit.io.iset import read_iset
+
+        return read_iset(path, variable, orientation, wavelengths)
+    if kind == "numpy":
+        from msfit.io.arrays import read_npz
+
+        return read_npz(path, variable, orientation, wavelengths)
+    if kind == "dataset":
+        from msfit.io.arrays import read_dataset
+
+        return read_dataset(path, variable, orientation, wavelengths)
+    if kind == "ENVI":
+        from msfit.io.envi import read_envi
+
+        return read_envi(path, wavelengths)
+    from msfit.io.bands import read_bands
+
+    return read_bands(path, wavelengths)
+
+
+def _kind(path: Path) -> str:
+    """What a file is, by its content."""
     if path.is_dir():
-        raise InputError("is a folder; expected a file of spectra")
+        zarr = any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
+        return "dataset" if zarr else "bands"
     if path.stat().st_size == 0:
         raise InputError("is empty; expected spectra: get the file anew")
-    from msfit.io.iset import read_iset
+    from msfit.io.mat import is_hdf5
 
-    return read_iset(path, variable, orientation, wavelengths)
+    with path.open("rb") as file:
+        head = file.read(128)
+    if head.startswith(b"MATLAB") or head[126:128] in (b"IM", b"MI"):
+        return "MATLAB"
+    if is_hdf5(path):
+        return "MATLAB" if path.suffix.lower() == ".mat" else "dataset"
+    if head.startswith(b"CDF"):
+        return "dataset"
+    if head.startswith(b"\x93NUMPY") or zipfile.is_zipfile(path):
+        return "numpy"
+    from msfit.io.envi import header_of
+
+    if header_of(path) is not None:
+        return "ENVI"
+    if path.suffix.lower() == ".mat" and 0 in head[:4]:
+        return "MATLAB"  # version 4, which has no mark of its own
+    what = "no MATLAB file" if path.suffix.lower() == ".mat" else "of an unknown kind"
+    raise InputError(f"is {what} (it begins with {head[:16]!r}); expected {_FORMATS}: get the file anew, or convert it")

@@ -9,30 +9,27 @@ from msfit.errors import InputError
 ORIENTATIONS = ("bands-last", "bands-first")
 
 
-def bands_last(name: str, values: Any, bands: int, orientation: str | None = None) -> Any:
-    """The array with its bands on the last axis: (y, x, band) or (pixel, band).
+def band_axis(name: str, shape: tuple[int, ...], bands: int, orientation: str | None = None) -> int:
+    """The axis of the bands: 0 or -1.
 
     Parameters
     ----------
     name : str
         What messages call the array.
-    values : array of 1 to 3 dimensions
-        Numpy or dask.
+    shape : tuple of int
+        Two or three lengths.
     bands : int
-        Number of wavelengths, which the axis of bands must have.
+        Number of wavelengths, which the axis of the bands must have.
     orientation : {"bands-last", "bands-first"}, optional
         Without it the axis is the one as long as there are wavelengths.
 
     Raises
     ------
     InputError
-        No axis has that length, or both the first and the last do.
+        No such axis has that length, or both the first and the last do.
     """
     if orientation is not None and orientation not in ORIENTATIONS:
         raise InputError(f"orientation: found {orientation!r}; expected one of {', '.join(ORIENTATIONS)}")
-    shape = tuple(values.shape)
-    if len(shape) == 1:
-        values, shape = values[None], (1, *shape)
     if len(shape) not in (2, 3):
         raise InputError(f"{name}: found an array of shape {shape}; expected (y, x, band) or (pixel, band)")
     first, last = shape[0] == bands, shape[-1] == bands
@@ -48,8 +45,16 @@ def bands_last(name: str, values: Any, bands: int, orientation: str | None = Non
             f"{name}: found an array of shape {shape} with {bands} wavelengths; expected {bands} bands on its {axis}"
             " axis: check that the wavelengths belong to it"
         )
-    if orientation is None:
-        orientation = "bands-first" if first else "bands-last"
-    if orientation == "bands-last":
+    return 0 if orientation == "bands-first" or (orientation is None and first) else -1
+
+
+def bands_last(name: str, values: Any, bands: int, orientation: str | None = None) -> Any:
+    """The array, numpy or dask, with its bands on the last axis; a single spectrum becomes one pixel.
+
+    Parameters and errors are those of `band_axis`.
+    """
+    if values.ndim == 1:
+        values = values[None]
+    if band_axis(name, tuple(values.shape), bands, orientation) == -1:
         return values
-    return values.transpose(*range(1, len(shape)), 0)
+    return values.transpose(*range(1, values.ndim), 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from msfit.errors import InputError
+from msfit.errors import InputError, said
 from msfit.io.mat73 import LARGEST_RATIO, names73, read73
 
 _HEADER = 128
@@ -92,8 +92,7 @@ def _scipy(path: Path, function: str, **options: Any) -> Any:
     except NotImplementedError:
         raise InputError("a MAT file of a version that cannot be read; save it again with MATLAB's -v7") from None
     except Exception as error:  # scipy's parser meets damaged bytes with whatever they cause
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"no MAT file that can be read ({reason}); get the file anew, or save it again") from None
+        raise InputError(f"no MAT file that can be read ({said(error)}); get the file anew, or save it again") from None
 
 
 def _check_elements(path: Path) -> None:

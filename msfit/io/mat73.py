@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from msfit.errors import InputError
+from msfit.errors import InputError, said
 
 # MATLAB's own groups, which hold what references point to.
 _HIDDEN = ("#refs#", "#subsystem#")
@@ -40,8 +40,7 @@ def _opened(path: Path, read: Any) -> Any:
     except InputError:
         raise
     except Exception as error:  # h5py meets damaged bytes with whatever they cause
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"damaged or cut short ({reason}); get the file anew") from None
+        raise InputError(f"damaged or cut short ({said(error)}); get the file anew") from None
 
 
 def _plain(item: Any, file: Any, limit: int, depth: int) -> Any:

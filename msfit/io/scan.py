@@ -28,7 +28,7 @@ class Scan:
         "reflectance" [1] needs no light; "radiance" and "counts" do.
     illuminant : array (band,) or of the shape of `values`, optional
         In the unit of `values`.
-    mask, saturation, provenance
+    mask, saturation, provenance, dark
         As in `Cube`.
     """
 
@@ -39,6 +39,7 @@ class Scan:
     mask: np.ndarray | None = None
     saturation: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    dark: Any = None
 
     def to_cube(self) -> Cube:
         """The checked cube.
@@ -54,4 +55,4 @@ class Scan:
                 " give a white reference, --white y0:y1,x0:x1 or --white FILE (white=...)"
             )
         light = None if self.quantity == "reflectance" else self.illuminant
-        return Cube(self.values, self.wavelengths, light, self.mask, self.saturation, self.provenance)
+        return Cube(self.values, self.wavelengths, light, self.mask, self.saturation, self.provenance, self.dark)

@@ -186,7 +186,7 @@ def test_illuminant_on_other_wavelengths(tmp_path: Path, reflectance: np.ndarray
     cube = msfit.load(saved(tmp_path, photons=reflectance * NM * 1e12, wave=NM, illuminant=illuminant))
     np.testing.assert_allclose(cube.reflectance, reflectance, rtol=1e-12)
     illuminant["spectrum"]["wave"] = nm[::-1] + 40
-    with pytest.raises(InputError, match="illuminant: holds 420-770 nm, the scene 400-700 nm"):
+    with pytest.raises(InputError, match="illuminant: holds 420-770 nm, the picture 400-700 nm"):
         msfit.load(saved(tmp_path, photons=reflectance * NM * 1e12, wave=NM, illuminant=illuminant))
 
 
@@ -243,7 +243,7 @@ def test_quantised_scene(tmp_path: Path, reflectance: np.ndarray, light: np.ndar
         ({"data": np.ones((2, 2, 2, B)), "wave": NM}, "expected \\(y, x, band\\)"),
         ({"data": np.ones((3, B)), "wave": "visible"}, "wave: found text"),
         ({"data": np.ones((3, B))}, "no wavelengths"),
-        ({"something": np.ones((3, B)), "wave": NM}, "holds something, wave; expected an ISET scene"),
+        ({"something": np.ones((3, B)), "wave": NM}, "holds something, wave; expected one of"),
         ({"mcCOEF": np.ones((3, 2, 6)), "wave": NM, "illuminant": modern(NM)}, "mcCOEF without its basis"),
         ({"mcCOEF": np.ones((3, 2, 5)), "basis": {"basis": np.ones((B, 6)), "wave": NM}}, "basis.basis: found shape"),
         ({"mcCOEF": np.ones((3, 2, 6)), "basis": {"basis": np.ones((B, 6)), "wave": NM}}, "no illuminant"),
@@ -260,7 +260,7 @@ def test_quantised_scene(tmp_path: Path, reflectance: np.ndarray, light: np.ndar
         ({"photons": np.ones((3, 2, B)), "wave": NM, "illuminant": modern(0 * NM)}, "illuminant: no positive value"),
         (
             {"photons": np.ones((3, 2, B)), "wave": NM, "illuminant": modern(np.ones((2, 3, B)))},
-            r"illuminant: found shape \(2, 3, 31\)",
+            r"illuminant: found float64 of shape \(2, 3, 31\)",
         ),
     ],
 )

@@ -1,0 +1,90 @@
+"""Files of arrays: NetCDF, HDF5 and Zarr through xarray, lazily; NPZ and NPY through numpy."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msfit.errors import InputError, said
+from msfit.io.extras import need
+from msfit.io.labelled import scan_of_xarray
+from msfit.io.scan import Scan
+from msfit.io.variables import scan_of
+
+
+def read_npz(path: Path, variable: str | None = None, orientation: str | None = None, wavelengths: Any = None) -> Scan:
+    """Read numpy's .npz (named arrays, as in a MATLAB file) or .npy (one array, whose wavelengths are given).
+
+    Parameters
+    ----------
+    path : Path
+        The file. A .npy is read lazily.
+    variable, orientation, wavelengths
+        As in `msfit.load`.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            _check_members(path)
+            with np.load(path, allow_pickle=False) as file:
+                held = {name: file[name] for name in file.files}
+        else:
+            held = {"data": np.load(path, mmap_mode="r", allow_pickle=False)}
+    except InputError:
+        raise
+    except Exception as error:  # numpy meets damaged bytes with whatever they cause
+        raise InputError(f"damaged or no plain numpy file ({said(error)}); get the file anew") from None
+    return scan_of(held, variable, orientation, wavelengths)
+
+
+def read_dataset(
+    path: Path, variable: str | None = None, orientation: str | None = None, wavelengths: Any = None
+) -> Scan:
+    """Read NetCDF, HDF5 or Zarr lazily.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or the folder of a Zarr store.
+    variable : str, optional
+        Name of the array, with the names of its groups before it (``"measured/reflectance"``) where it lies in one.
+    orientation, wavelengths
+        As in `msfit.load`.
+    """
+    import xarray
+
+    need("dask.array")
+    group, _, name = (variable or "").rpartition("/")
+    try:
+        dataset = xarray.open_dataset(path, chunks={}, group=group or None, **_engine(path))
+    except InputError:
+        raise
+    except Exception as error:  # xarray's readers meet damaged bytes with whatever they cause
+        raise InputError(f"damaged, or no arrays that xarray can read ({said(error)}); get the file anew") from None
+    return scan_of_xarray(dataset, name or None, orientation, wavelengths)
+
+
+def _engine(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        need("zarr")
+        return {"engine": "zarr"}
+    with path.open("rb") as file:
+        if file.read(3) == b"CDF":
+            return {"engine": "scipy"}
+    # Plain HDF5 files do not name their dimensions.
+    return {"engine": "h5netcdf", "phony_dims": "access"}
+
+
+def _check_members(path: Path) -> None:
+    """Find a header that claims more samples than its member holds bytes, before memory is asked for."""
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if not member.filename.endswith(".npy"):
+                continue
+            with archive.open(member) as file:
+                shape, _, dtype = headers[np.lib.format.read_magic(file)](file)
+            if dtype.itemsize * float(np.prod(shape, dtype=float)) > member.file_size:
+                raise InputError(f"damaged: {member.filename} claims an array of shape {shape}; get the file anew")

@@ -1,0 +1,99 @@
+"""A folder of pictures, one a band: the layout of the CAVE database and of filter-wheel cameras."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msfit.errors import InputError, said
+from msfit.io.extras import need
+from msfit.io.scan import Scan
+from msfit.wavelengths import check_wavelengths
+
+_ENDINGS = (".png", ".tif", ".tiff")
+# Numbers from here on are wavelengths [nm], below it they only count the bands.
+_SMALLEST_NM = 200
+# Yasuma, Mitsunaga, Iso, Nayar 2010, IEEE Transactions on Image Processing 19(9): 31 bands, NAME_ms_01.png to _31.
+_CAVE = re.compile(r"_ms_\d\d$")
+_CAVE_NM = np.arange(400.0, 701, 10)
+
+
+def read_bands(folder: Path, wavelengths: Any = None) -> Scan:
+    """Read a folder of grey pictures.
+
+    Parameters
+    ----------
+    folder : Path
+        PNG or TIFF files, 8 or 16 bit, all of one size. The number in their names that differs from file to file is
+        the wavelength [nm], or counts the bands.
+    wavelengths : array (band,), optional
+        [nm], in the order of the numbers; needed where these only count. The CAVE database's are known.
+
+    Returns
+    -------
+    Scan
+        Counts for integers, reflectance for floating point TIFF.
+    """
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS and file.is_file())
+    if len(files) < 2:
+        raise InputError(f"a folder with {len(files)} PNG or TIFF files; expected one picture a band")
+    order = _numbers([file.stem for file in files])
+    files = [files[k] for k in np.argsort(order)]
+    order = np.sort(order)
+    provenance = {"format": "folder of band images"}
+    if wavelengths is not None:
+        nm = check_wavelengths(wavelengths, len(files))
+    elif order[0] >= _SMALLEST_NM:
+        nm = check_wavelengths(order)
+    elif len(files) == _CAVE_NM.size and all(_CAVE.search(file.stem) for file in files):
+        nm = _CAVE_NM
+        provenance["note"] = "wavelengths 400:10:700 nm taken from the CAVE database's layout"
+    else:
+        raise InputError(
+            f"{len(files)} pictures numbered {order[0]:g} to {order[-1]:g}; expected wavelengths [nm] in their names:"
+            " pass wavelengths="
+        )
+    first = _picture(files[0])
+    values = np.empty((*first.shape, len(files)), first.dtype)
+    for k, file in enumerate(files):
+        picture = first if k == 0 else _picture(file)
+        if picture.shape != first.shape or picture.dtype != first.dtype:
+            raise InputError(
+                f"{file.name} is {picture.dtype} {picture.shape}, {files[0].name} is {first.dtype} {first.shape};"
+                " expected pictures of one size and type"
+            )
+        values[..., k] = picture
+    return Scan(values, nm, "counts" if first.dtype.kind in "ui" else "reflectance", provenance=provenance)
+
+
+def _numbers(stems: list[str]) -> np.ndarray:
+    """The number that differs from name to name: the last one that does."""
+    found = [[float(number) for number in re.findall(r"\d+(?:\.\d+)?", stem)] for stem in stems]
+    for place in range(1, min(map(len, found)) + 1):
+        numbers = [entry[-place] for entry in found]
+        if len(set(numbers)) == len(stems):
+            return np.array(numbers)
+    raise InputError(
+        f"pictures {stems[0]} to {stems[-1]} carry no number that differs in each; expected wavelengths [nm] or band"
+        " numbers in their names"
+    )
+
+
+def _picture(file: Path) -> np.ndarray:
+    try:
+        if file.suffix.lower() == ".png":
+            found = np.asarray(need("imageio.v3").imread(file, plugin="pillow"))
+        else:
+            found = np.asarray(need("tifffile").imread(file))
+    except InputError:
+        raise
+    except Exception as error:  # picture libraries meet damaged files with whatever they cause
+        raise InputError(f"{file.name} cannot be read as a picture ({said(error)})") from None
+    if found.ndim == 3 and found.shape[2] in (3, 4) and (found[..., :1] == found[..., 1:3]).all():
+        found = found[..., 0]  # a grey picture saved in colour, as some of CAVE's are
+    if found.ndim != 2 or found.dtype.kind not in "uif" or found.size == 0:
+        raise InputError(f"{file.name} is {found.dtype} of shape {found.shape}; expected one grey picture a band")
+    return found

@@ -1,0 +1,161 @@
+"""ENVI pictures: a text header, read by the library `spectral`, beside a flat file that is read lazily."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msfit.errors import InputError, said
+from msfit.io.extras import need
+from msfit.io.scan import Quantity, Scan
+from msfit.wavelengths import check_wavelengths, to_nanometres
+
+_LARGEST_HEADER = 16_000_000
+_BLOCK = 16_000_000  # samples read at once
+
+
+def header_of(path: Path) -> Path | None:
+    """The header that belongs to an ENVI file: the file itself or the .hdr beside it; None where there is none."""
+    with path.open("rb") as file:
+        if file.read(4) == b"ENVI":
+            return path
+    beside = (path.with_suffix(".hdr"), path.with_name(path.name + ".hdr"))
+    return next((header for header in beside if header.is_file() and header != path), None)
+
+
+def read_envi(path: Path, wavelengths: Any = None) -> Scan:
+    """Read an ENVI picture.
+
+    Parameters
+    ----------
+    path : Path
+        The header or the data file.
+    wavelengths : array (band,), optional
+        [nm], in place of the header's.
+
+    Returns
+    -------
+    Scan
+        Lazy. Reflectance where the header states a reflectance scale factor or the samples are floating point, else
+        counts. Bands that the header's `bbl` calls bad are left out; samples at the `data ignore value` are NaN.
+    """
+    envi, dask = need("spectral.io.envi"), need("dask.array")
+    header_path = header_of(path)
+    if header_path is None:
+        raise InputError("no ENVI header beside it; expected a .hdr file of the same name")
+    if header_path.stat().st_size > _LARGEST_HEADER:
+        raise InputError("is no ENVI header: more than 16 MB of text")
+    data_path = path if path != header_path else _data_beside(header_path)
+    try:
+        header = envi.read_envi_header(str(header_path))
+        envi.check_compatibility(header)
+        params = envi.gen_params(header)
+        shape = (int(params.nrows), int(params.ncols), int(params.nbands))
+        dtype, offset = np.dtype(params.dtype), params.offset
+    except Exception as error:  # spectral meets damaged headers with whatever they cause
+        raise InputError(f"ENVI header that cannot be read ({type(error).__name__}: {said(error)})") from None
+    _check_size(data_path, shape, dtype, offset)
+    stored = _mapped(data_path, header["interleave"], shape, dtype, offset)
+    nm = check_wavelengths(_wavelengths(header) if wavelengths is None else wavelengths, shape[-1])
+    values = dask.from_array(stored, chunks=(max(1, _BLOCK // (shape[1] * shape[2])), -1, -1))
+    saturation = float(np.iinfo(dtype).max) if dtype.kind in "ui" else None
+    quantity: Quantity = "counts" if dtype.kind in "ui" else "reflectance"
+    if (ignored := _number(header, "data ignore value")) is not None and not np.isnan(ignored):
+        values = dask.where(values == ignored, np.nan, values.astype(np.result_type(dtype, np.float32)))
+    if _calibrated(header):
+        values, quantity, saturation = _in_units(values, header, shape[-1]), "counts", None
+    if (scale := _number(header, "reflectance scale factor")) is not None:
+        if not 0 < scale < np.inf:
+            raise InputError(f"reflectance scale factor: found {scale:g}; expected a positive number")
+        values, quantity = values.astype(np.result_type(dtype, np.float32)) / scale, "reflectance"
+        saturation = None if saturation is None else saturation / scale
+    provenance: dict[str, Any] = {"format": "ENVI"}
+    good = _good_bands(header, shape[-1])
+    if not good.all():
+        values, nm = values[..., np.flatnonzero(good)], nm[good]
+        provenance["note"] = f"{np.count_nonzero(~good)} of {good.size} bands left out: the header calls them bad"
+    return Scan(values, nm, quantity, saturation=saturation, provenance=provenance)
+
+
+def _data_beside(header: Path) -> Path:
+    stem = header.with_suffix("")
+    names = [stem, *(Path(f"{stem}.{end}") for end in ("img", "dat", "raw", "bsq", "bil", "bip", "IMG", "DAT", "RAW"))]
+    for name in names:
+        if name.is_file():
+            return name
+    raise InputError(f"ENVI header without its data; expected {stem.name} or {stem.name}.img, .dat, .raw beside it")
+
+
+def _check_size(data: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int) -> None:
+    if min(shape) < 1 or offset < 0:
+        raise InputError(
+            f"ENVI header: {shape} lines, samples and bands after {offset} bytes; expected positive numbers"
+        )
+    expected = offset + dtype.itemsize * shape[0] * shape[1] * shape[2]
+    if data.stat().st_size < expected:
+        raise InputError(
+            f"cut short: {data.name} holds {data.stat().st_size} bytes, its header promises {expected};"
+            " get the file anew"
+        )
+
+
+def _mapped(data: Path, interleave: Any, shape: tuple[int, int, int], dtype: np.dtype, offset: int) -> np.ndarray:
+    """The file's samples as (y, x, band), read from disk when they are used."""
+    lines, samples, bands = shape
+    layouts = {
+        "bsq": ((bands, lines, samples), (1, 2, 0)),
+        "bil": ((lines, bands, samples), (0, 2, 1)),
+        "bip": ((lines, samples, bands), (0, 1, 2)),
+    }
+    if str(interleave).lower() not in layouts:
+        raise InputError(f"interleave: found {interleave!r}; expected bsq, bil or bip")
+    stored, axes = layouts[str(interleave).lower()]
+    return np.memmap(data, dtype, "r", offset, stored).transpose(axes)
+
+
+def _wavelengths(header: dict[str, Any]) -> np.ndarray:
+    if "wavelength" not in header:
+        raise InputError("no wavelengths: the ENVI header states none: pass wavelengths=")
+    return to_nanometres(_numbers(header, "wavelength"), header.get("wavelength units"))
+
+
+def _good_bands(header: dict[str, Any], bands: int) -> np.ndarray:
+    if "bbl" not in header:
+        return np.ones(bands, bool)
+    good = _numbers(header, "bbl") != 0
+    if good.size != bands:
+        raise InputError(f"bbl: found {good.size} entries for {bands} bands; expected one a band")
+    if not good.any():
+        raise InputError("bbl: the header calls every band bad; expected some good ones")
+    return good
+
+
+def _calibrated(header: dict[str, Any]) -> bool:
+    return any(name in header for name in ("data gain values", "data offset values"))
+
+
+def _in_units(values: Any, header: dict[str, Any], bands: int) -> Any:
+    """Stored numbers times the header's gains plus its offsets, one a band."""
+    for name, neutral in (("data gain values", 1.0), ("data offset values", 0.0)):
+        factors = _numbers(header, name) if name in header else np.full(bands, neutral)
+        if factors.size != bands:
+            raise InputError(f"{name}: found {factors.size} for {bands} bands; expected one a band")
+        values = values * factors if neutral else values + factors
+    return values
+
+
+def _number(header: dict[str, Any], name: str) -> float | None:
+    return float(_numbers(header, name)[0]) if name in header else None
+
+
+def _numbers(header: dict[str, Any], name: str) -> np.ndarray:
+    entry = header[name]
+    try:
+        found = np.array([float(number) for number in (entry if isinstance(entry, list) else [entry])])
+    except ValueError:
+        raise InputError(f"{name}: found {entry!r} in the ENVI header; expected numbers") from None
+    if found.size == 0:
+        raise InputError(f"{name}: nothing stated in the ENVI header; expected numbers")
+    return found

@@ -1,0 +1,136 @@
+"""Spectra in xarray objects: which variable, which dimension holds the bands, in which units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msfit.errors import InputError
+from msfit.io.axes import band_axis
+from msfit.io.scan import Quantity, Scan
+from msfit.io.variables import QUANTITIES, WAVES, listed
+from msfit.wavelengths import check_wavelengths, to_nanometres
+
+if TYPE_CHECKING:
+    import xarray
+
+_BAND_DIMENSIONS = (*WAVES, "lambda", "wl", "band", "bands", "channel", "spectral")
+_BESIDE = ("illuminant", "mask", *WAVES)
+_FRACTION = ("", "1", "dimensionless", "unitless", "fraction", "reflectance")
+_PERCENT = ("%", "percent", "pct")
+_COUNTS = ("count", "counts", "dn", "digital number", "digital numbers", "adu")
+
+
+def scan_of_xarray(
+    data: xarray.DataArray | xarray.Dataset,
+    variable: str | None = None,
+    orientation: str | None = None,
+    wavelengths: Any = None,
+) -> Scan:
+    """Make sense of an xarray object.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset
+        With two or three dimensions; others of length one are dropped. The wavelengths are the coordinate of the
+        dimension of the bands, or a variable named wavelength or wave, in the unit of its attribute `units` (nm where
+        that is absent). `illuminant` and `mask` beside it are taken. A stated unit of the values is believed.
+    variable, orientation, wavelengths
+        As in `msfit.load`.
+
+    Raises
+    ------
+    InputError
+        No spectra, no wavelengths, or dimensions that do not fit them.
+    """
+    import xarray
+
+    dataset = data.to_dataset(name=data.name or "values") if isinstance(data, xarray.DataArray) else data
+    array = dataset[_variable(dataset, variable)]
+    single = [d for d in array.dims if array.sizes[d] == 1 and d not in _BAND_DIMENSIONS]
+    array = array.squeeze(single[: max(0, array.ndim - 2)], drop=True)
+    if array.ndim not in (2, 3):
+        raise InputError(f"{array.name}: found an array of shape {array.shape}; expected (y, x, band) or (pixel, band)")
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{array.name}: found {array.dtype}; expected real numbers")
+    nm = check_wavelengths(_wavelengths(dataset, array) if wavelengths is None else wavelengths)
+    bands = _band_dimension(array, nm.size, orientation)
+    named = ("y", "x") if {"y", "x"} < set(array.dims) else ()
+    array = array.transpose(*named, ..., bands)
+    values, quantity, saturation = _in_fractions(array)
+    illuminant, mask = (_beside(dataset, name, array) for name in ("illuminant", "mask"))
+    if illuminant is not None and array.name != "reflectance":
+        quantity = "radiance"
+    remarks = {name: value for name, value in array.attrs.items() if isinstance(value, str | int | float)}
+    remarks.pop("units", None)
+    return Scan(
+        values,
+        nm,
+        quantity,
+        illuminant,
+        None if mask is None else np.asarray(mask),
+        saturation,
+        {**remarks, "variable": str(array.name)},
+    )
+
+
+def _variable(dataset: xarray.Dataset, variable: str | None) -> str:
+    names = [str(name) for name in dataset.data_vars]
+    if variable is not None and variable not in names:
+        raise InputError(f"variable: found no {variable!r}; the file holds {listed(names)}")
+    known = [name for name in QUANTITIES if name in names]
+    pictures = [name for name in names if dataset[name].ndim > 1 and name not in _BESIDE]
+    if variable or known or len(pictures) == 1:
+        return variable or (known or pictures)[0]
+    raise InputError(f"holds {listed(names)}; expected spectra named {', '.join(QUANTITIES)}: pass variable='NAME'")
+
+
+def _wavelengths(dataset: xarray.Dataset, array: xarray.DataArray) -> np.ndarray:
+    places = [(place, name) for name in WAVES for place in (array.coords, dataset.variables)]
+    places += [(array.coords, dimension) for dimension in array.dims if dimension in _BAND_DIMENSIONS]
+    for place, name in places:
+        if name in place:
+            return to_nanometres(np.asarray(place[name]), place[name].attrs.get("units"))
+    raise InputError("no wavelengths: expected a coordinate wavelength [nm] of the bands: pass wavelengths=")
+
+
+def _band_dimension(array: xarray.DataArray, bands: int, orientation: str | None) -> Any:
+    named = [d for d in array.dims if d in _BAND_DIMENSIONS and array.sizes[d] == bands]
+    if len(named) == 1 and orientation is None:
+        return named[0]
+    return array.dims[band_axis(str(array.name), array.shape, bands, orientation)]
+
+
+def _in_fractions(array: xarray.DataArray) -> tuple[Any, Quantity, float | None]:
+    """Values, what they are, and where they saturate."""
+    values, saturation = array.data, _saturation(array)
+    unit = str(array.attrs.get("units", "")).strip().lower()
+    quantity = QUANTITIES.get(str(array.name), "reflectance")
+    if unit in _PERCENT:
+        values = values.astype(np.result_type(values.dtype, np.float32)) / 100
+        return values, "reflectance", None if saturation is None else saturation / 100
+    if unit in _COUNTS or (values.dtype.kind in "ui" and quantity == "reflectance"):
+        return values, "counts", saturation
+    if unit not in _FRACTION and quantity == "reflectance":
+        return values, "radiance", saturation
+    return values, quantity, saturation
+
+
+def _saturation(array: xarray.DataArray) -> float | None:
+    """The stated level, or the largest number that the file's integers can hold, after its scale and offset."""
+    stored = np.dtype(array.encoding.get("dtype", array.dtype))
+    if "saturation" in array.attrs:
+        return float(array.attrs["saturation"])
+    if stored.kind not in "ui":
+        return None
+    return float(np.iinfo(stored).max * array.encoding.get("scale_factor", 1) + array.encoding.get("add_offset", 0))
+
+
+def _beside(dataset: xarray.Dataset, name: str, array: xarray.DataArray) -> Any:
+    """An illuminant or a mask, its dimensions in the order of the picture's."""
+    if name not in dataset.variables:
+        return None
+    found = dataset[name].squeeze([d for d in dataset[name].dims if d not in array.dims and dataset.sizes[d] == 1])
+    order = [d for d in array.dims if d in found.dims]
+    return found.transpose(*order).data if len(order) == found.ndim else found.data
