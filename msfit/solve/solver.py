@@ -1,0 +1,63 @@
+"""The exact fit of a batch of pixels: search everywhere, descend from every promising place, keep the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from msfit.skin.registry import Skin
+from msfit.solve.newton import descend
+from msfit.solve.objective import Point
+from msfit.solve.table import Table
+
+
+@dataclass(eq=False)
+class Solution:
+    """The global minimum of each pixel: its `point`, whether it `converged` (n,) and the `steps` it took (n,)."""
+
+    point: Point
+    converged: Tensor
+    steps: Tensor
+
+
+class Solver:
+    """Minimises sum_b w_b (y_b - i_d r_b(f_mel, f_blood) - i_s)^2 over a box of pigments and i_d, i_s >= 0.
+
+    Parameters
+    ----------
+    skin : Skin
+        The model on the pixels' bands, in their type and place.
+    lower, upper : tensor (2,)
+        The box. Equal ends hold a parameter fixed.
+    """
+
+    def __init__(self, skin: Skin, lower: Tensor, upper: Tensor) -> None:
+        self.skin, self.lower, self.upper = skin, lower, upper
+        self.table = Table.over(skin, lower, upper)
+
+    def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:
+        """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
+        owner, start = self.table.starts(pixels, weights)
+        several = owner.numel() > pixels.shape[0]
+        descent = descend(
+            self.skin,
+            start,
+            pixels[owner] if several else pixels,
+            weights if weights is None or not several else weights[owner],
+            self.lower,
+            self.upper,
+        )
+        if not several:
+            return Solution(descent.point, descent.converged, descent.steps)
+        best = _best_of(owner, descent.point.cost, pixels.shape[0])
+        return Solution(descent.point.take(best), descent.converged[best], descent.steps[best])
+
+
+def _best_of(owner: Tensor, cost: Tensor, count: int) -> Tensor:
+    """Index of the cheapest descent of each pixel, the earliest among equals, (count,)."""
+    least = torch.full((count,), torch.inf, dtype=cost.dtype, device=cost.device).scatter_reduce(0, owner, cost, "amin")
+    order = torch.arange(owner.numel(), device=owner.device)
+    candidates = torch.where(cost == least[owner], order, owner.numel())
+    return torch.full_like(order[:count], owner.numel()).scatter_reduce(0, owner, candidates, "amin")
