@@ -22,16 +22,17 @@ class AutogradSkin:
 
     def reflectance(self, fractions: Tensor) -> Tensor:
         """Reflectance (..., band) at fractions (..., parameter)."""
-        return self.function(*(f.unsqueeze(-1) for f in fractions.unbind(-1)), self.wavelengths)
+        f_mel, f_blood = fractions[..., :1], fractions[..., 1:]
+        return self.function(f_mel, f_blood, self.wavelengths)
 
     def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Reflectance (..., band) and its derivative with respect to each parameter.
 
         Pixels do not depend on each other, so one tangent of ones serves a parameter at all pixels at once.
         """
-        derivatives = []
+        reflectance, derivatives = self.reflectance(fractions), []
         for index in range(fractions.shape[-1]):
             tangent = torch.zeros_like(fractions)
             tangent[..., index] = 1
-            derivatives.append(torch.func.jvp(self.reflectance, (fractions,), (tangent,)))
-        return derivatives[0][0], tuple(derivative for _, derivative in derivatives)
+            derivatives.append(torch.func.jvp(self.reflectance, (fractions,), (tangent,))[1])
+        return reflectance, tuple(derivatives)

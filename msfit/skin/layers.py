@@ -68,19 +68,19 @@ def finite_kubelka_munk(thickness: float) -> Dermis:
     """Kubelka-Munk reflectance of a layer over nothing, in the form of Alotaibi & Smith's released model.
 
     With K = sqrt(mu_a (mu_a + 2 mu_s)) and B = sqrt(mu_a / (mu_a + 2 mu_s)), their
-    (1 - B^2)(e^Kd - e^-Kd) / ((1 + B)^2 e^Kd - (1 - B)^2 e^-Kd) equals mu_s t / ((mu_a + mu_s) t + K), t = tanh(K d),
-    which neither overflows nor cancels.
+    (1 - B^2)(e^Kd - e^-Kd) / ((1 + B)^2 e^Kd - (1 - B)^2 e^-Kd) equals mu_s / (mu_a + mu_s + K coth(K d)),
+    which does not overflow.
     """
 
     def dermis(absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
         extinction = absorption + scattering
         k = torch.sqrt(absorption * (extinction + scattering))
-        t = torch.tanh(k * thickness)
-        denominator = extinction * t + k
-        k_slope = extinction / k
-        t_slope = (1 - t * t) * (k_slope * thickness)
-        slope = scattering * (t_slope * k - t * (t + k_slope)) / (denominator * denominator)
-        return scattering * t / denominator, slope
+        decay = torch.exp(k * (-2 * thickness))
+        coth = (1 + decay) / (1 - decay)
+        reflectance = scattering / (extinction + k * coth)
+        # d(K coth Kd) / dK = coth - K d (coth^2 - 1);  dK / dmu_a = (mu_a + mu_s) / K
+        growth = 1 + extinction * (coth / k - thickness * (coth * coth - 1))
+        return reflectance, -reflectance * reflectance / scattering * growth
 
     return dermis
 

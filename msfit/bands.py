@@ -1,0 +1,66 @@
+"""Which bands of a cube are fitted: those inside the model's range, or those asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from msfit.cube import Cube
+from msfit.errors import InputError
+
+FEWEST_BANDS = 8
+Bands = str | tuple[float, float] | tuple[float, float, float]
+
+
+def select_bands(cube: Cube, asked: Bands | None, holds: tuple[float, float], model: str) -> tuple[Cube, int]:
+    """The cube on the bands to fit, and the number of bands dropped.
+
+    Parameters
+    ----------
+    cube : Cube
+    asked : "A:B", "A:B:STEP", (A, B), (A, B, STEP) or None
+        Native bands from A to B [nm], ends included; with STEP, resampled linearly. None: all bands inside the range.
+    holds : (float, float)
+        Where the model holds [nm].
+    model : str
+        Its name, for messages.
+
+    Raises
+    ------
+    InputError
+        Bands asked for outside the model's range or (with STEP) the data's; fewer than 8 bands left.
+    """
+    own = cube.wavelengths
+    low, high, step = (*holds, None) if asked is None else _parse(asked)
+    if low < holds[0] or high > holds[1]:
+        raise InputError(
+            f"bands: {low:g}:{high:g} nm asked for, model {model} holds on {holds[0]:g}-{holds[1]:g} nm; "
+            "ask for bands inside it"
+        )
+    if step is None:
+        inside = np.flatnonzero((own >= low) & (own <= high))
+        _check_count(inside.size, low, high, own)
+        return (cube if inside.size == own.size else cube.select_bands(inside)), int(own.size - inside.size)
+    target = low + step * np.arange(int(np.floor((high - low) / step + 1e-9)) + 1)
+    _check_count(target.size, low, high, own)
+    return cube.resample(target), 0
+
+
+def _parse(asked: Bands) -> tuple[float, float, float | None]:
+    parts = asked.split(":") if isinstance(asked, str) else asked
+    try:
+        numbers = [float(part) for part in parts]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) not in (2, 3) or not np.isfinite(numbers).all() or numbers[1] < numbers[0] or numbers[2:] == [0]:
+        raise InputError(f"bands: found {asked!r}; expected A:B or A:B:STEP in nm, such as 420:700 or 420:700:10")
+    if numbers[2:] and numbers[2] < 0:
+        raise InputError(f"bands: found the step {numbers[2]:g} nm; expected a positive one")
+    return numbers[0], numbers[1], numbers[2] if numbers[2:] else None
+
+
+def _check_count(count: int, low: float, high: float, own: np.ndarray) -> None:
+    if count < FEWEST_BANDS:
+        raise InputError(
+            f"bands: {count} of the data's {own.size} ({own[0]:g}-{own[-1]:g} nm) lie in {low:g}-{high:g} nm; "
+            f"expected at least {FEWEST_BANDS}: choose a wider range, or data with more bands there"
+        )
