@@ -92,7 +92,7 @@ class FitResult:
     attrs : mapping
         Plain strings and numbers: source, bands dropped, versions, seconds.
     cube : Cube, optional
-        What was fitted; absent in a result that was read from a file.
+        What was fitted, on these wavelengths; absent in a result that was read from a file.
     """
 
     f_mel: np.ndarray
@@ -135,7 +135,8 @@ class FitResult:
         """One line: pixels fitted, seconds, median RMSE; how many were masked, at a bound or not converged."""
         fitted = self.fitted
         number = int(fitted.sum())
-        line = f"{number:,} {'pixels' if len(self.shape) == 2 else 'spectra'} fitted"
+        one, several = ("pixel", "pixels") if len(self.shape) == 2 else ("spectrum", "spectra")
+        line = f"{number:,} {one if number == 1 else several} fitted"
         seconds = self.attrs.get("seconds")
         if seconds:
             line += f" in {seconds:.2g} s ({_two_digits(number / seconds)} a second)"
@@ -148,8 +149,10 @@ class FitResult:
             "not converged": counts.get(Status.NOT_CONVERGED, 0),
             "masked": fitted.size - number,
         }
-        found = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
-        return "; ".join([line, ", ".join(found) or "none masked or at a bound"])
+        parts = [line, ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)]
+        if dropped := self.attrs.get("bands_dropped"):
+            parts.append(f"{dropped} of {dropped + self.wavelengths.size} bands not used")
+        return "; ".join(filter(None, parts))
 
     def to_xarray(self) -> xarray.Dataset:
         """The maps as an xarray.Dataset on (y, x) or (pixel,), with units, bounds, model and flags as attributes."""

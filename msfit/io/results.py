@@ -27,7 +27,7 @@ _LONG_NAMES = {
 _STD = "std_"
 _STATUS_NAMES = [status.name.lower() for status in Status]
 # Attributes of a file that describe the fit itself; all others are `FitResult.attrs`.
-_OWN = ("Conventions", "title", "model", "bounds", "bands", "counts")
+_OWN = ("Conventions", "model", "bounds", "bands", "counts")
 
 
 def to_dataset(result: FitResult) -> xarray.Dataset:
@@ -149,14 +149,22 @@ def _attributes(result: FitResult) -> dict[str, Any]:
     bands = result.wavelengths
     own = {
         "Conventions": "CF-1.11",
-        "title": "melanin, haemoglobin, diffuse and specular shading fitted by msfit",
         "model": result.model,
         "bounds": json.dumps({name: list(pair) for name, pair in result.bounds.items()}),
         "bands": f"{bands.size} bands, {bands.min():g}-{bands.max():g} nm",
         "counts": json.dumps({status.name.lower(): count for status, count in result.counts().items()}),
     }
     others = {name: _plain(value) for name, value in result.attrs.items() if name and value is not None}
-    return {**others, **own}
+    # a result that was read from a file keeps the versions that made it
+    return {**_versions(), **others, **own}
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    from msfit import __version__
+
+    return {"msfit_version": __version__, "torch_version": version("torch"), "numpy_version": version("numpy")}
 
 
 def _plain(value: Any) -> Any:

@@ -78,7 +78,7 @@ def test_what_is_saved_is_read_back(
     result.save(path)
     back = load_result(path)
     assert_equal(result, back)
-    own = {"model", "bounds", "bands", "counts", "title"}
+    own = {"model", "bounds", "bands", "counts"}
     for name in attrs.keys() - own:
         value = attrs[name]
         if value.isprintable() if isinstance(value, str) else abs(value) < 2**63:
@@ -256,8 +256,16 @@ def test_maps_of_another_shape_are_refused() -> None:
 def test_the_summary_counts_what_became_of_the_pixels() -> None:
     status = np.array([0, 0, 1, 8, 9, 10, 11, 13], np.uint8)
     values = np.where(status < Status.MASKED_BY_USER, 0.0074, np.nan)
-    result = FitResult(*[values] * 5, status=status, model="m", bounds={}, wavelengths=np.arange(400.0, 500.0, 10.0))
+    result = FitResult(
+        *[values] * 5,
+        status=status,
+        model="m",
+        bounds={},
+        wavelengths=np.arange(400.0, 500.0, 10.0),
+        attrs={"bands_dropped": 5},
+    )
     assert result.summary() == (
-        "6 spectra fitted, median RMSE 0.0074; 2 at a bound, 1 without diffuse light, 1 not converged, 2 masked"
+        "6 spectra fitted, median RMSE 0.0074; 2 at a bound, 1 without diffuse light, 1 not converged, 2 masked; "
+        "5 of 15 bands not used"
     )
     assert "alotaibi" not in repr(result)

@@ -1,0 +1,167 @@
+"""The panel of a picture: RGB, four maps, RMSE, status, and one pixel's spectrum with its fit."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from msfit.errors import InputError
+from msfit.plot.fits import draw_fit, pixel_fit, pixel_of_rmse
+from msfit.plot.style import (
+    COLOUR_MAPS,
+    INK,
+    LABELS,
+    MASKED,
+    TITLES,
+    caption,
+    head,
+    heading,
+    new_figure,
+    robust_range,
+)
+from msfit.result import FitResult, Status
+
+# Width of a map [inch].
+_COLUMN = 3.3
+_BLOOD = (Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER)
+_MELANIN = (Status.F_MEL_LOWER, Status.F_MEL_UPPER)
+# Statuses that are shown alike, and their colours.
+_KINDS = (
+    ("inside the bounds", "#e9edf2", lambda status: status == Status.CONVERGED),
+    ("f_mel at a bound", "#8b5331", lambda status: np.isin(status, _MELANIN)),
+    ("f_blood at a bound", "#e07b39", lambda status: np.isin(status, _BLOOD)),
+    ("both at a bound", "#9c3d5c", lambda status: (status > max(_BLOOD)) & (status < Status.NO_DIFFUSE)),
+    ("no diffuse light", "#f1dc8c", lambda status: status == Status.NO_DIFFUSE),
+    ("not converged", "#0072b2", lambda status: status == Status.NOT_CONVERGED),
+    ("masked", MASKED, lambda status: status >= Status.MASKED_BY_USER),
+)
+
+
+def maps_panel(result: FitResult) -> Figure:
+    """The panel of a picture, see `msfit.plot.panel`."""
+    figure = new_figure(4.2 * _COLUMN, 2 * (_row_height(result) + 0.95) + 0.9)
+    head(figure, *heading(result))
+    grid = figure.add_gridspec(2, 4)
+    picture = figure.add_subplot(grid[0, 0])
+    _draw_picture(picture, result)
+    for name, row, column in (("f_mel", 0, 1), ("f_blood", 0, 2), ("i_d", 1, 1), ("i_s", 1, 2), ("rmse", 0, 3)):
+        _draw_map(figure, figure.add_subplot(grid[row, column]), result, name)
+    _draw_status(figure.add_subplot(grid[1, 3]), result)
+    _draw_pixel(figure, grid[1, 0], picture, result)
+    return figure
+
+
+def _row_height(result: FitResult) -> float:
+    rows, columns = result.shape
+    return float(np.clip(_COLUMN * rows / columns, 2.0, 5.0))
+
+
+def _draw_picture(axes: Axes, result: FitResult) -> None:
+    image, note = _picture(result)
+    axes.imshow(image, interpolation="nearest", cmap="gray")
+    caption(axes, "Picture", note)
+    _bare(axes)
+
+
+def _picture(result: FitResult) -> tuple[np.ndarray, str]:
+    """An RGB picture of the scene, bright enough to be seen, and what it is."""
+    from msfit.rendering import render, to_display
+
+    source, note = (result, "rendered from the fit") if result.cube is None else (result.cube, "measured")
+    try:
+        linear = render(source)
+    except InputError:
+        # bands that are too few or not in the visible make no colours
+        grey = result.i_d + result.i_s if result.cube is None else np.nanmean(result.cube.reflectance, axis=-1)
+        return np.clip(grey / robust_range(grey)[1], 0, 1), "mean of the bands"
+    lost = ~np.isfinite(linear).all(axis=-1)
+    brightest = robust_range(linear[result.fitted].max(axis=-1))[1]
+    exposure = 1.0 if 0.4 < brightest < 1.5 else 0.9 / max(brightest, 1e-6)
+    image = to_display(exposure * linear)
+    image[lost] = [int(MASKED[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    brighter = "" if exposure == 1.0 else f", exposure x {exposure:.2g}"
+    return image, f"{note}, under D65{brighter}"
+
+
+def _draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
+    values = getattr(result, name)
+    finite = values[np.isfinite(values)]
+    # pixels on the edge of the box say where the bounds are, not how the pigments vary
+    inside = result.status == Status.CONVERGED
+    low, high = robust_range(values[inside] if inside.any() else values)
+    if name in ("i_d", "i_s", "rmse"):
+        low = min(0.0, low)
+    image = axes.imshow(values, cmap=COLOUR_MAPS[name], vmin=low, vmax=high, interpolation="nearest")
+    below, above = bool((finite < low).any()), bool((finite > high).any())
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
+    # fixed to the picture, wherever its shape puts its lower edge
+    inch = 1 / min(_row_height(result), _COLUMN * result.shape[0] / result.shape[1])
+    place = axes.inset_axes((0, -0.2 * inch, 1, 0.1 * inch))
+    bar = figure.colorbar(image, cax=place, orientation="horizontal", extend=extend[below, above])
+    bar.ax.tick_params(labelsize=8, color="#9ca3af", labelcolor=INK)
+    bar.set_label(LABELS[name], size=8.5, color=INK)
+    bar.outline.set_visible(False)
+    caption(axes, TITLES[name], f"median {np.median(finite):.3g}" if finite.size else "nothing fitted")
+    _bare(axes)
+
+
+def _draw_status(axes: Axes, result: FitResult) -> None:
+    kinds = np.zeros(result.shape, int)
+    handles = []
+    for number, (label, colour, belongs) in enumerate(_KINDS):
+        flags = belongs(result.status)
+        kinds[flags] = number
+        if flags.any():
+            share = 100 * flags.mean()
+            handles.append(
+                Patch(facecolor=colour, edgecolor="#9ca3af", linewidth=0.5, label=f"{label}: {_percent(share)}")
+            )
+    colours = ListedColormap([colour for _, colour, _ in _KINDS])
+    axes.imshow(kinds, cmap=colours, vmin=-0.5, vmax=len(_KINDS) - 0.5, interpolation="nearest")
+    caption(axes, "Status")
+    axes.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.02),
+        fontsize=7.5,
+        frameon=False,
+        ncols=2,
+        handlelength=1.2,
+        columnspacing=1.0,
+    )
+    _bare(axes)
+
+
+def _draw_pixel(figure: Figure, cell: object, picture: Axes, result: FitResult) -> None:
+    above, below = cell.subgridspec(2, 1, height_ratios=(2.4, 1), hspace=0.04)  # type: ignore[attr-defined]
+    spectrum = figure.add_subplot(above)
+    residual = figure.add_subplot(below, sharex=spectrum)
+    index = pixel_of_rmse(result, 50, result.status == Status.CONVERGED) or pixel_of_rmse(result, 50)
+    fit = None if index is None else pixel_fit(result, index)
+    if index is None or fit is None:
+        caption(
+            spectrum, "No spectrum", "nothing fitted" if index is None else f"{result.model} is not registered here"
+        )
+        spectrum.set_axis_off()
+        residual.set_axis_off()
+        return
+    y, x = index
+    picture.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=2.4)
+    picture.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.1)
+    values = [f"{name} {getattr(result, name)[index]:.3g}" for name in ("f_mel", "f_blood", "i_d", "i_s")]
+    draw_fit(spectrum, residual, fit, "\n".join([", ".join(values[:2]), ", ".join(values[2:])]))
+    caption(spectrum, "Median pixel", f"y {y}, x {x}: RMSE {result.rmse[index]:.4f}")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1f} %" if share >= 0.05 else "under 0.1 %"
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_anchor("N")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
