@@ -42,28 +42,32 @@ def descend(skin: Skin, start: Tensor, pixels: Tensor, weights: Tensor | None, l
     active = torch.arange(pixels.shape[0], device=pixels.device)
     curvature = torch.zeros_like(point.hessian)
     damping = torch.zeros_like(energy)
-    # below this the sum of squares is nothing but rounding
-    floor = 4 * eps * eps * energy
     for count in range(_MOST_STEPS + 1):
-        hessian = _positive(point.hessian + curvature, point.hessian)
+        hessian = _safe_hessian(point, curvature, lower, upper)
         step, promise = _box_step(point.gradient, hessian, damping, lower - point.fractions, upper - point.fractions)
+        # what rounding of the residuals, of the pixels' size, may do to the sum of squares
+        rounding = 4 * eps * ((point.cost * energy).sqrt() + eps * energy)
         # damping shortens the promise by at most 1 + damping: a damped step must not look like a converged one
-        done = 2 * promise * (1 + damping) <= _TOLERANCE[pixels.dtype] * point.cost + floor
+        done = 2 * promise * (1 + damping) <= _TOLERANCE[pixels.dtype] * point.cost + rounding
         if bool(done.any()) or count == _MOST_STEPS:
             _record(ended, active, point, done, count)
             going = (~done).nonzero().squeeze(1)
             if going.numel() == 0 or count == _MOST_STEPS:
                 break
             active, point, step = active[going], point.take(going), step[going]
-            curvature, damping, floor, pixels = curvature[going], damping[going], floor[going], pixels[going]
+            curvature, damping, pixels = curvature[going], damping[going], pixels[going]
+            energy, rounding = energy[going], rounding[going]
             weights = None if weights is None else weights[going]
         trial = evaluate(skin, (point.fractions + step).clamp(lower, upper), pixels, weights)
-        better = trial.cost <= point.cost * (1 + 4 * eps) + floor
-        update = _secant(curvature, point, trial)
-        curvature = torch.where((better & torch.isfinite(update).all(1)).unsqueeze(1), update, curvature)
+        better = trial.cost <= point.cost + rounding
+        change = trial.gradient - point.gradient
+        step = trial.fractions - point.fractions
+        point = trial.where(better, point)
+        # a rejected step says as much about the curvature as an accepted one
+        update = _secant(curvature, point.hessian, step, change)
+        curvature = torch.where(torch.isfinite(update).all(1, keepdim=True), update, curvature)
         relaxed = torch.where(damping < 1e-3, 0, 0.1 * damping)
         damping = torch.where(better, relaxed, (8 * damping).clamp_min(1e-2))
-        point = trial.where(better, point)
     return ended
 
 
@@ -74,12 +78,25 @@ def _record(ended: Descent, active: Tensor, point: Point, done: Tensor, count: i
     ended.steps[active] = count
 
 
-def _positive(hessian: Tensor, fallback: Tensor) -> Tensor:
-    """The Hessian where it is safely positive definite, else the Gauss-Newton one."""
-    h, g = hessian.unbind(1), fallback.unbind(1)
-    safe = (h[0] > 0.1 * g[0]) & (h[2] > 0.1 * g[2])
-    safe &= h[0] * h[2] - h[1] * h[1] > 0.01 * (g[0] * g[2] - g[1] * g[1])
-    return torch.where(safe.unsqueeze(1), hessian, fallback)
+def _safe_hessian(point: Point, curvature: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Gauss-Newton plus the secant estimate where that is safely positive definite, else Gauss-Newton alone, (n, 3).
+
+    A parameter that its gradient holds on a bound takes no part in the step: it is uncoupled from the other first,
+    because only the curvature along what can move has to be positive.
+    """
+    x, slope = point.fractions, point.gradient
+    held = ((x <= lower) & (slope > 0)) | ((x >= upper) & (slope < 0))
+    g00, g01, g11 = point.hessian.unbind(1)
+    c00, c01, c11 = (
+        torch.where(held[:, 0], 0, curvature[:, 0]),
+        curvature[:, 1],
+        torch.where(held[:, 1], 0, curvature[:, 2]),
+    )
+    uncoupled = held.any(1)
+    g01 = torch.where(uncoupled, 0, g01)
+    h00, h01, h11 = g00 + c00, torch.where(uncoupled, 0, g01 + c01), g11 + c11
+    safe = (h00 > 0.1 * g00) & (h11 > 0.1 * g11) & (h00 * h11 - h01 * h01 > 0.01 * (g00 * g11 - g01 * g01))
+    return torch.stack((torch.where(safe, h00, g00), torch.where(safe, h01, g01), torch.where(safe, h11, g11)), 1)
 
 
 def _box_step(gradient: Tensor, hessian: Tensor, damping: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,14 +122,14 @@ def _box_step(gradient: Tensor, hessian: Tensor, damping: Tensor, low: Tensor, h
     return step, -torch.where(first, value_a, value_b)
 
 
-def _secant(curvature: Tensor, old: Point, new: Point) -> Tensor:
-    """Symmetric secant update (Dennis, Gay & Welsch 1981): curvature . s equals what Gauss-Newton misses along s."""
-    s0, s1 = (new.fractions - old.fractions).unbind(1)
+def _secant(curvature: Tensor, hessian: Tensor, step: Tensor, change: Tensor) -> Tensor:
+    """Symmetric secant update (Dennis, Gay & Welsch 1981): (hessian + curvature) . step = change of the gradient."""
+    s0, s1 = step.unbind(1)
     c00, c01, c11 = curvature.unbind(1)
-    h00, h01, h11 = new.hessian.unbind(1)
-    y0, y1 = (new.gradient - old.gradient).unbind(1)
-    z0 = y0 - (h00 * s0 + h01 * s1) - (c00 * s0 + c01 * s1)
-    z1 = y1 - (h01 * s0 + h11 * s1) - (c01 * s0 + c11 * s1)
+    h00, h01, h11 = hessian.unbind(1)
+    y0, y1 = change.unbind(1)
+    z0 = y0 - (h00 + c00) * s0 - (h01 + c01) * s1
+    z1 = y1 - (h01 + c01) * s0 - (h11 + c11) * s1
     # the metric of the update: the diagonal of the Hessian makes it independent of the parameters' scales
     v0, v1 = h00 * s0, h11 * s1
     length = v0 * s0 + v1 * s1
