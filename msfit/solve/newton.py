@@ -95,7 +95,7 @@ def _safe_hessian(point: Point, curvature: Tensor, lower: Tensor, upper: Tensor)
     uncoupled = held.any(1)
     g01 = torch.where(uncoupled, 0, g01)
     h00, h01, h11 = g00 + c00, torch.where(uncoupled, 0, g01 + c01), g11 + c11
-    safe = (h00 > 0.1 * g00) & (h11 > 0.1 * g11) & (h00 * h11 - h01 * h01 > 0.01 * (g00 * g11 - g01 * g01))
+    safe = (h00 > 0.02 * g00) & (h11 > 0.02 * g11) & (h00 * h11 - h01 * h01 > 1e-3 * (g00 * g11 - g01 * g01))
     return torch.stack((torch.where(safe, h00, g00), torch.where(safe, h01, g01), torch.where(safe, h11, g11)), 1)
 
 
