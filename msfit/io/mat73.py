@@ -20,15 +20,23 @@ _DEEPEST = 32
 LARGEST_RATIO = 1100
 
 
-def names73(path: Path) -> list[str]:
+def names(path: Path) -> list[str]:
     """Names of the variables."""
     return _opened(path, lambda file: [name for name in file if name not in _HIDDEN])
 
 
-def read73(path: Path, names: list[str]) -> dict[str, Any]:
+def read(path: Path, wanted: list[str] | None) -> dict[str, Any]:
     """Variables by name, in the plain form of `msfit.io.mat.read_mat`."""
     limit = LARGEST_RATIO * path.stat().st_size
-    return _opened(path, lambda file: {name: _plain(file[name], file, limit, 0) for name in names})
+
+    def chosen(file: Any) -> dict[str, Any]:
+        return {
+            name: _plain(file[name], file, limit, 0)
+            for name in file
+            if name not in _HIDDEN and (wanted is None or name in wanted)
+        }
+
+    return _opened(path, chosen)
 
 
 def _opened(path: Path, read: Any) -> Any:
