@@ -1,0 +1,168 @@
+"""The solver against its definition: closed forms, gradients, the global minimum, and independence of pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+
+import msfit
+from msfit.skin.models import get_model, model_names
+from msfit.solve.newton import descend
+from msfit.solve.objective import evaluate
+from msfit.solve.shading import shading
+from msfit.solve.solver import Solver
+from msfit.solve.table import Table
+
+NM = np.arange(400.0, 701.0, 10.0)
+DOUBLE = torch.float64
+LOWER, UPPER = torch.tensor([0.0, 0.0], dtype=DOUBLE), torch.tensor([0.43, 0.07], dtype=DOUBLE)
+
+
+def random_pixels(count: int, seed: int = 0) -> torch.Tensor:
+    """Skin, noisy skin, and spectra that are no skin at all."""
+    rng = np.random.default_rng(seed)
+    f_mel, f_blood = rng.uniform(0, 0.43, count), rng.uniform(0, 0.07, count)
+    skin = rng.uniform(0.05, 1.5, (count, 1)) * msfit.reflectance(f_mel, f_blood, NM) + rng.uniform(0, 0.5, (count, 1))
+    noise = rng.choice([0.0, 0.002, 0.02], (count, 1)) * rng.standard_normal((count, NM.size))
+    ramps = np.abs(rng.uniform(-1, 1, (count, 1)) * (NM - 550) / 300 + rng.uniform(0.1, 1, (count, 1)))
+    return torch.from_numpy(np.where(rng.random((count, 1)) < 0.8, skin + noise, ramps))
+
+
+@given(seed=st.integers(0, 10_000), weighted=st.booleans())
+def test_shading_equals_scipy_nnls(seed: int, weighted: bool) -> None:
+    rng = np.random.default_rng(seed)
+    r = rng.uniform(0.01, 1, (20, 12))
+    y = r * rng.uniform(-1, 1, (20, 1)) + rng.uniform(-0.2, 1, (20, 1)) + 0.3 * rng.standard_normal((20, 12))
+    w = rng.choice([0.0, 1.0, 2.0], (20, 12), p=[0.2, 0.6, 0.2]) if weighted else np.ones((20, 12))
+    lit = (w * y).sum(1) > 0
+    i_d, i_s = shading(*(torch.from_numpy(a[lit]) for a in (r, y)), torch.from_numpy(w[lit]) if weighted else None)
+    root = np.sqrt(w)
+    for k, index in enumerate(np.flatnonzero(lit)):
+        design = np.stack((r[index], np.ones(12)), 1) * root[index, :, None]
+        expected, norm = nnls(design, y[index] * root[index])
+        found = np.array([i_d[k].item(), i_s[k].item()])
+        assert np.linalg.norm(design @ found - y[index] * root[index]) <= norm + 1e-12
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("model", model_names())
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradient_is_the_derivative_of_the_cost(model: str, weighted: bool) -> None:
+    skin = get_model(model).at(NM)
+    pixels = random_pixels(60)
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.rand(pixels.shape, generator=generator, dtype=DOUBLE) if weighted else None
+    fractions = LOWER + (UPPER - LOWER) * (0.02 + 0.96 * torch.rand(60, 2, generator=generator, dtype=DOUBLE))
+    point = evaluate(skin, fractions, pixels, weights)
+    for k in range(2):
+        step = torch.zeros(2, dtype=DOUBLE)
+        step[k] = 1e-6 * UPPER[k]
+        above, below = (evaluate(skin, fractions + s * step, pixels, weights) for s in (1, -1))
+        numeric = (above.cost - below.cost) / (4 * step[k])  # the gradient is that of half the cost
+        smooth = ((above.i_s > 0) == (below.i_s > 0)) & ((above.i_d > 0) == (below.i_d > 0))
+        assert smooth.sum() > 50
+        torch.testing.assert_close(point.gradient[smooth, k], numeric[smooth], rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", model_names())
+@pytest.mark.parametrize("bounds", ["wide", "paper"])
+def test_no_node_of_a_fine_grid_is_better(model: str, bounds: str) -> None:
+    box = [parameter.bounds(bounds) for parameter in get_model(model).parameters]
+    lower, upper = (torch.tensor(ends, dtype=DOUBLE) for ends in zip(*box, strict=True))
+    skin, pixels = get_model(model).at(NM), random_pixels(200, seed=3)
+    found = Solver(skin, lower, upper)(pixels)
+    assert bool(found.converged.all())
+    axes = [low + (high - low) * torch.linspace(0, 1, 128, dtype=DOUBLE) ** 1.5 for low, high in box]
+    spectra = skin.reflectance(torch.cartesian_prod(*axes))
+    for pixel, least in zip(pixels, found.point.cost, strict=True):
+        y = pixel.expand_as(spectra)
+        i_d, i_s = shading(spectra, y, None)
+        cost = ((y - i_d[:, None] * spectra - i_s[:, None]) ** 2).sum(1).min()
+        assert least <= cost + 1e-12
+
+
+@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "biofacenet-lut"])
+def test_noise_free_pixels_are_recovered(model: str) -> None:
+    rng = np.random.default_rng(7)
+    count = 20_000  # 100,000 in the slow run
+    truth = np.stack([rng.uniform(*ends, count) for ends in ((5e-4, 0.43), (5e-4, 0.07), (0.05, 1.5), (0.0, 0.5))])
+    pixels = truth[2][:, None] * msfit.reflectance(truth[0], truth[1], NM, model=model) + truth[3][:, None]
+    found = msfit.fit(pixels, NM, model=model)
+    np.testing.assert_allclose([found.f_mel, found.f_blood, found.i_d, found.i_s], truth, atol=1e-6, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "biofacenet-lut"])
+def test_a_hundred_thousand_noise_free_pixels_are_recovered(model: str) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.stack([rng.uniform(*ends, 100_000) for ends in ((5e-4, 0.43), (5e-4, 0.07), (0.05, 1.5), (0.0, 0.5))])
+    pixels = truth[2][:, None] * msfit.reflectance(truth[0], truth[1], NM, model=model) + truth[3][:, None]
+    found = msfit.fit(pixels, NM, model=model)
+    np.testing.assert_allclose([found.f_mel, found.f_blood, found.i_d, found.i_s], truth, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_compiled_search_equals_torch(weighted: bool) -> None:
+    table_skin = get_model("alotaibi-smith-2019").at(NM)
+    table = Table.over(table_skin, LOWER, UPPER)
+    pixels = random_pixels(3000, seed=5).float()
+    weights = torch.from_numpy(np.random.default_rng(1).choice([0.0, 1.0], pixels.shape)).float() if weighted else None
+    compiled, plain = table.summits_compiled(pixels, weights).long(), table.summits(pixels, weights).long()
+    # rounding may swap or drop nodes that are equally good, so few lists differ, and their best nodes are as good
+    assert (compiled == plain).all(1).float().mean() > 0.98
+    first = [
+        evaluate(
+            table_skin, table.fractions[node[:, 0]], pixels.double(), None if weights is None else weights.double()
+        )
+        for node in (compiled, plain)
+    ]
+    torch.testing.assert_close(first[0].cost, first[1].cost, rtol=1e-3, atol=1e-5)
+
+
+def test_float32_is_close_to_float64() -> None:
+    pixels = random_pixels(3000, seed=9).numpy()
+    double, single = (msfit.fit(pixels, NM, dtype=dtype) for dtype in ("float64", "float32"))
+    assert single.f_mel.dtype == single.rmse.dtype == np.float32
+    assert (single.rmse.astype(float) - double.rmse).max() < 2e-6
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_pixel_alone_equals_itself_in_any_batch(dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    pixels = random_pixels(9000, seed=11).numpy().astype(dtype)
+    pixels[rng.random(pixels.shape) < 0.01] = np.nan
+    whole = msfit.fit(pixels, NM)
+    maps = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status")
+    order = rng.permutation(len(pixels))
+    shuffled = msfit.fit(pixels[order], NM)
+    for name in maps:
+        np.testing.assert_array_equal(getattr(shuffled, name), getattr(whole, name)[order], err_msg=name)
+    for first, count in [(0, 1), (17, 1), (4095, 2), (8999, 1), (100, 3), (200, 33), (5000, 257)]:
+        alone = msfit.fit(pixels[first : first + count], NM)
+        for name in maps:
+            expected = getattr(whole, name)[first : first + count]
+            np.testing.assert_array_equal(getattr(alone, name), expected, err_msg=name)
+
+
+def test_weight_zero_means_absent() -> None:
+    """A pixel with unusable bands has the fit that it has without them."""
+    pixels = random_pixels(300, seed=13).numpy()
+    keep = np.r_[0:5, 8:20, 22:31]
+    spoiled = np.full_like(pixels, np.inf)
+    spoiled[:, keep] = pixels[:, keep]
+    found, expected = msfit.fit(spoiled, NM), msfit.fit(pixels[:, keep], NM[keep])
+    np.testing.assert_allclose(found.rmse, expected.rmse, rtol=1e-6, atol=1e-12)
+    np.testing.assert_array_equal(found.status, expected.status)
+
+
+def test_descent_never_leaves_the_box_nor_climbs() -> None:
+    skin, pixels = get_model("biofacenet-lut").at(NM), random_pixels(500, seed=17)
+    start = LOWER + (UPPER - LOWER) * torch.rand(500, 2, generator=torch.Generator().manual_seed(3), dtype=DOUBLE)
+    before = evaluate(skin, start, pixels, None)
+    after = descend(skin, start, pixels, None, LOWER, UPPER).point
+    assert bool(((after.fractions >= LOWER) & (after.fractions <= UPPER)).all())
+    assert bool((after.cost <= before.cost * (1 + 1e-12) + 1e-28).all())

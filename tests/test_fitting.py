@@ -1,0 +1,202 @@
+"""`msfit.fit`: published figures, masks and statuses, bands and bounds, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import msfit
+from msfit import Cube, InputError, Status
+
+NM = np.arange(400.0, 701.0, 10.0)
+SKIN = 0.8 * msfit.reflectance([[0.05, 0.10, 0.2], [0.01, 0.3, 0.02]], 0.03, NM) + 0.05
+
+
+def test_published_figures_on_the_iset_cheeks(reference_data: Path) -> None:
+    cheeks = msfit.load(reference_data / "iset_cheeks.mat")
+    found = msfit.fit(cheeks, bands=(415, 700), model="alotaibi-smith-2019")
+    assert found.shape == (71,)
+    assert np.median(found.rmse) == pytest.approx(0.0074, abs=1e-4)
+    assert found.rmse.max() == pytest.approx(0.0120, abs=1e-4)
+    paper = msfit.fit(cheeks, bands=(415, 700), model="alotaibi-smith-2019", bounds="paper")
+    assert (paper.status == Status.F_BLOOD_LOWER).sum() == 70
+
+
+def test_maps_have_the_shape_and_type_of_the_picture() -> None:
+    found = msfit.fit(Cube(SKIN.astype(np.float32), NM))
+    assert found.f_mel.shape == found.status.shape == (2, 3)
+    assert found.f_mel.dtype == np.float32
+    assert found.status.dtype == np.uint8
+    np.testing.assert_allclose(found.f_mel, [[0.05, 0.10, 0.2], [0.01, 0.3, 0.02]], rtol=1e-3)
+    assert msfit.fit(SKIN, NM).f_mel.dtype == np.float64
+    assert msfit.fit(SKIN, NM, dtype="float32").f_mel.dtype == np.float32
+    np.testing.assert_allclose(msfit.fit(SKIN.reshape(-1, 31), NM).f_mel, [0.05, 0.10, 0.2, 0.01, 0.3, 0.02], rtol=1e-9)
+
+
+def test_radiance_is_divided_by_the_illuminant() -> None:
+    light = np.linspace(1, 3, 31) * np.ones((2, 3, 1)) * np.array([1.0, 2.0, 5.0])[:, None]
+    found = msfit.fit(Cube(SKIN * light, NM, light))
+    np.testing.assert_allclose(found.f_mel, msfit.fit(SKIN, NM).f_mel, rtol=1e-9)
+    np.testing.assert_allclose(found.i_d, 0.8, rtol=1e-9)
+
+
+def test_hopeless_pixels_are_masked_and_counted() -> None:
+    spoiled = np.stack([SKIN[0, 0]] * 7)
+    spoiled[1, :23] = np.nan  # eight bands left
+    spoiled[2, :24] = np.nan  # seven
+    spoiled[3] = np.inf
+    spoiled[4] = 0
+    spoiled[5] -= 1
+    mask = np.array([1, 1, 1, 1, 1, 1, 0], dtype=bool)
+    found = msfit.fit(spoiled, NM, mask=mask)
+    expected = [
+        Status.CONVERGED,
+        Status.CONVERGED,
+        Status.MASKED_TOO_FEW_BANDS,
+        Status.MASKED_TOO_FEW_BANDS,
+        Status.MASKED_NO_SIGNAL,
+        Status.MASKED_NO_SIGNAL,
+        Status.MASKED_BY_USER,
+    ]
+    assert found.status.tolist() == expected
+    assert found.counts()[Status.MASKED_TOO_FEW_BANDS] == 2
+    for name in ("f_mel", "f_blood", "i_d", "i_s", "rmse"):
+        np.testing.assert_array_equal(np.isnan(getattr(found, name)), found.status >= Status.MASKED_BY_USER)
+    np.testing.assert_allclose(found.f_mel[:2], 0.05, atol=1e-6)
+
+
+def test_saturated_bands_get_no_weight() -> None:
+    counts = np.round(SKIN * 40_000).astype(np.uint16)
+    white = np.full(31, 40_000.0)
+    clean = msfit.fit(Cube(counts, NM, white))
+    counts[0, 0, 25:] = np.iinfo(np.uint16).max
+    found = msfit.fit(Cube(counts, NM, white))
+    assert found.f_mel[0, 0] == pytest.approx(clean.f_mel[0, 0], abs=1e-3)
+    assert found.rmse[0, 0] < 1e-4
+    np.testing.assert_array_equal(found.f_mel[0, 1:], clean.f_mel[0, 1:])
+    stated = msfit.fit(Cube(np.where(SKIN > 0.4, 0.4, SKIN), NM, saturation=0.4))
+    np.testing.assert_allclose(stated.f_mel, msfit.fit(SKIN, NM).f_mel, atol=1e-6)
+
+
+def test_noise_below_zero_is_data() -> None:
+    rng = np.random.default_rng(0)
+    dark = 0.3 * msfit.reflectance(0.4, 0.05, NM) + 0.01 * rng.standard_normal((200, 31)) + 0.005
+    assert ((dark < 0).any(1) & (dark.mean(1) > 0)).sum() > 100
+    found = msfit.fit(dark, NM)
+    np.testing.assert_array_equal(found.fitted, dark.mean(1) > 0)
+
+
+def test_bounds_hold_and_are_named() -> None:
+    box = {"f_mel": (0.02, 0.15), "f_blood": (0.035, 0.06)}
+    found = msfit.fit(SKIN, NM, bounds=box)
+    assert ((found.f_mel >= 0.02) & (found.f_mel <= 0.15)).all()
+    assert ((found.f_blood >= 0.035) & (found.f_blood <= 0.06)).all()
+    assert found.bounds == box
+    assert found.status[0, 2] in (
+        Status.F_MEL_UPPER,
+        Status.F_MEL_UPPER_F_BLOOD_LOWER,
+        Status.F_MEL_UPPER_F_BLOOD_UPPER,
+    )
+    assert (found.status != Status.CONVERGED).all()
+    assert (found.rmse >= msfit.fit(SKIN, NM).rmse).all()
+
+
+def test_a_parameter_can_be_held() -> None:
+    found = msfit.fit(SKIN, NM, bounds={"f_blood": (0.03, 0.03)})
+    np.testing.assert_allclose(found.f_mel, msfit.fit(SKIN, NM).f_mel, rtol=1e-8)
+    assert (found.status == Status.CONVERGED).all()
+    default = msfit.fit(SKIN, NM, free=("f_mel",))
+    np.testing.assert_array_equal(default.f_blood, 0.03)
+    np.testing.assert_allclose(default.f_mel, found.f_mel)
+
+
+def test_flat_spectra_have_no_diffuse_light() -> None:
+    found = msfit.fit(np.stack([np.full(31, 0.4), np.linspace(0.5, 0.3, 31)]), NM)
+    assert found.status.tolist() == [Status.NO_DIFFUSE] * 2
+    assert np.isnan(found.f_mel).all()
+    assert found.fitted.all()
+    np.testing.assert_allclose(found.i_s, 0.4)
+    np.testing.assert_array_equal(found.i_d, 0)
+
+
+def test_bands_inside_the_models_range_are_used() -> None:
+    nm = np.arange(380.0, 781.0, 10.0)
+    wide = np.full((2, nm.size), 0.4)
+    inside = (nm >= 400) & (nm <= 720)
+    wide[:, inside] = 0.8 * msfit.reflectance(0.1, 0.03, nm[inside]) + 0.05
+    found = msfit.fit(wide, nm)
+    np.testing.assert_array_equal(found.wavelengths, nm[inside])
+    assert found.attrs["bands_dropped"] == 8
+    np.testing.assert_allclose(found.f_mel, 0.1, rtol=1e-9)
+    some = msfit.fit(wide, nm, bands="420:700")
+    np.testing.assert_array_equal(some.wavelengths, np.arange(420, 701, 10))
+    finer = msfit.fit(wide, nm, bands="420:700:5")
+    np.testing.assert_array_equal(finer.wavelengths, np.arange(420, 701, 5))
+
+
+def test_standard_deviations() -> None:
+    rng = np.random.default_rng(1)
+    sigma = 0.003
+    pixel = 0.8 * msfit.reflectance(0.08, 0.03, NM) + 0.1
+    found = msfit.fit(pixel + sigma * rng.standard_normal((4000, 31)), NM, std=True)
+    assert found.std is not None
+    inside = found.status == Status.CONVERGED
+    for name in ("f_mel", "f_blood", "i_d", "i_s"):
+        spread = getattr(found, name)[inside].std()
+        assert np.median(found.std[name][inside]) == pytest.approx(spread, rel=0.1), name
+    held = msfit.fit(pixel[None], NM, std=True, free=("f_mel",))
+    assert held.std is not None
+    assert np.isnan(held.std["f_blood"]).all()
+    assert msfit.fit(pixel[None], NM).std is None
+
+
+def test_progress_reaches_the_end() -> None:
+    calls: list[tuple[int, int]] = []
+    msfit.fit(SKIN, NM, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "word"),
+    [
+        ({"model": "no-such-skin"}, "expected one of"),
+        ({"bounds": "narrow"}, "expected wide, paper"),
+        ({"bounds": {"melanin": (0, 1)}}, "melanin"),
+        ({"bounds": {"f_mel": (0.3, 0.1)}}, "lower <= upper"),
+        ({"bounds": {"f_mel": (1.3, 43)}}, "lower <= upper"),
+        ({"bounds": {"f_mel": 3}}, "lower <= upper"),
+        ({"free": ("saturation",)}, "saturation"),
+        ({"bands": "390:700"}, "400-720"),
+        ({"bands": "420:760"}, "400-720"),
+        ({"bands": "500:560"}, "at least 8"),
+        ({"bands": "red"}, "A:B"),
+        ({"bands": (700, 420)}, "A:B"),
+        ({"bands": "420:700:0"}, "A:B"),
+        ({"bands": "420:700:-10"}, "positive"),
+        ({"dtype": "float16"}, "float32 or float64"),
+        ({"device": "abacus"}, "device"),
+        ({"mask": np.zeros((2, 3), bool)}, "no pixel is left"),
+        ({"mask": np.ones((3, 3), bool)}, "mask"),
+    ],
+)
+def test_refusals(keywords: dict, word: str) -> None:
+    with pytest.raises(InputError, match=word) as caught:
+        msfit.fit(SKIN, NM, **keywords)
+    assert "\n" not in str(caught.value)
+
+
+def test_refusals_of_the_data() -> None:
+    with pytest.raises(InputError, match="wavelengths"):
+        msfit.fit(SKIN)
+    with pytest.raises(InputError, match="has its own"):
+        msfit.fit(Cube(SKIN, NM), NM)
+    with pytest.raises(InputError, match="micrometres"):
+        msfit.fit(SKIN, NM / 1000)
+    with pytest.raises(InputError, match="at least 8"):
+        msfit.fit(SKIN, NM + 310)
+    with pytest.raises(InputError, match="no pixel is left"):
+        msfit.fit(np.full((2, 31), np.nan), NM)
+    with pytest.raises(InputError, match="percent"):
+        msfit.fit(100 * SKIN, NM)
