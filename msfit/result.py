@@ -63,6 +63,9 @@ _MEANINGS = {
 }
 
 
+# Fits of fewer pixels spend their time on preparations.
+_ENOUGH_FOR_A_RATE = 1000
+
 # Statuses of pixels that lie on the edge of the box of pigments: see whether the bounds, not the data, decide.
 AT_BOUND = tuple(Status(code) for code in range(Status.F_MEL_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER + 1))
 
@@ -139,7 +142,9 @@ class FitResult:
         line = f"{number:,} {one if number == 1 else several} fitted"
         seconds = self.attrs.get("seconds")
         if seconds:
-            line += f" in {seconds:.2g} s ({_two_digits(number / seconds)} a second)"
+            line += f" in {seconds:.2g} s"
+            if number >= _ENOUGH_FOR_A_RATE:
+                line += f" ({_two_digits(number / seconds)} a second)"
         if number:
             line += f", median RMSE {np.nanmedian(self.rmse[fitted]):.4f}"
         counts = self.counts()

@@ -57,7 +57,7 @@ def to_dataset(result: FitResult) -> xarray.Dataset:
     return xarray.Dataset(variables, {"wavelength": ("wavelength", result.wavelengths, described)}, _attributes(result))
 
 
-def save(result: FitResult, path: str | Path) -> None:
+def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] | None = None) -> None:
     """Write a result; the file appears whole or not at all.
 
     Parameters
@@ -66,6 +66,8 @@ def save(result: FitResult, path: str | Path) -> None:
     path : str or Path
         ``.h5`` or ``.nc``: compressed HDF5 (netCDF-4) that `load_result` reads back and
         ``xarray.open_dataset(path, engine="h5netcdf")`` opens; ``.mat``: MATLAB; ``.npz``: numpy.
+    labels : mapping of arrays, optional
+        One value a pixel, of the shape of the maps: stored beside them under their names in HDF5.
 
     Raises
     ------
@@ -73,7 +75,8 @@ def save(result: FitResult, path: str | Path) -> None:
         Another extension; the folder is absent or cannot be written to; the disk is full.
     """
     path = check_output(path, EXTENSIONS)
-    content = EXTENSIONS[path.suffix.lower()](result)
+    write = EXTENSIONS[path.suffix.lower()]
+    content = _as_netcdf(result, labels) if write is _as_netcdf else write(result)
     with written_whole(path) as part:
         part.write_bytes(content)
 
@@ -179,13 +182,15 @@ def _plain(value: Any) -> Any:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "")
 
 
-def _as_netcdf(result: FitResult) -> Any:
+def _as_netcdf(result: FitResult, labels: Mapping[str, np.ndarray] | None = None) -> Any:
     dataset = to_dataset(result)
     compressed = {"zlib": True, "complevel": 4, "shuffle": True}
     encoding: dict[Any, dict[str, Any]] = {name: dict(compressed) for name in dataset.data_vars}
     # without a fill value readers keep the flags as integers
     encoding["status"]["_FillValue"] = None
     encoding["wavelength"] = {"_FillValue": None}
+    dims = dataset["status"].dims
+    dataset = dataset.assign_coords({name: (dims, values) for name, values in (labels or {}).items()})
     # in memory first: HDF5 itself does not recover from a disk that fills up under it
     return dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
 

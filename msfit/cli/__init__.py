@@ -1,0 +1,92 @@
+"""The command line: `msfit fit`, `info`, `render`, `synth`, `fetch`, `models` and `demo`.
+
+Exit status: 0 done; 2 the input or the arguments are wrong; 130 interrupted; 1 a fault of msfit itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+from msfit.cli.console import complain, flush
+from msfit.errors import InputError
+
+_DONE, _BUG, _WRONG_INPUT, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process, if absent.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # a terminal that lacks a sign gets a question mark, not a traceback
+            stream.reconfigure(errors="replace")
+    if arguments is None:
+        arguments = sys.argv[1:]
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    try:
+        status = _run(list(arguments) or ["--help"])
+    except InputError as error:
+        complain(f"error: {error}")
+        status = _WRONG_INPUT
+    except KeyboardInterrupt:
+        complain("interrupted")
+        status = _INTERRUPTED
+    except BrokenPipeError:
+        # the reader of the help or a list has seen enough
+        status = _DONE
+    except MemoryError:
+        complain("error: not enough memory; fit a smaller scene, or fewer bands with --bands")
+        status = _WRONG_INPUT
+    except Exception as error:
+        if os.environ.get("MSFIT_DEBUG") == "1":
+            traceback.print_exc()
+        complain(
+            f"this is a fault of msfit, please report it: {type(error).__name__}: {error} "
+            "(run again with MSFIT_DEBUG=1 for the traceback to send along)"
+        )
+        status = _BUG
+    flush()
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command, with typer's own ways of ending turned into a status."""
+    import typer
+
+    from msfit.cli.app import app
+
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("msfit", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as ended:
+        return ended.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        # usage errors: their class lives in click, of which typer has its own copy in some versions
+        if not hasattr(error, "format_message"):
+            raise
+        usage = getattr(error, "ctx", None)
+        where = usage.command_path if usage is not None else "msfit"
+        raise InputError(f"{_one_line(error.format_message())} See '{where} --help'.") from error
+    return _DONE
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if line.endswith((".", "?")) else f"{line}."

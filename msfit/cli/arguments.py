@@ -1,0 +1,98 @@
+"""What users write on the command line, turned into what the library takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msfit.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from msfit.cube import Cube
+
+
+def parse_bounds(text: str) -> str | dict[str, tuple[float, float]]:
+    """``wide``, ``paper``, or ``f_mel=0:0.4,f_blood=0.02:0.07``.
+
+    Examples
+    --------
+    >>> parse_bounds("f_mel=0:0.4,f_blood=0.02:0.07")
+    {'f_mel': (0.0, 0.4), 'f_blood': (0.02, 0.07)}
+    """
+    if "=" not in text:
+        return text
+    bounds = {}
+    for part in text.split(","):
+        name, _, pair = part.partition("=")
+        numbers = _numbers(pair)
+        if numbers is None or len(numbers) != 2:
+            raise InputError(f"--bounds: found {part!r}; expected NAME=LOW:HIGH, as in f_mel=0:0.4,f_blood=0.02:0.07")
+        bounds[name.strip()] = (numbers[0], numbers[1])
+    return bounds
+
+
+def choose_mask(cube: Cube, text: str | None) -> Cube:
+    """A cube with the mask that ``auto`` finds, with that of a file, with none, or (nothing said) with its own."""
+    if text is None:
+        return cube
+    if text == "none":
+        return cube.with_mask(None)
+    if text == "auto":
+        from msfit.mask import skin_mask
+
+        return cube.with_mask(skin_mask(cube))
+    mask = read_mask(text)
+    if mask.shape != cube.shape:
+        raise InputError(
+            f"--mask: {text} has {_size(mask.shape)} pixels; expected {_size(cube.shape)}, the scene's: scale it"
+        )
+    return cube.with_mask(mask)
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """A mask from a picture (bright: to be used) or a ``.npy`` file (not zero: to be used).
+
+    Returns
+    -------
+    bool array (y, x) or (pixel,)
+    """
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"--mask: found {str(path)!r}, which is no file; expected auto, none, or a picture or .npy file"
+        )
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False)) != 0
+        with Image.open(path) as picture:
+            grey = np.asarray(picture.convert("F"))
+    except (OSError, ValueError, UnidentifiedImageError) as error:
+        raise InputError(f"--mask: {path} cannot be read as a mask; expected a picture or a .npy file") from error
+    return grey > grey.max() / 2
+
+
+def check_apart(outputs: list[Path], inputs: list[Path]) -> None:
+    """Make sure that no output would overwrite an input or another output."""
+    seen: dict[Path, Path] = {path.resolve(): path for path in inputs}
+    for path in outputs:
+        if path.resolve() in seen:
+            kind = "is an input" if path.resolve() in {p.resolve() for p in inputs} else "would be written twice"
+            raise InputError(f"-o: {path} {kind}; choose another folder or other names")
+        seen[path.resolve()] = path
+
+
+def _numbers(text: str) -> list[float] | None:
+    try:
+        found = [float(piece) for piece in text.split(":")]
+    except ValueError:
+        return None
+    return found if all(abs(number) < 1e9 for number in found) else None
+
+
+def _size(shape: tuple[Any, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,98 @@
+"""Words to the user: results on standard output; notes, errors and progress on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+# Work shorter than this needs no progress bar [s].
+_PATIENCE = 1.0
+
+Advance = Callable[[int, int], None]
+
+
+def say(text: str) -> None:
+    """Print a result. A reader that has gone away does not stop the work."""
+    _write(sys.stdout, text)
+
+
+def complain(text: str) -> None:
+    """Print one line on standard error."""
+    _write(sys.stderr, f"msfit: {' '.join(text.split())}")
+
+
+def flush() -> None:
+    """Send off what was printed, while it can still be done quietly."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            _silence(stream)
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, quiet: bool = False, in_bytes: bool = False) -> Iterator[Advance | None]:
+    """A progress bar on a terminal, once the work has taken a while; None where nobody would see it.
+
+    Yields
+    ------
+    callable or None
+        To be told what is done and how much there is.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    bar = _Bar(label, in_bytes)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+class _Bar:
+    def __init__(self, label: str, in_bytes: bool) -> None:
+        self._label, self._in_bytes = label, in_bytes
+        self._started = time.monotonic()
+        self._progress: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._progress is None:
+            if time.monotonic() - self._started < _PATIENCE or done >= total > 0:
+                return
+            self._progress = self._open()
+        self._progress.update(self._progress.task_ids[0], completed=done, total=total or None)
+
+    def _open(self) -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        label = TextColumn("{task.description}", markup=False)
+        amount = DownloadColumn() if self._in_bytes else TextColumn("{task.percentage:>3.0f} %")
+        on_screen = Console(stderr=True)
+        progress = Progress(label, BarColumn(), amount, TimeRemainingColumn(), console=on_screen, transient=True)
+        progress.add_task(self._label, total=None)
+        progress.start()
+        return progress
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        print(text, file=stream)
+    except BrokenPipeError:
+        _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

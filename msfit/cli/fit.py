@@ -1,0 +1,135 @@
+"""`msfit fit`: scenes in, parameter maps out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from msfit.cli.arguments import check_apart, choose_mask, parse_bounds, read_mask
+from msfit.cli.console import complain, progress_bar, say
+from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
+from msfit.errors import InputError
+
+if TYPE_CHECKING:
+    from msfit.result import FitResult
+
+_FIGURES = (".png", ".pdf", ".svg", ".jpg")
+
+Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Scenes or spectra.", show_default=False)]
+Output = Annotated[
+    Path,
+    typer.Option("-o", "--output", metavar="OUT", help="Result: .h5, .nc, .mat or .npz; a folder for several inputs."),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="PANEL", help="Figure of the maps: .png, .pdf, .svg or .jpg; a folder for several inputs."),
+]
+Bounds = Annotated[str, typer.Option(help="wide, paper, or as f_mel=0:0.4,f_blood=0.02:0.07.")]
+Bands = Annotated[
+    str | None,
+    typer.Option(metavar="A:B[:STEP]", help="Bands [nm], ends included; with a step: resampled. Default: the model's."),
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|FILE|none", help="Pixels to fit: skin, bright ones of a picture, all. Default: as stored."
+    ),
+]
+
+
+def fit(
+    inputs: Inputs,
+    output: Output,
+    plot: Plot = None,
+    model: Model = DEFAULT_MODEL,
+    bounds: Bounds = "wide",
+    bands: Bands = None,
+    mask: Mask = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    std: Annotated[bool, typer.Option("--std", help="Standard deviations as well.")] = False,
+    white: White = None,
+    dark: Dark = None,
+    variable: Variable = None,
+    orientation: Orientation = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fit melanin, haemoglobin and shading to every pixel."""
+    results, figures = _targets(inputs, output, plot)
+    loading = loading_options(white, dark, variable, orientation)
+    fitting = {"model": model, "bounds": parse_bounds(bounds), "bands": bands, "device": device, "std": std}
+    _check_before(model, mask)
+    failed: list[Path] = []
+    for path, result_path, figure_path in zip(inputs, results, figures, strict=True):
+        try:
+            result = _fit_one(path, loading, mask, fitting, quiet)
+            figure = result.plot() if figure_path is not None else None
+            result.save(result_path)
+            if figure is not None and figure_path is not None:
+                _save_figure(figure, figure_path)
+        except InputError as error:
+            if len(inputs) == 1:
+                raise
+            complain(f"error: {error}")
+            failed.append(path)
+            continue
+        if not quiet:
+            say(f"{result_path}: {result.summary()}")
+    if failed:
+        names = ", ".join(map(str, failed))
+        raise InputError(f"{len(failed)} of {len(inputs)} inputs could not be fitted: {names}; the others are done")
+
+
+def _fit_one(path: Path, loading: dict[str, Any], mask: str | None, fitting: dict[str, Any], quiet: bool) -> FitResult:
+    import msfit
+
+    cube = msfit.load(path, **loading)
+    if not quiet and cube.provenance.get("note"):
+        complain(f"{path}: note: {cube.provenance['note']}")
+    try:
+        cube = choose_mask(cube, mask)
+        with progress_bar(path.name, quiet) as progress:
+            return msfit.fit(cube, **fitting, progress=progress)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _targets(inputs: list[Path], output: Path, plot: Path | None) -> tuple[list[Path], list[Path | None]]:
+    """Where each result and figure will go; all are tried before the work begins."""
+    from msfit.io.output import check_output
+    from msfit.io.results import EXTENSIONS
+
+    if len(inputs) > 1 or output.is_dir():
+        for option, folder in (("-o", output), ("--plot", plot)):
+            if folder is not None and not folder.is_dir() and (option == "-o" or len(inputs) > 1):
+                raise InputError(f"{option}: {folder} is no folder; expected one for {len(inputs)} inputs: create it")
+        results = [output / f"{path.stem}.h5" for path in inputs]
+    else:
+        results = [output]
+    if plot is not None and plot.is_dir():
+        figures: list[Path | None] = [plot / f"{path.stem}.png" for path in inputs]
+    else:
+        figures = [plot for _ in inputs]
+    check_apart([*results, *(figure for figure in figures if figure is not None)], inputs)
+    for result, figure in zip(results, figures, strict=True):
+        check_output(result, EXTENSIONS)
+        if figure is not None:
+            check_output(figure, _FIGURES)
+    return results, figures
+
+
+def _check_before(model: str, mask: str | None) -> None:
+    """Arguments that are wrong for every input are reported once, before the first is read."""
+    from msfit.skin.models import get_model
+
+    get_model(model)
+    if mask not in (None, "auto", "none"):
+        read_mask(mask)
+
+
+def _save_figure(figure: Any, path: Path) -> None:
+    from msfit.io.output import written_whole
+
+    with written_whole(path) as part:
+        figure.savefig(part)
