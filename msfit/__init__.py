@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from msfit.errors import InputError as InputError
     from msfit.fitting import fit as fit
     from msfit.io import load as load
+    from msfit.io.results import load_result as load_result
     from msfit.rendering import render as render
     from msfit.result import FitResult as FitResult
     from msfit.result import Status as Status
@@ -25,6 +26,7 @@ _HOME = {
     "FitResult": "msfit.result",
     "Status": "msfit.result",
     "load": "msfit.io",
+    "load_result": "msfit.io.results",
     "reflectance": "msfit.skin.models",
     "register_model": "msfit.skin.models",
     "fit": "msfit.fitting",

@@ -146,7 +146,7 @@ class FitResult:
             if number >= _ENOUGH_FOR_A_RATE:
                 line += f" ({_two_digits(number / seconds)} a second)"
         if number:
-            line += f", median RMSE {np.nanmedian(self.rmse[fitted]):.4f}"
+            line += f", median RMSE {np.nanmedian(self.rmse[fitted]):.2g}"
         counts = self.counts()
         kinds = {
             "at a bound": sum(counts.get(status, 0) for status in AT_BOUND),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from PIL import Image
 from scipy.io import savemat
 
 import msfit
-from msfit.cli import main
+from msfit.cli import console, main
 from msfit.cli.arguments import check_apart, parse_bounds, read_mask
 from msfit.errors import InputError
 from msfit.io.results import load_result
@@ -298,7 +299,7 @@ def process(code: str, *arguments: str, **options: object) -> subprocess.Popen[s
 _STUCK_WHILE_WRITING = """
 import sys, time
 import msfit.io.output as output
-from msfit.cli import main
+from msfit.cli import console, main
 
 def replace(*_):
     print("writing", flush=True)
@@ -335,7 +336,7 @@ def test_a_reader_that_goes_away_is_no_fault(arguments: list[str]) -> None:
 def test_help_loads_nothing_heavy() -> None:
     code = """
 import sys
-from msfit.cli import main
+from msfit.cli import console, main
 main(["fit", "--help"])
 heavy = {"torch", "numpy", "matplotlib", "xarray", "scipy", "rich", "h5py", "numba"} & set(sys.modules)
 sys.exit(f"loaded: {heavy}" if heavy else 0)
@@ -343,6 +344,31 @@ sys.exit(f"loaded: {heavy}" if heavy else 0)
     running = process(code, stdout=subprocess.DEVNULL)
     _, said = running.communicate(timeout=60)
     assert (running.returncode, said) == (0, "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_progress_bar_shows_only_on_a_terminal_and_only_for_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with console.progress_bar("short") as advance:
+        assert advance is not None
+        advance(1, 2)
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(console, "_PATIENCE", -1.0)
+    with console.progress_bar("long [work]") as advance:
+        assert advance is not None
+        advance(1, 2)
+        advance(2, 2)
+    assert "long [work]" in terminal.getvalue()
+    with console.progress_bar("quiet", quiet=True) as advance:
+        assert advance is None
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with console.progress_bar("a file") as advance:
+        assert advance is None
 
 
 def test_bounds_are_parsed() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from msfit.cli import main
 from msfit.errors import InputError
 from msfit.io import download
 from msfit.io.archive import unpack
@@ -299,6 +300,20 @@ def test_a_file_that_was_cut_short_is_unpacked_again(tmp_path: Path) -> None:
     found.write_bytes(b"short")
     unpack(tmp_path / "faces.zip", tmp_path)
     assert found.read_bytes() == SCENE
+
+
+def test_the_command_fetches_and_refuses(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fetch", "iset-faces", "--mirror", server.root, "-o", str(tmp_path / "faces")]
+    assert main(arguments) == 0
+    assert "6 files of ISET hyperspectral scenes" in capsys.readouterr().out
+    assert len(list((tmp_path / "faces").glob("*.zip"))) == len(server.ranges) == 6
+    server.trouble = ["403"]
+    (tmp_path / "faces" / "ISET_hiresmale_9_12.zip").unlink()
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "https://purl.stanford.edu/jj361kc0271" in said.err
 
 
 def test_the_manifest_of_the_iset_faces() -> None:
