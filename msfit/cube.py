@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msfit.errors import InputError
+from msfit.errors import InputError, said
 from msfit.wavelengths import check_wavelengths
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Cube:
         usable : bool array (row, ..., band)
             False where a sample is not finite, saturated or unlit.
         """
-        raw = np.asarray(self.values[rows])
+        raw = _rows_of(self.values, rows)
         dtype = raw.dtype if raw.dtype in (np.float32, np.float64) else np.dtype(np.float32)
         reflectance = raw.astype(dtype, copy=False)
         if self.dark is not None:
@@ -223,7 +223,7 @@ class Cube:
         values = self.values
         if is_lazy(values):
             middle = values.shape[0] // 2
-            sample = np.asarray(values[middle : middle + 1])
+            sample = _rows_of(values, slice(middle, middle + 1))
         else:
             step = max(1, int(np.ceil((values[..., 0].size / _SCALE_PIXELS) ** (1 / len(self.shape)))))
             sample = values[(slice(None, None, step),) * len(self.shape)]
@@ -243,8 +243,15 @@ def is_lazy(values: Any) -> bool:
     return hasattr(values, "dask")
 
 
-def _rows_of(spectrum: Any, rows: slice) -> np.ndarray:
-    return spectrum if spectrum.ndim == 1 else np.asarray(spectrum[rows])
+def _rows_of(values: Any, rows: slice) -> np.ndarray:
+    if values.ndim == 1:
+        return values
+    if not is_lazy(values):
+        return np.asarray(values[rows])
+    try:
+        return np.asarray(values[rows])
+    except Exception as error:  # the file is read only now, and its reader meets damage with whatever that causes
+        raise InputError(f"values: cannot be read from the file ({said(error)}); get the file anew") from None
 
 
 def _check_values(values: Any) -> Any:

@@ -91,6 +91,19 @@ def test_a_dask_array_is_read_block_by_block(reflectance: np.ndarray) -> None:
     assert read == [(1, 4, NM.size)]
 
 
+def test_damage_found_while_reading_is_a_plain_refusal(reflectance: np.ndarray) -> None:
+    def block(values: np.ndarray, block_info: dict) -> np.ndarray:
+        if block_info[0]["chunk-location"][0] == 4:
+            raise OSError("bad checksum")
+        return values
+
+    lazy = dask.array.from_array(reflectance, chunks=(1, 4, NM.size)).map_blocks(block, dtype=reflectance.dtype)
+    cube = Cube(lazy, NM)
+    assert cube.rows(slice(0, 4))[0].shape == (4, 4, 31)
+    with pytest.raises(InputError, match="cannot be read from the file \\(bad checksum\\)"):
+        cube.rows(slice(4, 5))
+
+
 def test_select_bands(reflectance: np.ndarray) -> None:
     light, dark = np.linspace(1, 2, NM.size), np.linspace(0, 0.01, NM.size)
     cube, bands = Cube(reflectance, NM, light, dark=dark), np.array([2, 5, 9])

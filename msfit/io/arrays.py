@@ -58,7 +58,8 @@ def read_dataset(
     need("dask.array")
     group, _, name = (variable or "").rpartition("/")
     try:
-        dataset = xarray.open_dataset(path, chunks={}, group=group or None, **_engine(path))
+        engine = _engine(path)
+        dataset = xarray.open_dataset(path, chunks={}, group=group or None, **engine)
     except InputError:
         raise
     except Exception as error:  # xarray's readers meet damaged bytes with whatever they cause
@@ -73,6 +74,9 @@ def _engine(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         if file.read(3) == b"CDF":
             return {"engine": "scipy"}
+    # What is no HDF5 at all is found out here: h5netcdf's own reader would grumble about it on standard error.
+    with need("h5py").File(path, "r"):
+        pass
     # Plain HDF5 files do not name their dimensions.
     return {"engine": "h5netcdf", "phony_dims": "access"}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from msfit.errors import InputError, said
 from msfit.io.extras import need
+from msfit.io.mat5 import LARGEST_RATIO
 from msfit.io.scan import Scan
 from msfit.wavelengths import check_wavelengths
 
@@ -19,6 +22,8 @@ _SMALLEST_NM = 200
 # Yasuma, Mitsunaga, Iso, Nayar 2010, IEEE Transactions on Image Processing 19(9): 31 bands, NAME_ms_01.png to _31.
 _CAVE = re.compile(r"_ms_\d\d$")
 _CAVE_NM = np.arange(400.0, 701, 10)
+# What tifffile tells of a damaged file is told once, by the exception.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def read_bands(folder: Path, wavelengths: Any = None) -> Scan:
@@ -82,14 +87,23 @@ def _numbers(stems: list[str]) -> np.ndarray:
     )
 
 
+def _png(content: BytesIO) -> np.ndarray:
+    return np.asarray(need("imageio.v3").imread(content, plugin="pillow"))
+
+
+def _tiff(content: BytesIO) -> np.ndarray:
+    with need("tifffile").TiffFile(content) as file:
+        series = file.series[0]
+        if series.size * series.dtype.itemsize > LARGEST_RATIO * len(content.getvalue()):
+            raise InputError(f"it claims {' x '.join(map(str, series.shape))} samples")
+        return np.asarray(series.asarray())
+
+
 def _picture(file: Path) -> np.ndarray:
     try:
-        if file.suffix.lower() == ".png":
-            found = np.asarray(need("imageio.v3").imread(file, plugin="pillow"))
-        else:
-            found = np.asarray(need("tifffile").imread(file))
-    except InputError:
-        raise
+        # From memory, where a length that is damaged cannot ask for more than there is.
+        content = BytesIO(file.read_bytes())
+        found = _png(content) if file.suffix.lower() == ".png" else _tiff(content)
     except Exception as error:  # picture libraries meet damaged files with whatever they cause
         raise InputError(f"{file.name} cannot be read as a picture ({said(error)})") from None
     if found.ndim == 3 and found.shape[2] in (3, 4) and (found[..., :1] == found[..., 1:3]).all():
