@@ -189,7 +189,7 @@ def test_masks_that_do_not_fit_are_refused(scene: Path, tmp_path: Path, capsys: 
 def test_no_command_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     said = capsys.readouterr().out
-    for command in ("fit", "info", "render", "fetch", "models", "demo"):
+    for command in ("fit", "info", "render", "synth", "fetch", "models", "demo"):
         assert f"\n  {command} " in said
 
 
@@ -246,6 +246,30 @@ def test_render_a_scene_and_a_result(scene: Path, out: Path, capsys: pytest.Capt
     assert "expected a file name that ends in" in refused(capsys, "render", scene, "-o", out / "x.h5")
 
 
+def test_synth_passes_its_options_on(
+    out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import msfit.synth
+
+    calls: list[tuple[object, ...]] = []
+
+    def write_scenes(folder: Path, count: int, **options: object) -> list[Path]:
+        calls.append((folder, count, {name: value for name, value in options.items() if name != "progress"}))
+        return [folder / "a.mat"] * count
+
+    def write_standins(folder: Path, progress: object = None) -> list[Path]:
+        return [folder / "a.mat"] * 25
+
+    monkeypatch.setattr(msfit.synth, "write_scenes", write_scenes)
+    monkeypatch.setattr(msfit.synth, "write_standins", write_standins)
+    assert main(["synth", "-o", str(out), "--count", "3", "--seed", "7", "--size", "64", "--mode", "model"]) == 0
+    options = {"seed": 7, "size": 64, "mode": "model", "model": "alotaibi-smith-2019", "split": "train"}
+    assert calls == [(out, 3, options)]
+    assert capsys.readouterr().out == f"{out}: 3 scenes, each with its truth beside it\n"
+    assert main(["synth", "-o", str(out), "--stand-ins"]) == 0
+    assert "25 scenes" in capsys.readouterr().out
+
+
 def test_models_lists_each_with_its_bounds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     said = capsys.readouterr().out
@@ -291,21 +315,23 @@ def test_an_interruption_is_one_line(
 
 def process(code: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(msfit.__file__).parents[1])}
-    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(  # type: ignore[call-overload]
         [sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True, env=environment, **options
     )
 
 
 _STUCK_WHILE_WRITING = """
-import sys, time
-import msfit.io.output as output
-from msfit.cli import console, main
+import os, sys, time
+from msfit.cli import main
+rename = os.replace
 
-def replace(*_):
+def replace(source, target):
+    if not str(target).endswith("maps.h5"):
+        return rename(source, target)
     print("writing", flush=True)
     time.sleep(60)
 
-output.os.replace = replace
+os.replace = replace
 sys.exit(main())
 """
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from msfit.cli import datasets, fit, scenes
+from msfit.cli import datasets, fit, scenes, synth
 from msfit.cli.console import say
 
 # Plain help: typer's coloured one would load rich, which takes longer than all the rest.
@@ -30,5 +30,5 @@ def msfit(
     """Takes multispectral faces apart into melanin, haemoglobin, diffuse and specular shading."""
 
 
-for _command in (fit.fit, scenes.info, scenes.render, datasets.fetch, datasets.models, datasets.demo):
+for _command in (fit.fit, scenes.info, scenes.render, synth.synth, datasets.fetch, datasets.models, datasets.demo):
     app.command()(_command)
