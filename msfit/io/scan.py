@@ -50,8 +50,9 @@ class Scan:
             Radiance or counts without an illuminant; whatever `Cube` refuses.
         """
         if self.quantity != "reflectance" and self.illuminant is None:
+            verb = "are" if self.quantity == "counts" else "is"
             raise InputError(
-                f"no illuminant: {self.quantity} are no reflectance; expected an illuminant in the file:"
+                f"no illuminant: {self.quantity} {verb} no reflectance; expected an illuminant in the file:"
                 " give a white reference, --white y0:y1,x0:x1 or --white FILE (white=...)"
             )
         light = None if self.quantity == "reflectance" else self.illuminant

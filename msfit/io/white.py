@@ -16,6 +16,7 @@ from msfit.wavelengths import check_wavelengths, interpolated
 
 Reader = Callable[[Path], Scan]
 
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
 _PATCH = re.compile(r"(\d+):(\d+),(\d+):(\d+)")
 
 
@@ -66,6 +67,8 @@ def _reference(name: str, given: Any, scan: Scan, read: Reader) -> Any:
         return _patch(name, ((y0, y1), (x0, x1)), scan)
     if isinstance(given, tuple) and len(given) == 2 and all(_is_range(ends) for ends in given):
         return _patch(name, given, scan)
+    if isinstance(given, str) and name == "dark" and _NUMBER.fullmatch(given.strip()):
+        given = float(given)
     if isinstance(given, str | Path):
         return _from_file(name, Path(given), scan, read)
     try:

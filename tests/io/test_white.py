@@ -72,8 +72,9 @@ def test_white_spectrum(scene: Path, reflectance: np.ndarray, tmp_path: Path, ki
 
 def test_array_and_number(tmp_path: Path, reflectance: np.ndarray) -> None:
     np.savez(tmp_path / "a.npz", counts=reflectance * LIGHT + 400, wave=NM)
-    cube = msfit.load(tmp_path / "a.npz", white=LIGHT + 400, dark=400)
-    np.testing.assert_allclose(cube.reflectance, reflectance, rtol=1e-12)
+    for dark in (400, "400.0"):
+        cube = msfit.load(tmp_path / "a.npz", white=LIGHT + 400, dark=dark)
+        np.testing.assert_allclose(cube.reflectance, reflectance, rtol=1e-12)
 
 
 def test_saturated_samples_stay_known(tmp_path: Path, reflectance: np.ndarray) -> None:
