@@ -1,108 +1,282 @@
-"""The table search of `table.py` as one compiled pass a pixel, for CPUs: no temporaries, everything stays in cache."""
+"""The global search as one compiled pass a pixel, for CPUs: no temporaries, everything stays in a core's cache.
+
+A pixel is first projected to the few coordinates that hold nearly all of the model. There it is compared with every
+coarse node of the table; from each local minimum a damped Gauss-Newton descent follows, on the table interpolated
+bicubically. Scalars are written out and loops kept plain so that the compiler turns them into vector instructions.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
 
+# Coordinates in which a pixel is compared with the table: a constant, so that loops over them become straight code.
+RANK = 16
+_MOST_STARTS = 4
+_STEPS = 8
+# A descent ends when a step is shorter than this, in table coordinates; the exact descent goes on from there.
+_SHORT = np.float32(1e-4)
+# Where no diffuse light helps, the objective is a plateau up to rounding: a node on it is no minimum of its own.
+_PLATEAU = np.float32(1 + 1e-6)
 
-@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def summits(pixels, weights, spectra, squares, shape, most, plateau):  # type: ignore[no-untyped-def]
-    """Nodes that are local minima of the objective on the grid (8 neighbours): int16 (n, most), best first, then -1.
 
-    pixels (n, band) float32, weights the same or None; spectra and squares (band, node) float32, a grid of `shape`;
-    plateau: how many times what white explains a second minimum must explain.
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at first use and keep the machine code on disk, where there is a place for it."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder that can be written to
+        return njit(**options)(function)
+
+
+@_compiled
+def search(pixels, basis, coarse, rows, columns, stride, patches):  # type: ignore[no-untyped-def]
+    """Starts for the exact descent: table coordinates (n, 4, 2) in [0, 1], best first, and how many of them, (n,).
+
+    pixels (n, band) float32; basis (band, RANK), orthonormal, its first column white; coarse (RANK, rows columns), the
+    projected table at every `stride`-th node; patches (node row, node column, 4, RANK): value, slope along rows, along
+    columns and twist at every node, a step of the grid being the unit.
     """
-    count, bands = pixels.shape
-    nodes = spectra.shape[1]
-    found = np.full((count, most), -1, np.int16)
-    cross = np.empty(nodes, np.float32)
-    sums = np.zeros(nodes, np.float32)
-    norms = np.zeros(nodes, np.float32)
-    explained = np.empty(nodes, np.float32)
-    total = np.float32(bands)
-    if weights is None:
-        for band in range(bands):
-            for node in range(nodes):
-                sums[node] += spectra[band, node]
-                norms[node] += squares[band, node]
+    count = pixels.shape[0]
+    starts = np.zeros((count, _MOST_STARTS, 2), np.float32)
+    numbers = np.zeros(count, np.uint8)
+    z = np.empty(RANK, np.float32)
+    padded = np.full((rows + 2) * (columns + 2), -np.inf, np.float32)
+    wide = np.full_like(padded, -np.inf)
+    cross = np.empty(rows * columns, np.float32)
+    norms = np.zeros(rows * columns, np.float32)
+    for j in range(1, RANK):
+        for node in range(norms.size):
+            norms[node] += coarse[j, node] * coarse[j, node]
+    work = np.empty((3, RANK), np.float32)
+    summits = np.empty(_MOST_STARTS, np.int64)
+    costs = np.empty(_MOST_STARTS, np.float32)
     for pixel in range(count):
-        cross[:] = 0
-        pixel_sum = np.float32(0)
-        if weights is None:
-            for band in range(bands):
-                value = pixels[pixel, band]
-                pixel_sum += value
-                for node in range(nodes):
-                    cross[node] += value * spectra[band, node]
-        else:
-            sums[:] = 0
-            norms[:] = 0
-            total = np.float32(0)
-            for band in range(bands):
-                weight = weights[pixel, band]
-                value = weight * pixels[pixel, band]
-                pixel_sum += value
-                total += weight
-                for node in range(nodes):
-                    cross[node] += value * spectra[band, node]
-                    sums[node] += weight * spectra[band, node]
-                    norms[node] += weight * squares[band, node]
-        flat = _explain(cross, sums, norms, pixel_sum, total, explained)
-        _local_maxima(explained, flat * np.float32(plateau), shape, found[pixel])
-    return found
+        outside = _project(pixels[pixel], basis, z)
+        _explain(z, coarse, norms, cross, padded, rows, columns)
+        found = _local_maxima(padded, wide, z[0] * z[0] * _PLATEAU, columns, summits)
+        for index in range(found):
+            row, column = divmod(summits[index], columns + 2)
+            u = np.float32(stride * (row - 1))
+            v = np.float32(stride * (column - 1))
+            costs[index], starts[pixel, index, 0], starts[pixel, index, 1] = _descend(z, patches, u, v, work)
+        numbers[pixel] = _keep_the_best(starts[pixel], costs, found, outside, z)
+    starts[..., 0] /= max(patches.shape[0] - 1, 1)
+    starts[..., 1] /= max(patches.shape[1] - 1, 1)
+    return starts, numbers
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
-def _explain(cross, sums, norms, pixel_sum, total, explained):  # type: ignore[no-untyped-def]
-    mean = pixel_sum / total
-    flat = pixel_sum * mean
-    inverse = np.float32(1) / total
-    for node in range(cross.size):
-        spread = norms[node] - sums[node] * sums[node] * inverse
-        contrast = cross[node] - mean * sums[node]
-        lit = max(contrast, np.float32(0))
-        overlap = max(cross[node], np.float32(0))
-        glossy = flat + lit * lit / spread
-        matte = overlap * overlap / norms[node]
-        explained[node] = glossy if pixel_sum * spread >= contrast * sums[node] else matte
-    return flat
+@_compiled
+def _project(pixel, basis, z):  # type: ignore[no-untyped-def]
+    """Coordinates of a pixel in the basis, and the energy that stays outside."""
+    z[:] = 0
+    energy = np.float32(0)
+    for band in range(pixel.size):
+        value = pixel[band]
+        energy += value * value
+        for j in range(RANK):
+            z[j] += value * basis[band, j]
+    inside = np.float32(0)
+    for j in range(RANK):
+        inside += z[j] * z[j]
+    return max(energy - inside, np.float32(0))
 
 
-@njit(nogil=True, cache=True)
-def _local_maxima(values, plateau, shape, found):  # type: ignore[no-untyped-def]
-    rows, columns = shape
-    best = np.argmax(values)
-    found[0] = best
-    filled = 1
+@_compiled
+def _explain(z, coarse, norms, cross, padded, rows, columns):  # type: ignore[no-untyped-def]
+    """What of |z|^2 each coarse node explains with its best shadings, into a grid padded by one node of -inf."""
+    cross[:] = 0
+    for j in range(1, RANK):
+        for node in range(cross.size):
+            cross[node] += z[j] * coarse[j, node]
+    white = z[0]
+    flat = white * white
     for row in range(rows):
         for column in range(columns):
             node = row * columns + column
-            value = values[node]
-            if value <= plateau or value == values[best]:
-                continue
-            top = True
-            for r in range(max(row - 1, 0), min(row + 2, rows)):
-                for c in range(max(column - 1, 0), min(column + 2, columns)):
-                    if values[r * columns + c] > value:
-                        top = False
-                        break
-                if not top:
-                    break
-            if top:
-                filled = _insert(found, filled, node, values)
+            lit = max(cross[node], np.float32(0))
+            bright = coarse[0, node]
+            overlap = max(cross[node] + white * bright, np.float32(0))
+            glossy = flat + lit * lit / norms[node]
+            matte = overlap * overlap / (norms[node] + bright * bright)
+            value = glossy if white * norms[node] >= lit * bright else matte
+            padded[(row + 1) * (columns + 2) + column + 1] = value
 
 
-@njit(nogil=True, cache=True)
-def _insert(found, filled, node, values):  # type: ignore[no-untyped-def]
-    """Put a node into the list, which is kept best first and drops its worst when full."""
-    place = filled
-    while place > 1 and values[found[place - 1]] < values[node]:
-        place -= 1
-    if place >= found.size:
-        return filled
-    last = min(filled, found.size - 1)
-    for index in range(last, place, -1):
-        found[index] = found[index - 1]
-    found[place] = node
-    return min(filled + 1, found.size)
+@_compiled
+def _local_maxima(padded, wide, plateau, columns, summits):  # type: ignore[no-untyped-def]
+    """Up to four nodes that are as high as their eight neighbours, the highest first."""
+    width = columns + 2
+    # without branches, so that it is done for many nodes at once: along rows, then across
+    for node in range(1, padded.size - 1):
+        left, here, right = padded[node - 1], padded[node], padded[node + 1]
+        side = left if left > right else right
+        wide[node] = here if here > side else side
+    found = 0
+    best = width + 1
+    for node in range(width + 1, padded.size - width - 1):
+        above, level, below = wide[node - width], wide[node], wide[node + width]
+        ends = above if above > below else below
+        if padded[node] < (level if level > ends else ends) or padded[node] == -np.inf:
+            continue
+        value = padded[node]
+        if value > padded[best]:
+            best = node
+        if value <= plateau:
+            continue
+        place = found
+        while place > 0 and padded[summits[place - 1]] < value:
+            place -= 1
+        for later in range(min(found, summits.size - 1), place, -1):
+            summits[later] = summits[later - 1]
+        if place < summits.size:
+            summits[place] = node
+            found = min(found + 1, summits.size)
+    if found == 0:
+        summits[0] = best
+        found = 1
+    return found
+
+
+@_compiled
+def _interpolate(patches, u, v, work):  # type: ignore[no-untyped-def]
+    """Bicubic Hermite interpolation at (u, v) in steps of the grid: value, slope along u and along v, into work."""
+    i = min(int(u), max(patches.shape[0] - 2, 0))
+    j = min(int(v), max(patches.shape[1] - 2, 0))
+    s, t = u - np.float32(i), v - np.float32(j)
+    # an axis of one node has no second end: its own node stands in with weight zero
+    below, right = min(i + 1, patches.shape[0] - 1), min(j + 1, patches.shape[1] - 1)
+    p00, p01, p10, p11 = patches[i, j], patches[i, right], patches[below, j], patches[below, right]
+    a0, b0, da0, db0 = _hermite(s, 0)
+    a1, b1, da1, db1 = _hermite(s, 1)
+    c0, d0, dc0, dd0 = _hermite(t, 0)
+    c1, d1, dc1, dd1 = _hermite(t, 1)
+    for m in range(RANK):
+        # first along u: value and slope along v at the left and right end, and how they change with u
+        left = a0 * p00[0, m] + b0 * p00[1, m] + a1 * p10[0, m] + b1 * p10[1, m]
+        left_v = a0 * p00[2, m] + b0 * p00[3, m] + a1 * p10[2, m] + b1 * p10[3, m]
+        right_ = a0 * p01[0, m] + b0 * p01[1, m] + a1 * p11[0, m] + b1 * p11[1, m]
+        right_v = a0 * p01[2, m] + b0 * p01[3, m] + a1 * p11[2, m] + b1 * p11[3, m]
+        left_u = da0 * p00[0, m] + db0 * p00[1, m] + da1 * p10[0, m] + db1 * p10[1, m]
+        left_uv = da0 * p00[2, m] + db0 * p00[3, m] + da1 * p10[2, m] + db1 * p10[3, m]
+        right_u = da0 * p01[0, m] + db0 * p01[1, m] + da1 * p11[0, m] + db1 * p11[1, m]
+        right_uv = da0 * p01[2, m] + db0 * p01[3, m] + da1 * p11[2, m] + db1 * p11[3, m]
+        work[0, m] = c0 * left + d0 * left_v + c1 * right_ + d1 * right_v
+        work[1, m] = c0 * left_u + d0 * left_uv + c1 * right_u + d1 * right_uv
+        work[2, m] = dc0 * left + dd0 * left_v + dc1 * right_ + dd1 * right_v
+
+
+@_compiled
+def _hermite(s, end):  # type: ignore[no-untyped-def]
+    """Cubic Hermite weights of a node's value and slope at s in [0, 1] from its left end, and their derivatives."""
+    one, two, three, six = np.float32(1), np.float32(2), np.float32(3), np.float32(6)
+    rest = one - s
+    if end == 0:
+        return (one + two * s) * rest * rest, s * rest * rest, -six * s * rest, rest * (one - three * s)
+    return s * s * (three - two * s), -s * s * rest, six * s * rest, s * (three * s - two)
+
+
+@_compiled
+def _evaluate(z, patches, u, v, work):  # type: ignore[no-untyped-def]
+    """Projected cost with gradient and Gauss-Newton Hessian, both halved, as in `objective.evaluate`."""
+    _interpolate(patches, u, v, work)
+    r, by_u, by_v = work[0], work[1], work[2]
+    rr = np.float32(0)
+    rz = np.float32(0)
+    for m in range(1, RANK):
+        rr += r[m] * r[m]
+        rz += r[m] * z[m]
+    i_d = rz / rr
+    first = 1
+    if z[0] < i_d * r[0]:  # matte: white may not be negative, so its coordinate counts like the others
+        first = 0
+        rr += r[0] * r[0]
+        i_d = (rz + r[0] * z[0]) / rr
+    i_d = max(i_d, np.float32(0))
+    cost = np.float32(0)
+    g0 = np.float32(0)
+    g1 = np.float32(0)
+    h00 = np.float32(0)
+    h01 = np.float32(0)
+    h11 = np.float32(0)
+    r0 = np.float32(0)
+    r1 = np.float32(0)
+    for m in range(first, RANK):
+        e = z[m] - i_d * r[m]
+        cost += e * e
+        g0 -= by_u[m] * e
+        g1 -= by_v[m] * e
+        h00 += by_u[m] * by_u[m]
+        h01 += by_u[m] * by_v[m]
+        h11 += by_v[m] * by_v[m]
+        r0 += by_u[m] * r[m]
+        r1 += by_v[m] * r[m]
+    square = i_d * i_d
+    return (
+        cost,
+        i_d * g0,
+        i_d * g1,
+        square * max(h00 - r0 * r0 / rr, np.float32(0)),
+        square * (h01 - r0 * r1 / rr),
+        square * max(h11 - r1 * r1 / rr, np.float32(0)),
+    )
+
+
+@_compiled
+def _descend(z, patches, u, v, work):  # type: ignore[no-untyped-def]
+    """Damped Gauss-Newton from (u, v) inside the table: cost, u, v."""
+    top_u, top_v = np.float32(patches.shape[0] - 1), np.float32(patches.shape[1] - 1)
+    damping = np.float32(1e-3)
+    cost, g0, g1, h00, h01, h11 = _evaluate(z, patches, u, v, work)
+    for _ in range(_STEPS):
+        if (u <= 0 and g0 > 0) or (u >= top_u and g0 < 0):
+            h01 = np.float32(0)
+        if (v <= 0 and g1 > 0) or (v >= top_v and g1 < 0):
+            h01 = np.float32(0)
+        d00 = h00 * (1 + damping) + np.float32(1e-30)
+        d11 = h11 * (1 + damping) + np.float32(1e-30)
+        determinant = max(d00 * d11 - h01 * h01, np.float32(1e-6) * d00 * d11)
+        new_u = min(max(u + (h01 * g1 - d11 * g0) / determinant, np.float32(0)), top_u)
+        new_v = min(max(v + (h01 * g0 - d00 * g1) / determinant, np.float32(0)), top_v)
+        if abs(new_u - u) + abs(new_v - v) < _SHORT * (top_u + top_v):
+            break
+        trial = _evaluate(z, patches, new_u, new_v, work)
+        if trial[0] <= cost:
+            u, v = new_u, new_v
+            cost, g0, g1, h00, h01, h11 = trial
+            damping *= np.float32(0.1)
+        else:
+            damping = max(8 * damping, np.float32(0.05))
+    return cost, u, v
+
+
+@_compiled
+def _keep_the_best(starts, costs, found, outside, z):  # type: ignore[no-untyped-def]
+    """Sort the ends of the descents, best first; drop those that cannot win, or that met another: the number kept."""
+    for index in range(1, found):
+        cost, u, v = costs[index], starts[index, 0], starts[index, 1]
+        place = index
+        while place > 0 and costs[place - 1] > cost:
+            costs[place] = costs[place - 1]
+            starts[place] = starts[place - 1]
+            place -= 1
+        costs[place] = cost
+        starts[place, 0], starts[place, 1] = u, v
+    # what projection and interpolation may hide, about a thousandth of the pixel
+    white = z[0]
+    limit = np.sqrt(costs[0] + outside) + np.float32(1e-3) * white
+    kept = 1
+    for index in range(1, found):
+        if np.sqrt(costs[index] + outside) > limit:
+            break
+        apart = True
+        for other in range(kept):
+            if abs(starts[index, 0] - starts[other, 0]) + abs(starts[index, 1] - starts[other, 1]) < 0.5:
+                apart = False
+        if apart:
+            starts[kept] = starts[index]
+            kept += 1
+    return kept

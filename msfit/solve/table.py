@@ -1,35 +1,42 @@
-"""Global search: the objective at every node of a table over the pigments, and its local minima as starts."""
+"""Global search: the objective at every node of a table over the pigments, and from where to descend."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from msfit.errors import InputError
 from msfit.skin.registry import Skin
 
-# Reflectance bends most where there is little pigment, so nodes are quadratically denser there. Whether 16 nodes an
-# axis find every basin is checked against an exhaustive search of 512 x 512 nodes (benchmarks/oracle.py).
-_NODES = 16
-_SPACING = 2.0
+# Nodes an axis of the coarse grid, which is searched, and steps of the fine one, which is interpolated, between two of
+# them. Whether they find every basin is checked against an exhaustive search (benchmarks/oracle.py).
+_NODES = 13
+_REFINEMENT = 4
+# Reflectance bends most where there is little pigment: nodes lie at s(u) = u (u + a) / (1 + a) of the box, u uniform.
+_BEND = 0.1
+# Coordinates in which a pixel is compared with the table: the model's span beyond them is about 1e-4 of it.
+_RANK = 16  # as in compiled.RANK
 _MOST_STARTS = 4
-# Where no diffuse light helps, the objective is a plateau up to rounding: a node on it is no minimum of its own.
 _PLATEAU = 1 + 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Reflectance on a grid of pigments: `fractions` (node, 2), `spectra` (band, node), `shape` nodes an axis.
+    """Reflectance on a grid over the box of pigments, and where in the box its local minima lie for given pixels.
 
-    Spectra are float32 whatever the fractions are: the search only has to find the right basin.
+    `lower` and `width` (2,) of the box; `fractions` (node, 2) and float32 `spectra` (band, node) of the coarse grid,
+    whose `shape` is nodes an axis; `compiled`: what the compiled search needs, on the CPU only.
     """
 
+    lower: Tensor
+    width: Tensor
     fractions: Tensor
     spectra: Tensor
-    squares: Tensor
     shape: tuple[int, int]
+    compiled: tuple[np.ndarray, ...] | None
 
     @classmethod
     def over(cls, skin: Skin, lower: Tensor, upper: Tensor) -> Table:
@@ -40,75 +47,103 @@ class Table:
         InputError
             The model is not defined (not finite and positive) somewhere in the box.
         """
-        axes = [
-            low
-            + (high - low)
-            * torch.linspace(0, 1, _NODES if high > low else 1, dtype=low.dtype, device=low.device) ** _SPACING
-            for low, high in zip(lower, upper, strict=True)
-        ]
-        fractions = torch.cartesian_prod(*axes)
-        spectra = skin.reflectance(fractions)
+        width = upper - lower
+        steps = [(_NODES - 1) * _REFINEMENT if w > 0 else 0 for w in width.tolist()]
+        u, v = (torch.linspace(0, 1, step + 1, dtype=lower.dtype, device=lower.device) for step in steps)
+        positions = torch.cartesian_prod(u, v)
+        fractions = lower + width * _stretch(positions)
+        spectra, slopes = skin.jacobian(fractions)
         if not bool((torch.isfinite(spectra) & (spectra > 0)).all()):
-            box = ", ".join(f"{low:g} to {high:g}" for low, high in zip(lower.tolist(), upper.tolist(), strict=True))
+            box = ", ".join(f"{a:g} to {b:g}" for a, b in zip(lower.tolist(), upper.tolist(), strict=True))
             raise InputError(
                 f"bounds: the skin model is not defined everywhere in f_mel, f_blood = {box}; choose narrower bounds"
             )
-        spectra = spectra.T.contiguous().float()
-        return cls(fractions, spectra, spectra * spectra, (axes[0].numel(), axes[1].numel()))
+        grid = spectra.view(u.numel(), v.numel(), -1)
+        coarse = grid[::_REFINEMENT, ::_REFINEMENT]
+        shape = (coarse.shape[0], coarse.shape[1])
+        nodes = fractions.view(*grid.shape[:2], 2)[::_REFINEMENT, ::_REFINEMENT].reshape(-1, 2)
+        compiled = None
+        if lower.device.type == "cpu":
+            # slopes with respect to a step of the grid, (row, column, band)
+            per_step = width * (2 * positions + _BEND) / (1 + _BEND) / torch.tensor(steps).clamp_min(1)
+            by_u, by_v = (slopes[axis].mul(per_step[:, axis : axis + 1]).view_as(grid).numpy() for axis in (0, 1))
+            compiled = _for_compiled_search(grid.numpy(), by_u, by_v)
+        return cls(lower, width, nodes, coarse.reshape(-1, grid.shape[2]).T.contiguous().float(), shape, compiled)
 
     def starts(self, pixels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Points from which to descend to every minimum: pixel index (start,), sorted, and fractions (start, 2).
 
-        A pixel has a start at each local minimum of its objective on the grid (8 neighbours), at most four, best first.
+        A pixel has a start for each local minimum of its objective on the grid (8 neighbours) that may be the least, at
+        most four, best first.
         """
-        pixels, weights = pixels.float(), None if weights is None else weights.float()
-        node = (self.summits_compiled if pixels.device.type == "cpu" else self.summits)(pixels, weights)
+        pixels = pixels.float()
+        if weights is None and self.compiled is not None:
+            from msfit.solve.compiled import search  # numba is not needed where there is a GPU
+
+            basis, coarse, patches = self.compiled
+            found, numbers = search(pixels.numpy(), basis, coarse, *self.shape, _REFINEMENT, patches)
+            keep = torch.arange(_MOST_STARTS) < torch.from_numpy(numbers).unsqueeze(1)
+            pixel = keep.nonzero()[:, 0]
+            return pixel, self.lower + self.width * _stretch(torch.from_numpy(found)[keep].to(self.lower.dtype))
+        node = self.summits(pixels, None if weights is None else weights.float())
         pixel, rank = (node >= 0).nonzero(as_tuple=True)
-        return pixel, self.fractions[node[pixel, rank].long()]
-
-    def summits_compiled(self, pixels: Tensor, weights: Tensor | None) -> Tensor:
-        """Nodes of `starts`, int16 (n, 4), -1 where there is none. On the CPU."""
-        from msfit.solve.compiled import summits  # numba is not needed where there is a GPU
-
-        nodes = summits(
-            pixels.numpy(),
-            None if weights is None else weights.numpy(),
-            self.spectra.numpy(),
-            self.squares.numpy(),
-            self.shape,
-            _MOST_STARTS,
-            _PLATEAU,
-        )
-        return torch.from_numpy(nodes)
+        return pixel, self.fractions[node[pixel, rank]]
 
     def summits(self, pixels: Tensor, weights: Tensor | None) -> Tensor:
-        """The same in torch, on any device."""
+        """Coarse nodes that are local minima of the objective, (n, 4), best first, -1 where there is none."""
         explained, flat = self._explained(pixels, weights)
         grid = explained.view(-1, *self.shape)
         top = (grid >= _spread(_spread(grid, 1), 2)).view_as(explained)
         best, first = explained.max(1)
+        # where no diffuse light helps, the objective is a plateau up to rounding: a node on it is no minimum of its own
         other = top & (explained < best.unsqueeze(1)) & (explained > flat * _PLATEAU)
         height = torch.where(other, explained, -torch.inf)
         others, node = height.topk(min(_MOST_STARTS - 1, height.shape[1]), dim=1)
-        node = torch.where(others > -torch.inf, node, -1)
-        return torch.cat((first.unsqueeze(1), node), 1).short()
+        return torch.cat((first.unsqueeze(1), torch.where(others > -torch.inf, node, -1)), 1)
 
     def _explained(self, pixels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """What of sum_b w_b y_b^2 each node explains with its best shadings, (n, node), and what white does, (n, 1)."""
+        spectra = self.spectra
         if weights is None:
             weighted, total = pixels, pixels.new_tensor(pixels.shape[1])
-            sums, squares = self.spectra.sum(0), self.squares.sum(0)
+            sums, squares = spectra.sum(0), spectra.square().sum(0)
         else:
             weighted, total = weights * pixels, weights.sum(1, keepdim=True)
-            sums, squares = weights @ self.spectra, weights @ self.squares
+            sums, squares = weights @ spectra, weights @ spectra.square()
         pixel_sum = weighted.sum(1, keepdim=True)
-        cross = weighted @ self.spectra
+        cross = weighted @ spectra
         spread = squares - sums * sums / total
         contrast = cross - pixel_sum * (sums / total)
         flat = pixel_sum * pixel_sum / total
         glossy = flat + contrast.clamp_min(0).square_() / spread
         matte = cross.clamp_min(0).square_() / squares
         return torch.where(pixel_sum * spread >= contrast * sums, glossy, matte), flat
+
+
+def _stretch(u: Tensor) -> Tensor:
+    return u * (u + _BEND) / (1 + _BEND)
+
+
+def _for_compiled_search(grid: np.ndarray, by_u: np.ndarray, by_v: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Basis (band, k), coarse table (k, node) and patches (row, column, 4, k) from a grid (row, column, band)."""
+    bands = grid.shape[-1]
+    white = np.full((bands, 1), bands**-0.5)
+    spectra = grid.reshape(-1, bands)
+    # dark nodes count as much as bright ones: any of them may be lit by any i_d
+    spectra = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
+    centred = spectra - (spectra @ white) @ white.T
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    basis = np.zeros((bands, _RANK))
+    basis[:, :1] = white
+    count = min(_RANK, bands, len(directions) + 1)
+    basis[:, 1:count] = directions[: count - 1].T
+    # the twist need not be exact: it bends a patch between its nodes, where the exact descent takes over
+    twist = (
+        np.gradient(by_u, axis=1, edge_order=min(2, by_u.shape[1] - 1)) if by_u.shape[1] > 1 else np.zeros_like(by_u)
+    )
+    patches = np.stack([part @ basis for part in (grid, by_u, by_v, twist)], axis=2).astype(np.float32)
+    coarse = patches[::_REFINEMENT, ::_REFINEMENT, 0].reshape(-1, basis.shape[1]).T
+    return basis.astype(np.float32), np.ascontiguousarray(coarse), patches
 
 
 def _spread(grid: Tensor, axis: int) -> Tensor:
