@@ -10,7 +10,7 @@ import pytest
 from skimage.color import rgb2lab
 
 from msfit.cube import Cube
-from msfit.plot import panel
+from msfit.plot import maps, panel
 from msfit.plot.fits import pixel_of_rmse
 from msfit.plot.spectra import residuals
 from msfit.plot.style import COLOUR_MAPS, robust_range
@@ -102,6 +102,18 @@ def test_bands_without_colour_make_a_grey_picture() -> None:
     assert result.cube is not None
     cube = Cube(result.cube.values[..., :10], infrared)
     assert "mean of the bands" in words(replace(result, cube=cube, wavelengths=infrared))
+
+
+@pytest.mark.parametrize("with_cube", [True, False])
+def test_a_large_picture_is_thinned(with_cube: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "_FINEST", 10)
+    result = a_result((40, 20), with_cube)
+    if result.cube is not None:
+        light = np.ones((40, 20, BANDS.size))
+        result = replace(result, cube=replace(result.cube, illuminant=light, dark=0 * light, mask=light[..., 0] > 0))
+    (picture,) = panel(result).axes[0].images
+    assert picture.get_array().shape == (10, 5, 3)
+    assert picture.get_extent() == [-0.5, 19.5, 39.5, -0.5]
 
 
 def test_the_shown_pixel_is_the_one_of_median_rmse() -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 from msfit.cli.console import complain, flush
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+        if not sys.warnoptions:
+            # they speak to programmers, between the lines that speak to the user
+            warnings.simplefilter("ignore")
     try:
         status = _run(list(arguments) or ["--help"])
     except InputError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -22,10 +24,12 @@ from msfit.plot.style import (
     new_figure,
     robust_range,
 )
-from msfit.result import FitResult, Status
+from msfit.result import MAPS, FitResult, Status
 
 # Width of a map [inch].
 _COLUMN = 3.3
+# A picture is drawn with no more pixels than this along its longer side.
+_FINEST = 800
 _BLOOD = (Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER)
 _MELANIN = (Status.F_MEL_LOWER, Status.F_MEL_UPPER)
 # Statuses that are shown alike, and their colours.
@@ -60,10 +64,28 @@ def _row_height(result: FitResult) -> float:
 
 
 def _draw_picture(axes: Axes, result: FitResult) -> None:
-    image, note = _picture(result)
-    axes.imshow(image, interpolation="nearest", cmap="gray")
+    rows, columns = result.shape
+    image, note = _picture(_thinned(result, max(1, -(-max(rows, columns) // _FINEST))))
+    # one unit of the axes is one pixel, however few of them are drawn
+    axes.imshow(image, interpolation="nearest", cmap="gray", extent=(-0.5, columns - 0.5, rows - 0.5, -0.5))
     caption(axes, "Picture", note)
     _bare(axes)
+
+
+def _thinned(result: FitResult, step: int) -> FitResult:
+    """Every step-th row and column: enough for a figure, and quickly rendered."""
+    if step == 1:
+        return result
+    some = (slice(None, None, step),) * 2
+    f_mel, f_blood, i_d, i_s, rmse = (getattr(result, name)[some] for name in MAPS)
+    cube = result.cube
+    if cube is not None:
+        light, dark = (part if part is None or part.ndim == 1 else part[some] for part in (cube.illuminant, cube.dark))
+        mask = None if cube.mask is None else cube.mask[some]
+        cube = replace(cube, values=cube.values[some], illuminant=light, dark=dark, mask=mask)
+    return replace(
+        result, f_mel=f_mel, f_blood=f_blood, i_d=i_d, i_s=i_s, rmse=rmse, status=result.status[some], cube=cube
+    )
 
 
 def _picture(result: FitResult) -> tuple[np.ndarray, str]:
