@@ -165,6 +165,37 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(
     assert list(out.iterdir()) == []
 
 
+_WAVES = np.arange(400.0, 701.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("wavelengths", "scale", "message"),
+    [
+        (_WAVES / 1000, 1.0, "look like micrometres"),
+        (np.roll(_WAVES, 3), 1.0, "neither increasing nor decreasing"),
+        (np.where(_WAVES == 500, 490, _WAVES), 1.0, "some are repeated"),
+        (_WAVES[:-2], 1.0, "29"),
+        (_WAVES, 100.0, "divide percent by 100"),
+    ],
+)
+def test_spectra_that_cannot_be_used_are_refused(
+    out: Path, capsys: pytest.CaptureFixture[str], wavelengths: np.ndarray, scale: float, message: str
+) -> None:
+    path = out / "odd.mat"
+    savemat(path, {"reflectance": scale * np.linspace(0.2, 0.6, 31) * np.ones((4, 5, 1)), "wavelength": wavelengths})
+    line = refused(capsys, "fit", path, "-o", out / "maps.h5", "--plot", out / "panel.png")
+    assert str(path) in line
+    assert message in line
+    assert list(out.iterdir()) == [path]
+
+
+def test_bands_in_descending_order_are_noted(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = np.linspace(0.6, 0.2, 31) * np.ones((4, 5, 1))
+    savemat(out / "turned.mat", {"reflectance": values, "wavelength": _WAVES[::-1]})
+    assert main(["fit", f"{out}/turned.mat", "-o", f"{out}/maps.h5"]) == 0
+    assert "note: bands were in descending order" in capsys.readouterr().err
+
+
 def test_inputs_of_one_name_are_refused(scene: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (out / "scene.mat").write_bytes(scene.read_bytes())
     assert "would be written twice" in refused(capsys, "fit", scene, out / "scene.mat", "-o", scene.parent)
