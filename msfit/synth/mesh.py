@@ -1,0 +1,192 @@
+"""The canonical face mesh, grown into a head, and its smooth (Loop) subdivision.
+
+The 468 vertices and their texture coordinates are MediaPipe's canonical face model (npm `@mediapipe/face_mesh`
+0.4.1657299874, Apache-2.0; the licence lies beside the file). Four rings of vertices continue its rim over the skull
+and down the neck, so that the face is part of a head with a natural outline.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+FACE_VERTICES = 468
+_RINGS = 4
+# The skull as an ellipsoid through the rim of the canonical face [cm], and where its rings close, behind.
+SKULL_CENTRE = np.array([0.0, 1.8, -3.8])
+SKULL_RADII = np.array([7.75, 10.4, 9.6])
+_SKULL_BACK = np.array([0.0, 0.15, -1.0])
+_SKULL_STEPS = (0.14, 0.32, 0.58, 0.88)
+# Rings of the neck: height, half width, half depth [cm], and how far each has left the rim of the jaw.
+_NECK_RINGS = ((-9.0, 5.6, 4.6, 0.45), (-11.6, 5.4, 4.9, 0.9), (-15.5, 5.7, 5.1, 1.0), (-19.5, 8.5, 6.0, 1.0))
+_NECK_CENTRE_Z = -4.2
+
+# Rims in MediaPipe's numbering, right side of the person first (x < 0); lids and lips run from corner to corner.
+UPPER_LID = (33, 246, 161, 160, 159, 158, 157, 173, 133)
+LOWER_LID = (33, 7, 163, 144, 145, 153, 154, 155, 133)
+UPPER_LIP_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
+LOWER_LIP_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
+UPPER_LIP_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
+LOWER_LIP_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+BROW_UPPER = (70, 63, 105, 66, 107)
+BROW_LOWER = (46, 53, 52, 65, 55)
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """Control mesh of the head and its refinement.
+
+    Attributes
+    ----------
+    vertices : float64 array (control, 3)
+        Centimetres, x to the person's left, y up, z out of the face.
+    uv : float64 array (control, 2)
+        Texture coordinates in [0, 1]; vertices behind the rim repeat those of the rim.
+    mirror : int array (control,)
+        Index of the vertex on the other side.
+    refine : sparse matrix (fine, control)
+        Positions (or any attribute) at the vertices of the fine mesh.
+    faces : int array (face, 3)
+        Triangles of the fine mesh, counter-clockwise from outside.
+    part : uint8 array (face,)
+        0 face, 1 head and neck behind the rim, 2 opening of an eye.
+    rim : int array (36,)
+        Control vertices of the canonical face's open rim, in order.
+    """
+
+    vertices: np.ndarray
+    uv: np.ndarray
+    mirror: np.ndarray
+    refine: sparse.csr_matrix
+    faces: np.ndarray
+    part: np.ndarray
+    rim: np.ndarray
+
+
+@functools.cache
+def template(levels: int = 2) -> Template:
+    """The canonical head, refined `levels` times."""
+    vertices, uv, faces = _read_canonical_face()
+    rim = _rim(faces)
+    rings = _rings(vertices[rim])
+    size = len(rim)
+    loops = [rim, *(FACE_VERTICES + size * k + np.arange(size) for k in range(_RINGS))]
+    collar = np.concatenate([_strip(inner, outer) for inner, outer in itertools.pairwise(loops)])
+    vertices = np.concatenate([vertices, *rings])
+    uv = np.concatenate([uv, *[uv[rim]] * _RINGS])
+    mirror = _mirror(vertices)
+    part = np.concatenate([_eye_opening(faces, mirror), np.ones(len(collar), np.uint8)])
+    faces = np.concatenate([faces, collar])
+    refine = sparse.identity(len(vertices), format="csr")
+    for _ in range(levels):
+        step, faces = loop_subdivision(faces, refine.shape[0])
+        refine, part = (step @ refine).tocsr(), np.tile(part, 4)
+    return Template(vertices, uv, mirror, refine, faces, part, rim)
+
+
+def loop_subdivision(faces: np.ndarray, count: int) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """One step of Loop's subdivision as a matrix (new, old) and the new faces (4 f, 3); open rims stay open curves.
+
+    Source: C. Loop, "Smooth Subdivision Surfaces Based on Triangles", University of Utah, 1987.
+    """
+    halves = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    opposite = np.concatenate([faces[:, 2], faces[:, 0], faces[:, 1]])
+    edges, edge_of = np.unique(np.sort(halves, axis=1), axis=0, return_inverse=True)
+    edge_of = edge_of.reshape(-1)
+    uses = np.bincount(edge_of, minlength=len(edges))
+    index = np.arange(len(edges))
+    inner = uses == 2
+    on_rim = np.zeros(count, bool)
+    on_rim[edges[~inner]] = True
+
+    ends = np.where(inner, 3 / 8, 1 / 2)
+    odd = sparse.coo_matrix((np.repeat(ends, 2), (np.repeat(index, 2), edges.reshape(-1))), (len(edges), count))
+    across = inner[edge_of]
+    odd = odd + sparse.coo_matrix(
+        (np.full(across.sum(), 1 / 8), (edge_of[across], opposite[across])), (len(edges), count)
+    )
+
+    both = np.concatenate([edges, edges[:, ::-1]])
+    rim_edge = np.tile(~inner, 2)
+    neighbour = np.where(on_rim[both[:, 0]], rim_edge, True)
+    rows, columns = both[neighbour].T
+    valence = np.maximum(np.bincount(rows, minlength=count), 1)
+    beta = np.where(on_rim, 1 / 8, (5 / 8 - (3 / 8 + np.cos(2 * np.pi / valence) / 4) ** 2) / valence)
+    even = sparse.coo_matrix((beta[rows], (rows, columns)), (count, count)) + sparse.diags(1 - beta * valence)
+
+    first, second, third = (count + edge_of).reshape(3, -1)
+    a, b, c = faces.T
+    refined = [(a, first, third), (first, b, second), (third, second, c), (first, second, third)]
+    return sparse.vstack([even, odd]).tocsr(), np.concatenate([np.stack(corner, axis=1) for corner in refined])
+
+
+def _read_canonical_face() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    vertices, uv, faces = [], [], []
+    for line in resources.files("msfit.synth").joinpath("data", "canonical_face.obj").read_text("utf-8").splitlines():
+        key, *fields = line.split() or [""]
+        if key == "v":
+            vertices.append([float(x) for x in fields])
+        elif key == "vt":
+            uv.append([float(x) for x in fields])
+        elif key == "f":
+            faces.append([int(corner.split("/")[0]) - 1 for corner in fields])
+    return np.array(vertices), np.array(uv), np.array(faces)
+
+
+def _rim(faces: np.ndarray) -> np.ndarray:
+    halves = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    known = {(a, b) for a, b in halves.tolist()}
+    follow = {a: b for a, b in known if (b, a) not in known}
+    rim = [min(follow)]
+    while follow[rim[-1]] != rim[0]:
+        rim.append(follow[rim[-1]])
+    return np.array(rim)
+
+
+def _rings(rim: np.ndarray) -> list[np.ndarray]:
+    start = (rim - SKULL_CENTRE) / SKULL_RADII
+    length = np.linalg.norm(start, axis=1, keepdims=True)
+    back = _SKULL_BACK / np.linalg.norm(_SKULL_BACK)
+    angle = np.arccos(np.clip(start / length @ back, -1, 1))[:, None]
+    # 0 over the skull, 1 under the jaw
+    low = _smoothstep((0.5 - rim[:, 1:2]) / 5.5)
+    bearing = np.arctan2(rim[:, 0:1], np.clip(rim[:, 2:3] + 4.5, 0.3, None))
+    bearing = np.where(rim[:, 1:2] > -8, np.clip(bearing * 1.15, -1.9, 1.9), bearing)
+    rings = []
+    for step, (height, width, depth, leave) in zip(_SKULL_STEPS, _NECK_RINGS, strict=True):
+        arc = (np.sin((1 - step) * angle) * start / length + np.sin(step * angle) * back) / np.sin(angle)
+        skull = SKULL_CENTRE + SKULL_RADII * arc * (length + step * (1 - length))
+        neck = np.concatenate(
+            [width * np.sin(bearing), np.full_like(bearing, height), _NECK_CENTRE_Z + depth * np.cos(bearing)], axis=1
+        )
+        neck[:, 1] += (1 - leave) * 0.75 * (rim[:, 1] + 9.4)
+        neck = rim + leave * (neck - rim)
+        rings.append(skull + low * (neck - skull))
+    return rings
+
+
+def _strip(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
+    # `inner` runs as the rim's own half edges do, so the strip's shared edge must run the other way
+    a, b, c, d = inner, np.roll(inner, -1), outer, np.roll(outer, -1)
+    return np.concatenate([np.stack([b, a, c], axis=1), np.stack([b, c, d], axis=1)])
+
+
+def _mirror(vertices: np.ndarray) -> np.ndarray:
+    return cKDTree(vertices).query(vertices * [-1, 1, 1])[1]
+
+
+def _eye_opening(faces: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    lids = {*UPPER_LID, *LOWER_LID}
+    lids |= set(mirror[list(lids)].tolist())
+    return np.where([set(face) <= lids for face in faces.tolist()], 2, 0).astype(np.uint8)
+
+
+def _smoothstep(x: np.ndarray) -> np.ndarray:
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)

@@ -1,0 +1,31 @@
+"""Rays against triangles, by Intel's Embree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Tracer:
+    """Triangles (face, 3, 3) ready to be hit by rays, given as origins and unit directions (n, 3) [cm]."""
+
+    def __init__(self, triangles: np.ndarray) -> None:
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+
+        self._scene: Any = EmbreeScene()
+        # the scene does not hold its meshes: they live as long as this does
+        self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(triangles, np.float32))
+
+    def first(self, origin: np.ndarray, direction: np.ndarray) -> dict[str, np.ndarray]:
+        """First hit of each ray: `face` (-1 where nothing is hit), barycentric `u` and `v`, `distance`."""
+        found = self._scene.run(
+            np.ascontiguousarray(origin, np.float32), np.ascontiguousarray(direction, np.float32), output=1
+        )
+        return {"face": found["primID"], "u": found["u"], "v": found["v"], "distance": found["tfar"]}
+
+    def blocked(self, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        """Bool (n,): something stands in the way of a ray."""
+        rays = np.ascontiguousarray(origin, np.float32), np.ascontiguousarray(direction, np.float32)
+        return np.asarray(self._scene.run(*rays, query="OCCLUDED") >= 0)
