@@ -69,4 +69,6 @@ def draw_fit(spectrum: Axes, residual: Axes, fit: PixelFit, title: str) -> None:
     tidy(residual, xlabel="wavelength [nm]", ylabel="residual [1]")
     spectrum.tick_params(labelbottom=False)
     spectrum.set_ylim(bottom=min(0.0, spectrum.get_ylim()[0]))
-    spectrum.legend(fontsize=7.5, frameon=False, loc="best", title=title, title_fontsize=7.5, alignment="left")
+    spectrum.legend(
+        fontsize=7.5, loc="best", framealpha=0.85, edgecolor="none", title=title, title_fontsize=7.5, alignment="left"
+    )

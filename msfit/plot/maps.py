@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from msfit.errors import InputError
 from msfit.plot.fits import draw_fit, pixel_fit, pixel_of_rmse
@@ -34,7 +35,7 @@ _BLOOD = (Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER)
 _MELANIN = (Status.F_MEL_LOWER, Status.F_MEL_UPPER)
 # Statuses that are shown alike, and their colours.
 _KINDS = (
-    ("inside the bounds", "#e9edf2", lambda status: status == Status.CONVERGED),
+    ("inside the bounds", "#a9cfb4", lambda status: status == Status.CONVERGED),
     ("f_mel at a bound", "#8b5331", lambda status: np.isin(status, _MELANIN)),
     ("f_blood at a bound", "#e07b39", lambda status: np.isin(status, _BLOOD)),
     ("both at a bound", "#9c3d5c", lambda status: (status > max(_BLOOD)) & (status < Status.NO_DIFFUSE)),
@@ -123,6 +124,7 @@ def _draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
     inch = 1 / min(_row_height(result), _COLUMN * result.shape[0] / result.shape[1])
     place = axes.inset_axes((0, -0.2 * inch, 1, 0.1 * inch))
     bar = figure.colorbar(image, cax=place, orientation="horizontal", extend=extend[below, above])
+    bar.ax.xaxis.set_major_locator(MaxNLocator(5))
     bar.ax.tick_params(labelsize=8, color="#9ca3af", labelcolor=INK)
     bar.set_label(LABELS[name], size=8.5, color=INK)
     bar.outline.set_visible(False)
@@ -174,8 +176,9 @@ def _draw_pixel(figure: Figure, cell: object, picture: Axes, result: FitResult) 
     picture.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=2.4)
     picture.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.1)
     values = [f"{name} {getattr(result, name)[index]:.3g}" for name in ("f_mel", "f_blood", "i_d", "i_s")]
-    draw_fit(spectrum, residual, fit, "\n".join([", ".join(values[:2]), ", ".join(values[2:])]))
-    caption(spectrum, "Median pixel", f"y {y}, x {x}: RMSE {result.rmse[index]:.4f}")
+    lines = [f"pixel y {y}, x {x}", ", ".join(values[:2]), ", ".join(values[2:])]
+    draw_fit(spectrum, residual, fit, "\n".join(lines))
+    caption(spectrum, "Median pixel", f"RMSE {result.rmse[index]:.3g}")
 
 
 def _percent(share: float) -> str:
