@@ -132,11 +132,11 @@ def _for_compiled_search(grid: np.ndarray, by_u: np.ndarray, by_v: np.ndarray) -
     # dark nodes count as much as bright ones: any of them may be lit by any i_d
     spectra = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
     centred = spectra - (spectra @ white) @ white.T
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    _, directions = np.linalg.eigh(centred.T @ centred)  # ascending: the first is white's, of length zero
+    count = min(_RANK, bands)
     basis = np.zeros((bands, _RANK))
     basis[:, :1] = white
-    count = min(_RANK, bands, len(directions) + 1)
-    basis[:, 1:count] = directions[: count - 1].T
+    basis[:, 1:count] = directions[:, : -count : -1]
     # the twist need not be exact: it bends a patch between its nodes, where the exact descent takes over
     twist = (
         np.gradient(by_u, axis=1, edge_order=min(2, by_u.shape[1] - 1)) if by_u.shape[1] > 1 else np.zeros_like(by_u)
