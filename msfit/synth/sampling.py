@@ -1,0 +1,196 @@
+"""Training samples: small RGB pictures of faces with the truth of every map, fast and endless."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msfit.errors import InputError
+from msfit.skin.models import DEFAULT_MODEL
+from msfit.synth.appearance import surface, texture_sheets
+from msfit.synth.bank import Bank
+from msfit.synth.buffers import FACE, Buffers
+from msfit.synth.light import random_light
+from msfit.synth.people import SPLITS, wearable
+from msfit.synth.scene import MODES, coat, shading
+from msfit.synth.spectra import WAVELENGTHS, random_palette
+from msfit.synth.texture import random_texture
+from msfit.synth.truth import fitted_pigments
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_TEXELS_A_PIXEL = 1.5
+#: Pictures: "varied" has a light and a camera of its own for each, "reference" D65 and the mean camera for all.
+PICTURES = ("varied", "reference")
+
+
+def samples(
+    indices: int | Iterable[int],
+    *,
+    seed: int = 0,
+    bank: Bank | None = None,
+    mode: str = "measured",
+    model: str = DEFAULT_MODEL,
+    split: str = "train",
+    pictures: str = "varied",
+    noise: bool = True,
+) -> dict[str, Tensor]:
+    """Samples of an endless stream, each drawn from its index and the seed alone.
+
+    A sample puts texture, measured skin, light, camera and noise of its own on a head of the bank. It does not depend
+    on which others are asked for, in what order, or by which worker.
+
+    Parameters
+    ----------
+    indices : int or iterable of int
+        Which samples; an int n is short for 0 .. n - 1.
+    seed : int
+        Of the stream.
+    bank : Bank, optional
+        Heads to draw from, of the same split; `Bank(split=split)` if absent, which is traced at its first use.
+    mode, model, split
+        As of `msfit.synth.make_scene`.
+    pictures : {"varied", "reference"}
+        Light and camera of their own for each picture, or D65 and the mean camera.
+    noise : bool
+        Photon and read noise in the picture.
+
+    Returns
+    -------
+    dict of float32 tensors (n, channel, y, x), unless said otherwise
+        image (3): linear RGB through the pipeline `neutral`, white = 1, not clipped. mask (1): 1 on the face.
+        f_mel, f_blood (1), i_d, i_s (1), scale, offset (1), albedo (3), normals (3): as of `msfit.synth.Truth`, with 0
+        in place of NaN. light (n, 15): parameters of `IlluminationModel`, camera (n, 2): of `CameraModel`; zeros in
+        pictures "reference". person: (n,) index into `subjects()`.
+
+    Raises
+    ------
+    InputError
+        An unknown mode, split or kind of pictures; a bank of another split.
+    """
+    import torch
+
+    if mode not in MODES or split not in SPLITS or pictures not in PICTURES:
+        raise InputError(
+            f"mode, split, pictures: found {mode!r}, {split!r}, {pictures!r}; expected of {MODES}, {SPLITS}, {PICTURES}"
+        )
+    bank = _own_bank(split) if bank is None else bank
+    if bank.split != split:
+        raise InputError(f"bank: found heads of split {bank.split!r}; expected {split!r}")
+    wanted = range(indices) if isinstance(indices, int) else indices
+    made = [_sample(int(index), seed, bank, mode, model, pictures, noise) for index in wanted]
+    if not made:
+        raise InputError("indices: found none; expected one or more")
+    stacked = {name: np.stack([one[name] for one in made]) for name in made[0]}
+    reflectance = np.moveaxis(stacked.pop("reflectance"), 1, -1)
+    if mode == "measured":
+        # all samples at once: a pixel's fit does not depend on the others
+        face = stacked["mask"][:, 0] > 0
+        for name, values in fitted_pigments(reflectance[face], WAVELENGTHS, model, "float32").items():
+            stacked[name] = np.zeros(face.shape, np.float32)
+            stacked[name][face] = values
+            stacked[name] = stacked[name][:, None]
+    stacked.pop("rmse")
+    return {name: torch.from_numpy(values) for name, values in stacked.items()}
+
+
+def _sample(
+    index: int, seed: int, bank: Bank, mode: str, model: str, pictures: str, noise: bool
+) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(np.random.SeedSequence((SPLITS.index(bank.split), seed, index, 1)))
+    people = wearable(bank.split)
+    person = int(rng.integers(len(people)))
+    subject = people[person]
+    buffers = bank[int(rng.integers(bank.count))]
+    palette = random_palette(rng, subject.ita)
+    texture = random_texture(rng, round(_TEXELS_A_PIXEL * bank.size), subject.ita, beard=not buffers.long_hair)
+    dressed = surface(buffers, texture_sheets(texture), palette, rng)
+    light = random_light(rng, 8 * buffers.visible.shape[1])
+    i_d, i_s = shading(buffers, dressed, light)
+    spectra, exact = coat(dressed, subject, palette.brow, mode, model)
+    weights, lamp, camera = _picture(rng, pictures)
+    colour = spectra @ weights
+    white = weights.sum(axis=0)
+    background = rng.uniform(0.1, 0.9) * light.level * (palette.background @ weights)
+    image = _sheet(buffers, i_d[:, None] * colour + i_s[:, None] * white, background)
+    if noise:
+        image = _noisy(image, rng)
+    on_face = buffers.region == FACE
+    maps = {"mask": on_face, "i_d": i_d, "i_s": i_s, "normals": dressed.normal, "reflectance": spectra}
+    maps |= {
+        "albedo": spectra @ _albedo_weights(),
+        **{name: np.where(on_face, values, 0) for name, values in exact.items()},
+    }
+    sheets = {"image": image, **{name: _sheet(buffers, values) for name, values in maps.items()}}
+    if rng.random() < 0.5:
+        sheets = {name: values[..., ::-1] for name, values in sheets.items()}
+        sheets["normals"] = sheets["normals"] * np.array([-1, 1, 1], np.float32)[:, None, None]
+    return {**{k: np.ascontiguousarray(v, np.float32) for k, v in sheets.items()}, "light": lamp, "camera": camera}
+
+
+def _sheet(buffers: Buffers, values: np.ndarray, background: Any = 0) -> np.ndarray:
+    """Values (n,) or (n, channel) of the visible points as a picture (channel, y, x)."""
+    values = values.reshape(len(values), -1)
+    sheet = np.empty((buffers.size**2, values.shape[1]), np.float32)
+    sheet[:] = background
+    sheet[buffers.pixel] = values
+    return sheet.T.reshape(-1, buffers.size, buffers.size)
+
+
+def _noisy(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Noise of a consumer camera: variance rises with the signal; from nearly none to a dim room's."""
+    shot, floor = np.exp(rng.uniform(np.log(1e-5), np.log(4e-4))), np.exp(rng.uniform(np.log(5e-4), np.log(5e-3)))
+    sigma = np.sqrt(shot * np.clip(image, 0, None) + floor**2)
+    return image + sigma * rng.standard_normal(image.shape, np.float32)
+
+
+def _picture(rng: np.random.Generator, pictures: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights (band, 3) from reflectance to linear RGB, and the parameters of light (15,) and camera (2,)."""
+    import torch
+
+    from msfit.colour.pipelines import pipeline, rgb_weights
+
+    if pictures == "reference":
+        return _reference_weights(), np.zeros(15, np.float32), np.zeros(2, np.float32)
+    lamps, cameras, observer = _models()
+    light = rng.normal(size=15) * 2.0
+    camera = np.clip(rng.normal(size=2), -3, 3)
+    e, s = lamps(torch.from_numpy(light)), cameras(torch.from_numpy(camera))
+    weights = rgb_weights(e, s, observer, pipeline("neutral")).numpy()
+    return weights.astype(np.float32), light.astype(np.float32), camera.astype(np.float32)
+
+
+@functools.cache
+def _models() -> tuple[Any, Any, Any]:
+    import torch
+
+    from msfit.colour.cameras import CameraModel
+    from msfit.colour.illuminants import IlluminationModel
+    from msfit.colour.spectra import standard_observer
+
+    observer = torch.from_numpy(standard_observer().on(WAVELENGTHS))
+    return IlluminationModel(WAVELENGTHS), CameraModel(WAVELENGTHS), observer
+
+
+@functools.cache
+def _reference_weights() -> np.ndarray:
+    from msfit.colour.cameras import mean_camera
+    from msfit.colour.colorimetry import rgb_weights
+
+    return rgb_weights(WAVELENGTHS, "D65", mean_camera()).astype(np.float32)
+
+
+@functools.cache
+def _albedo_weights() -> np.ndarray:
+    from msfit.colour.colorimetry import rgb_weights
+
+    return rgb_weights(WAVELENGTHS).astype(np.float32)
+
+
+@functools.cache
+def _own_bank(split: str) -> Bank:
+    return Bank(split=split)
