@@ -21,7 +21,7 @@ from scipy.optimize import least_squares
 import msfit
 from benchmarks import record
 from benchmarks.reference_skin import ReferenceSkin
-from msfit.fitting import resolve_bounds
+from msfit.bounds import resolve_bounds
 from msfit.io.issa import load_faces
 from msfit.skin.models import get_model, model_names
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from msfit.bands import FEWEST_BANDS, Bands, select_bands
+from msfit.bands import Bands, select_bands
+from msfit.blocks import PARAMETERS, Worker, blocks, pool, screen
+from msfit.bounds import Bounds, resolve_bounds
 from msfit.cube import Cube
 from msfit.errors import InputError
 from msfit.result import FitResult, Status
 from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
-from msfit.solve.solver import Solution, Solver
-from msfit.solve.uncertainty import standard_deviations
 
-Bounds = str | Mapping[str, tuple[float, float]]
 Progress = Callable[[int, int], None]
 
-# Pixels that are screened together, and those that one solver call works on: large enough to hide the interpreter,
-# small enough for a core's cache; a GPU wants all it can get.
-_CHUNK = 262_144
-_BLOCK = 4_096
-_BLOCK_GPU = 262_144
-_MAPS = ("f_mel", "f_blood", "i_d", "i_s")
+_CHUNK = 262_144  # pixels that are read and screened together
 
 
 def fit(
@@ -110,19 +100,19 @@ def fit(
     box = resolve_bounds(skin_model, bounds, free)
     chosen, dropped = select_bands(source, bands, skin_model.wavelength_range, skin_model.name)
     wanted = _wanted_pixels(chosen, mask)
-    worker = _Worker.create(skin_model, box, chosen, _torch_device(device), _torch_dtype(dtype, chosen), std)
+    worker = Worker.create(skin_model, box, chosen, _torch_device(device), _torch_dtype(dtype, chosen), std)
     maps = _fit_all(worker, chosen, wanted, progress)
     status = maps.pop("status").reshape(chosen.shape)
     if not (status < Status.MASKED_BY_USER).any():
         raise InputError(f"mask: no pixel is left to fit: {_reasons(status)}; check the data, the mask and the bands")
     shaped = {name: values.reshape(chosen.shape) for name, values in maps.items()}
     return FitResult(
-        **{name: shaped[name] for name in (*_MAPS, "rmse")},
+        **{name: shaped[name] for name in (*PARAMETERS, "rmse")},
         status=status,
         model=skin_model.name,
         bounds=box,
         wavelengths=chosen.wavelengths,
-        std={name: shaped[f"std_{name}"] for name in _MAPS} if std else None,
+        std={name: shaped[f"std_{name}"] for name in PARAMETERS} if std else None,
         attrs={
             "source": str(source.provenance.get("source", "")),
             "note": str(source.provenance.get("note", "")),
@@ -134,47 +124,6 @@ def fit(
         },
         cube=chosen,
     )
-
-
-def resolve_bounds(
-    model: SkinModel, bounds: Bounds, free: Collection[str] = ("f_mel", "f_blood")
-) -> dict[str, tuple[float, float]]:
-    """Bounds as numbers: {parameter: (lower, upper)}.
-
-    Raises
-    ------
-    InputError
-        Unknown names, or bounds that are not 0 <= lower <= upper <= 1.
-    """
-    names = [parameter.name for parameter in model.parameters]
-    if unknown := [name for name in free if name not in names]:
-        raise InputError(f"free: found {', '.join(unknown)}; model {model.name} has {', '.join(names)}")
-    if isinstance(bounds, str) and bounds not in ("wide", "paper"):
-        raise InputError(
-            f"bounds: found {bounds!r}; expected wide, paper, or numbers such as f_mel=0:0.43,f_blood=0:0.07"
-        )
-    if not isinstance(bounds, str) and (unknown := [name for name in bounds if name not in names]):
-        raise InputError(f"bounds: found {', '.join(unknown)}; model {model.name} has {', '.join(names)}")
-    box = {}
-    for parameter in model.parameters:
-        if parameter.name not in free:
-            low, high = parameter.default, parameter.default
-        elif isinstance(bounds, str):
-            low, high = parameter.bounds(bounds)
-        else:
-            low, high = _pair(parameter.name, bounds.get(parameter.name, parameter.wide))
-        box[parameter.name] = (low, high)
-    return box
-
-
-def _pair(name: str, pair: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(end) for end in pair)
-    except (TypeError, ValueError):
-        low = high = np.nan
-    if not 0 <= low <= high <= 1:
-        raise InputError(f"bounds: found {name} = {pair!r}; expected two numbers with 0 <= lower <= upper <= 1")
-    return low, high
 
 
 def _as_cube(cube: Cube | Any, wavelengths: Any) -> Cube:
@@ -214,69 +163,7 @@ def _torch_dtype(name: str | None, cube: Cube) -> torch.dtype:
     return torch.float64 if name == "float64" else torch.float32
 
 
-@dataclass(frozen=True)
-class _Worker:
-    """Fits blocks of pixels: the solver with all that it needs to know."""
-
-    solver: Solver
-    box: tuple[tuple[float, float], ...]
-    device: torch.device
-    dtype: torch.dtype
-    std: bool
-
-    @classmethod
-    def create(
-        cls,
-        model: SkinModel,
-        box: dict[str, tuple[float, float]],
-        cube: Cube,
-        device: torch.device,
-        dtype: torch.dtype,
-        std: bool,
-    ) -> _Worker:
-        skin = model.at(cube.wavelengths, dtype, device)
-        lower, upper = (torch.tensor(ends, dtype=dtype, device=device) for ends in zip(*box.values(), strict=True))
-        return cls(Solver(skin, lower, upper), tuple(box.values()), device, dtype, std)
-
-    def maps(self) -> list[str]:
-        """Names of the columns of a fitted block."""
-        return [*_MAPS, "rmse", *(f"std_{name}" for name in _MAPS if self.std)]
-
-    def __call__(self, pixels: np.ndarray, usable: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Fit (n, band) reflectances, of which some bands are not usable: maps (n, map) and statuses (n,)."""
-        y = torch.from_numpy(pixels).to(self.device, self.dtype)
-        weights = None if usable is None else torch.from_numpy(usable).to(self.device, self.dtype)
-        solver = self.solver
-        solution = solver(y, weights)
-        point = solution.point
-        bands = y.shape[1] if weights is None else weights.sum(1)
-        unlit = (point.i_d <= 0).unsqueeze(1)
-        fractions = torch.where(unlit, torch.nan, point.fractions)
-        columns = [fractions, torch.stack((point.i_d, point.i_s, (point.cost / bands).sqrt()), 1)]
-        if self.std:
-            columns.append(standard_deviations(solver.skin, point, y, weights, solver.lower, solver.upper))
-        return torch.cat(columns, 1).cpu().numpy(), self._status(solution).cpu().numpy()
-
-    def _status(self, solution: Solution) -> Tensor:
-        point, solver = solution.point, self.solver
-        held = solver.lower == solver.upper
-        edge = torch.where(point.fractions <= solver.lower, 1, torch.where(point.fractions >= solver.upper, 2, 0))
-        edge = torch.where(held, 0, edge)
-        by_edge = torch.tensor(_BY_EDGE, dtype=torch.uint8, device=edge.device)
-        status = by_edge[edge[:, 0], edge[:, 1]]
-        status = torch.where(solution.converged, status, int(Status.NOT_CONVERGED))
-        return torch.where(point.i_d > 0, status, int(Status.NO_DIFFUSE)).to(torch.uint8)
-
-
-# Status by where f_mel (rows) and f_blood (columns) lie: inside, on the lower bound, on the upper bound.
-_BY_EDGE = (
-    (Status.CONVERGED, Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER),
-    (Status.F_MEL_LOWER, Status.F_MEL_LOWER_F_BLOOD_LOWER, Status.F_MEL_LOWER_F_BLOOD_UPPER),
-    (Status.F_MEL_UPPER, Status.F_MEL_UPPER_F_BLOOD_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER),
-)
-
-
-def _fit_all(worker: _Worker, cube: Cube, wanted: np.ndarray, progress: Progress | None) -> dict[str, np.ndarray]:
+def _fit_all(worker: Worker, cube: Cube, wanted: np.ndarray, progress: Progress | None) -> dict[str, np.ndarray]:
     total = int(np.prod(cube.shape))
     width = total // cube.shape[0]
     dtype = np.float64 if worker.dtype == torch.float64 else np.float32
@@ -284,77 +171,20 @@ def _fit_all(worker: _Worker, cube: Cube, wanted: np.ndarray, progress: Progress
     maps = {name: np.full(total, np.nan, dtype) for name in names}
     status = np.full(total, Status.MASKED_BY_USER, np.uint8)
     rows = max(1, _CHUNK // width)
-    with _pool(worker.device) as run:
+    with pool(worker.device) as run:
         for first in range(0, cube.shape[0], rows):
             chunk = slice(first, min(first + rows, cube.shape[0]))
             place = slice(chunk.start * width, chunk.stop * width)
             if wanted[chunk].any():
                 pixels, usable = (a.reshape(-1, a.shape[-1]) for a in cube.rows(chunk))
-                status[place] = _screen(pixels, usable, wanted[chunk].ravel())
-                for index, values, found in run(worker, _blocks(pixels, usable, status[place], worker.device)):
+                status[place] = screen(pixels, usable, wanted[chunk].ravel())
+                for index, values, found in run(worker, blocks(pixels, usable, status[place], worker.device)):
                     status[place.start + index] = found
                     for column, name in enumerate(names):
                         maps[name][place.start + index] = values[:, column]
             if progress is not None:
                 progress(place.stop, total)
     return {**maps, "status": status}
-
-
-def _screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Statuses (n,) before the fit: converged where a pixel may be fitted, else why not."""
-    bands = usable.sum(1)
-    if bands.min() == usable.shape[1]:
-        mean = pixels.mean(1)
-    else:
-        mean = np.where(usable, pixels, 0).sum(1) / np.maximum(bands, 1)
-    status = np.where(mean > 0, Status.CONVERGED, Status.MASKED_NO_SIGNAL)
-    status = np.where(bands < FEWEST_BANDS, Status.MASKED_TOO_FEW_BANDS, status)
-    return np.where(wanted, status, Status.MASKED_BY_USER).astype(np.uint8)
-
-
-def _blocks(
-    pixels: np.ndarray, usable: np.ndarray, status: np.ndarray, device: torch.device
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Blocks of pixels to fit: (index, pixels, usable), those with all their bands first, without weights."""
-    size = _BLOCK if device.type == "cpu" else _BLOCK_GPU
-    fittable = status == Status.CONVERGED
-    complete = usable.all(1)
-    for group, weighted in ((fittable & complete, False), (fittable & ~complete, True)):
-        index = np.flatnonzero(group)
-        for first in range(0, index.size, size):
-            block = index[first : first + size]
-            good = usable[block] if weighted else None
-            yield block, pixels[block] if good is None else np.where(good, pixels[block], 0), good
-
-
-_Blocks = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
-_Fitted = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
-
-
-@contextmanager
-def _pool(device: torch.device) -> Iterator[Callable[[_Worker, _Blocks], _Fitted]]:
-    """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache.
-
-    Torch's own threads would split every small operation and wait for each other after each.
-    """
-    if device.type != "cpu":
-        yield lambda worker, blocks: ((index, *worker(pixels, usable)) for index, pixels, usable in blocks)
-        return
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(
-        min(threads, os.cpu_count() or 1), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-
-        def run(worker: _Worker, blocks: _Blocks) -> _Fitted:
-            return iter(pool.map(lambda block: (block[0], *worker(block[1], block[2])), blocks))
-
-        try:
-            yield run
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        finally:
-            torch.set_num_threads(threads)
 
 
 def _reasons(status: np.ndarray) -> str:
