@@ -25,7 +25,11 @@ _PLATEAU = np.float32(1 + 1e-6)
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at first use and keep the machine code on disk, where there is a place for it."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+    }
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder that can be written to

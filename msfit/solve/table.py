@@ -136,7 +136,7 @@ def _for_compiled_search(grid: np.ndarray, by_u: np.ndarray, by_v: np.ndarray) -
     count = min(_RANK, bands)
     basis = np.zeros((bands, _RANK))
     basis[:, :1] = white
-    basis[:, 1:count] = directions[:, : -count : -1]
+    basis[:, 1:count] = directions[:, :-count:-1]
     # the twist need not be exact: it bends a patch between its nodes, where the exact descent takes over
     twist = (
         np.gradient(by_u, axis=1, edge_order=min(2, by_u.shape[1] - 1)) if by_u.shape[1] > 1 else np.zeros_like(by_u)
