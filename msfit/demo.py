@@ -81,6 +81,7 @@ def run_demo(
     table = check_output(folder / "issa_faces.h5", (".h5",))
     picture = check_output(folder / "issa_faces.png", (".png",))
     archive = load_faces()
+    fit(archive.cube.values[:1], archive.cube.wavelengths, model=model)  # loads compiled code before the clock runs
     result = fit(archive.cube, model=model, progress=progress)
     result = replace(
         result, attrs={**result.attrs, "title": "Facial spectra of the International Skin Spectra Archive"}

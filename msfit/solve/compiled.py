@@ -41,7 +41,7 @@ def search(pixels, basis, coarse, rows, columns, stride, patches):  # type: igno
     """Starts for the exact descent: table coordinates (n, 4, 2) in [0, 1], best first, and how many of them, (n,).
 
     pixels (n, band) float32; basis (band, RANK), orthonormal, its first column white; coarse (RANK, rows columns), the
-    projected table at every `stride`-th node; patches (node row, node column, 4, RANK): value, slope along rows, along
+    projected table at every `stride`-th node; patches (node row, node column, 4 RANK): value, slope along rows, along
     columns and twist at every node, a step of the grid being the unit.
     """
     count = pixels.shape[0]
@@ -55,19 +55,21 @@ def search(pixels, basis, coarse, rows, columns, stride, patches):  # type: igno
     for j in range(1, RANK):
         for node in range(norms.size):
             norms[node] += coarse[j, node] * coarse[j, node]
-    work = np.empty((3, RANK), np.float32)
+    work = np.empty(3 * RANK, np.float32)
     summits = np.empty(_MOST_STARTS, np.int64)
     costs = np.empty(_MOST_STARTS, np.float32)
     for pixel in range(count):
         outside = _project(pixels[pixel], basis, z)
-        _explain(z, coarse, norms, cross, padded, rows, columns)
-        found = _local_maxima(padded, wide, z[0] * z[0] * _PLATEAU, columns, summits)
+        white = z[0]
+        z[0] = 0
+        _explain(white, z, coarse, norms, cross, padded, rows, columns)
+        found = _local_maxima(padded, wide, white * white * _PLATEAU, columns, summits)
         for index in range(found):
             row, column = divmod(summits[index], columns + 2)
             u = np.float32(stride * (row - 1))
             v = np.float32(stride * (column - 1))
-            costs[index], starts[pixel, index, 0], starts[pixel, index, 1] = _descend(z, patches, u, v, work)
-        numbers[pixel] = _keep_the_best(starts[pixel], costs, found, outside, z)
+            costs[index], starts[pixel, index, 0], starts[pixel, index, 1] = _descend(white, z, patches, u, v, work)
+        numbers[pixel] = _keep_the_best(starts[pixel], costs, found, outside, white)
     starts[..., 0] /= max(patches.shape[0] - 1, 1)
     starts[..., 1] /= max(patches.shape[1] - 1, 1)
     return starts, numbers
@@ -90,13 +92,14 @@ def _project(pixel, basis, z):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _explain(z, coarse, norms, cross, padded, rows, columns):  # type: ignore[no-untyped-def]
+def _explain(white, z, coarse, norms, cross, padded, rows, columns):  # type: ignore[no-untyped-def]
     """What of |z|^2 each coarse node explains with its best shadings, into a grid padded by one node of -inf."""
     cross[:] = 0
-    for j in range(1, RANK):
+    for j in range(1, RANK, 5):  # five coordinates a pass: sums are loaded and stored a fifth as often
+        c0, c1, c2, c3, c4 = coarse[j], coarse[j + 1], coarse[j + 2], coarse[j + 3], coarse[j + 4]
+        z0, z1, z2, z3, z4 = z[j], z[j + 1], z[j + 2], z[j + 3], z[j + 4]
         for node in range(cross.size):
-            cross[node] += z[j] * coarse[j, node]
-    white = z[0]
+            cross[node] += z0 * c0[node] + z1 * c1[node] + z2 * c2[node] + z3 * c3[node] + z4 * c4[node]
     flat = white * white
     for row in range(rows):
         for column in range(columns):
@@ -147,7 +150,10 @@ def _local_maxima(padded, wide, plateau, columns, summits):  # type: ignore[no-u
 
 @_compiled
 def _interpolate(patches, u, v, work):  # type: ignore[no-untyped-def]
-    """Bicubic Hermite interpolation at (u, v) in steps of the grid: value, slope along u and along v, into work."""
+    """Bicubic Hermite interpolation at (u, v) in steps of the grid: value, slope along u and along v, into work.
+
+    Patches and work are flat in their last axis, with constant offsets: only then are the loads known not to overlap.
+    """
     i = min(int(u), max(patches.shape[0] - 2, 0))
     j = min(int(v), max(patches.shape[1] - 2, 0))
     s, t = u - np.float32(i), v - np.float32(j)
@@ -160,17 +166,18 @@ def _interpolate(patches, u, v, work):  # type: ignore[no-untyped-def]
     c1, d1, dc1, dd1 = _hermite(t, 1)
     for m in range(RANK):
         # first along u: value and slope along v at the left and right end, and how they change with u
-        left = a0 * p00[0, m] + b0 * p00[1, m] + a1 * p10[0, m] + b1 * p10[1, m]
-        left_v = a0 * p00[2, m] + b0 * p00[3, m] + a1 * p10[2, m] + b1 * p10[3, m]
-        right_ = a0 * p01[0, m] + b0 * p01[1, m] + a1 * p11[0, m] + b1 * p11[1, m]
-        right_v = a0 * p01[2, m] + b0 * p01[3, m] + a1 * p11[2, m] + b1 * p11[3, m]
-        left_u = da0 * p00[0, m] + db0 * p00[1, m] + da1 * p10[0, m] + db1 * p10[1, m]
-        left_uv = da0 * p00[2, m] + db0 * p00[3, m] + da1 * p10[2, m] + db1 * p10[3, m]
-        right_u = da0 * p01[0, m] + db0 * p01[1, m] + da1 * p11[0, m] + db1 * p11[1, m]
-        right_uv = da0 * p01[2, m] + db0 * p01[3, m] + da1 * p11[2, m] + db1 * p11[3, m]
-        work[0, m] = c0 * left + d0 * left_v + c1 * right_ + d1 * right_v
-        work[1, m] = c0 * left_u + d0 * left_uv + c1 * right_u + d1 * right_uv
-        work[2, m] = dc0 * left + dd0 * left_v + dc1 * right_ + dd1 * right_v
+        m_u, m_v, m_uv = m + RANK, m + 2 * RANK, m + 3 * RANK
+        left = a0 * p00[m] + b0 * p00[m_u] + a1 * p10[m] + b1 * p10[m_u]
+        left_v = a0 * p00[m_v] + b0 * p00[m_uv] + a1 * p10[m_v] + b1 * p10[m_uv]
+        right_ = a0 * p01[m] + b0 * p01[m_u] + a1 * p11[m] + b1 * p11[m_u]
+        right_v = a0 * p01[m_v] + b0 * p01[m_uv] + a1 * p11[m_v] + b1 * p11[m_uv]
+        left_u = da0 * p00[m] + db0 * p00[m_u] + da1 * p10[m] + db1 * p10[m_u]
+        left_uv = da0 * p00[m_v] + db0 * p00[m_uv] + da1 * p10[m_v] + db1 * p10[m_uv]
+        right_u = da0 * p01[m] + db0 * p01[m_u] + da1 * p11[m] + db1 * p11[m_u]
+        right_uv = da0 * p01[m_v] + db0 * p01[m_uv] + da1 * p11[m_v] + db1 * p11[m_uv]
+        work[m] = c0 * left + d0 * left_v + c1 * right_ + d1 * right_v
+        work[m_u] = c0 * left_u + d0 * left_uv + c1 * right_u + d1 * right_uv
+        work[m_v] = dc0 * left + dd0 * left_v + dc1 * right_ + dd1 * right_v
 
 
 @_compiled
@@ -184,21 +191,24 @@ def _hermite(s, end):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _evaluate(z, patches, u, v, work):  # type: ignore[no-untyped-def]
-    """Projected cost with gradient and Gauss-Newton Hessian, both halved, as in `objective.evaluate`."""
+def _evaluate(white, z, patches, u, v, work):  # type: ignore[no-untyped-def]
+    """Projected cost with gradient and Gauss-Newton Hessian, both halved, as in `objective.evaluate`.
+
+    The pixel's coordinate along white stands apart, z[0] is zero: while i_s is free, it takes that coordinate over.
+    """
     _interpolate(patches, u, v, work)
-    r, by_u, by_v = work[0], work[1], work[2]
+    bright, bright_u, bright_v = work[0], work[RANK], work[2 * RANK]
+    work[0] = work[RANK] = work[2 * RANK] = np.float32(0)
     rr = np.float32(0)
     rz = np.float32(0)
-    for m in range(1, RANK):
-        rr += r[m] * r[m]
-        rz += r[m] * z[m]
+    for m in range(RANK):
+        rr += work[m] * work[m]
+        rz += work[m] * z[m]
     i_d = rz / rr
-    first = 1
-    if z[0] < i_d * r[0]:  # matte: white may not be negative, so its coordinate counts like the others
-        first = 0
-        rr += r[0] * r[0]
-        i_d = (rz + r[0] * z[0]) / rr
+    matte = white < i_d * bright
+    if matte:
+        rr += bright * bright
+        i_d = (rz + bright * white) / rr
     i_d = max(i_d, np.float32(0))
     cost = np.float32(0)
     g0 = np.float32(0)
@@ -208,16 +218,27 @@ def _evaluate(z, patches, u, v, work):  # type: ignore[no-untyped-def]
     h11 = np.float32(0)
     r0 = np.float32(0)
     r1 = np.float32(0)
-    for m in range(first, RANK):
-        e = z[m] - i_d * r[m]
+    for m in range(RANK):
+        r, by_u, by_v = work[m], work[m + RANK], work[m + 2 * RANK]
+        e = z[m] - i_d * r
         cost += e * e
-        g0 -= by_u[m] * e
-        g1 -= by_v[m] * e
-        h00 += by_u[m] * by_u[m]
-        h01 += by_u[m] * by_v[m]
-        h11 += by_v[m] * by_v[m]
-        r0 += by_u[m] * r[m]
-        r1 += by_v[m] * r[m]
+        g0 -= by_u * e
+        g1 -= by_v * e
+        h00 += by_u * by_u
+        h01 += by_u * by_v
+        h11 += by_v * by_v
+        r0 += by_u * r
+        r1 += by_v * r
+    if matte:
+        e = white - i_d * bright
+        cost += e * e
+        g0 -= bright_u * e
+        g1 -= bright_v * e
+        h00 += bright_u * bright_u
+        h01 += bright_u * bright_v
+        h11 += bright_v * bright_v
+        r0 += bright_u * bright
+        r1 += bright_v * bright
     square = i_d * i_d
     return (
         cost,
@@ -230,11 +251,11 @@ def _evaluate(z, patches, u, v, work):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _descend(z, patches, u, v, work):  # type: ignore[no-untyped-def]
+def _descend(white, z, patches, u, v, work):  # type: ignore[no-untyped-def]
     """Damped Gauss-Newton from (u, v) inside the table: cost, u, v."""
     top_u, top_v = np.float32(patches.shape[0] - 1), np.float32(patches.shape[1] - 1)
     damping = np.float32(1e-3)
-    cost, g0, g1, h00, h01, h11 = _evaluate(z, patches, u, v, work)
+    cost, g0, g1, h00, h01, h11 = _evaluate(white, z, patches, u, v, work)
     for _ in range(_STEPS):
         if (u <= 0 and g0 > 0) or (u >= top_u and g0 < 0):
             h01 = np.float32(0)
@@ -247,7 +268,7 @@ def _descend(z, patches, u, v, work):  # type: ignore[no-untyped-def]
         new_v = min(max(v + (h01 * g0 - d00 * g1) / determinant, np.float32(0)), top_v)
         if abs(new_u - u) + abs(new_v - v) < _SHORT * (top_u + top_v):
             break
-        trial = _evaluate(z, patches, new_u, new_v, work)
+        trial = _evaluate(white, z, patches, new_u, new_v, work)
         if trial[0] <= cost:
             u, v = new_u, new_v
             cost, g0, g1, h00, h01, h11 = trial
@@ -258,7 +279,7 @@ def _descend(z, patches, u, v, work):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _keep_the_best(starts, costs, found, outside, z):  # type: ignore[no-untyped-def]
+def _keep_the_best(starts, costs, found, outside, white):  # type: ignore[no-untyped-def]
     """Sort the ends of the descents, best first; drop those that cannot win, or that met another: the number kept."""
     for index in range(1, found):
         cost, u, v = costs[index], starts[index, 0], starts[index, 1]
@@ -270,7 +291,6 @@ def _keep_the_best(starts, costs, found, outside, z):  # type: ignore[no-untyped
         costs[place] = cost
         starts[place, 0], starts[place, 1] = u, v
     # what projection and interpolation may hide, about a thousandth of the pixel
-    white = z[0]
     limit = np.sqrt(costs[0] + outside) + np.float32(1e-3) * white
     kept = 1
     for index in range(1, found):

@@ -125,7 +125,7 @@ def _stretch(u: Tensor) -> Tensor:
 
 
 def _for_compiled_search(grid: np.ndarray, by_u: np.ndarray, by_v: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Basis (band, k), coarse table (k, node) and patches (row, column, 4, k) from a grid (row, column, band)."""
+    """Basis (band, k), coarse table (k, node) and patches (row, column, 4 k) from a grid (row, column, band)."""
     bands = grid.shape[-1]
     white = np.full((bands, 1), bands**-0.5)
     spectra = grid.reshape(-1, bands)
@@ -142,8 +142,8 @@ def _for_compiled_search(grid: np.ndarray, by_u: np.ndarray, by_v: np.ndarray) -
         np.gradient(by_u, axis=1, edge_order=min(2, by_u.shape[1] - 1)) if by_u.shape[1] > 1 else np.zeros_like(by_u)
     )
     patches = np.stack([part @ basis for part in (grid, by_u, by_v, twist)], axis=2).astype(np.float32)
-    coarse = patches[::_REFINEMENT, ::_REFINEMENT, 0].reshape(-1, basis.shape[1]).T
-    return basis.astype(np.float32), np.ascontiguousarray(coarse), patches
+    coarse = patches[::_REFINEMENT, ::_REFINEMENT, 0].reshape(-1, _RANK).T
+    return basis.astype(np.float32), np.ascontiguousarray(coarse), patches.reshape(*grid.shape[:2], 4 * _RANK)
 
 
 def _spread(grid: Tensor, axis: int) -> Tensor:
