@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FILE = 300
-PACKAGES = ("msfit", "biofacenet", "benchmarks", "scripts", "tests")
+PACKAGES = ("msfit", "biofacenet", "benchmarks", "scripts")
 
 
 def run(*command: str) -> str:
