@@ -18,7 +18,7 @@ _REFINEMENT = 4
 # Reflectance bends most where there is little pigment: nodes lie at s(u) = u (u + a) / (1 + a) of the box, u uniform.
 _BEND = 0.1
 # Coordinates in which a pixel is compared with the table: the model's span beyond them is about 1e-4 of it.
-_RANK = 16  # as in table_descent.RANK
+_RANK = 16  # as in compiled.RANK
 _MOST_STARTS = 4
 _PLATEAU = 1 + 1e-6
 
