@@ -28,8 +28,8 @@ class Finish(NamedTuple):
     strength: np.ndarray
 
 
-def random_light(rng: np.random.Generator, count: int = 256) -> Light:
-    """Area lights over an environment, drawn from `rng`.
+def random_light(rng: np.random.Generator, count: int = 256, levels: tuple[float, float] = (0.75, 1.6)) -> Light:
+    """Area lights over an environment, drawn from `rng`, with a level between `levels`.
 
     One key light stands within 60 degrees of the camera's axis, mostly above; up to two more fill or rim. Each has a
     smooth edge and a half width of 6 to 26 degrees (von Mises-Fisher lobes). The environment is a dome with a vertical
@@ -50,7 +50,7 @@ def random_light(rng: np.random.Generator, count: int = 256) -> Light:
         share = 1.0 if order == 0 else float(rng.uniform(0.1, 0.6))
         total = total + share * lobe / lobe.sum()
     white = np.clip(ways @ ways.T, 0, None) @ total * solid_angle(count) / np.pi
-    level = float(rng.uniform(0.8, 1.15))
+    level = float(np.exp(rng.uniform(*np.log(levels))))
     return Light((total * level / white.max()).astype(np.float32), level)
 
 
@@ -70,7 +70,7 @@ def shade(buffers: Buffers, normal: np.ndarray, light: Light, finish: Finish) ->
     for start in range(0, len(normal), _CHUNK):
         rows = slice(start, start + _CHUNK)
         seen = np.unpackbits(buffers.visible[rows], axis=1)[:, use].astype(np.float32)
-        slope = np.clip(normal[rows] @ ways.T, 0, None)
+        slope = np.clip(_cosines(normal[rows], ways), 0, None)
         reach = seen * slope * weight
         diffuse[rows] = reach.sum(axis=1) / np.float32(np.pi)
         specular[rows] = (reach * _ggx(normal[rows], view[rows], ways, slope, finish.roughness[rows])).sum(
@@ -79,13 +79,18 @@ def shade(buffers: Buffers, normal: np.ndarray, light: Light, finish: Finish) ->
     return diffuse, specular
 
 
+def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Scalar products (n, m) of unit vectors (n, 3) and (m, 3)."""
+    return sum(first[:, axis, None] * second[None, :, axis] for axis in range(3))
+
+
 def _ggx(
     normal: np.ndarray, view: np.ndarray, ways: np.ndarray, slope: np.ndarray, roughness: np.ndarray
 ) -> np.ndarray:
     square = (roughness * roughness)[:, None]
     towards = np.clip((normal * view).sum(axis=1), 0.05, None)[:, None]
     # length of view + way: the half vector is (view + way) / bisector
-    bisector = np.sqrt(np.maximum(2 + 2 * (view @ ways.T), 1e-6))
+    bisector = np.sqrt(np.maximum(2 + 2 * _cosines(view, ways), 1e-6))
     top = np.minimum((slope + towards) / bisector, 1)
     spread = square / (np.float32(np.pi) * np.square(top * top * (square - 1) + 1))
     # Smith's shadowing for both ways, already over 4 n.v n.l

@@ -8,7 +8,7 @@ import numpy as np
 
 import msfit.fitting
 from msfit.skin.models import get_model, reflectance
-from msfit.synth.people import Subject
+from msfit.synth.people import Subject, subjects
 from msfit.synth.spectra import WAVELENGTHS, site_weights
 
 # Where the texture's absorbances are stated [nm]: melanin's and haemoglobin's.
@@ -36,12 +36,20 @@ def model_skin(
     return reflectance(f_mel, f_blood, WAVELENGTHS, model=model).astype(np.float32), f_mel, f_blood
 
 
-@functools.lru_cache(maxsize=4096)
 def site_fractions(subject: Subject, model: str) -> np.ndarray:
     """f_mel and f_blood fitted (bounds `wide`) to each measured site of a subject: float64 (site, 2)."""
-    known = subject.log_reflectance[np.isfinite(subject.log_reflectance[:, 0])]
-    result = msfit.fitting.fit(np.exp(known), WAVELENGTHS, model=model, bounds="wide")
-    return np.stack([result.f_mel, result.f_blood], axis=1)
+    return _fractions(subject.split, model)[subject.person]
+
+
+@functools.cache
+def _fractions(split: str, model: str) -> dict[str, np.ndarray]:
+    """The site fractions of everyone in a split, from one fit."""
+    people = subjects(split)
+    known = [one.log_reflectance[np.isfinite(one.log_reflectance[:, 0])] for one in people]
+    result = msfit.fitting.fit(np.exp(np.concatenate(known)), WAVELENGTHS, model=model, bounds="wide", device="cpu")
+    fitted = np.stack([result.f_mel, result.f_blood], axis=1)
+    shares = np.split(fitted, np.cumsum([len(sites) for sites in known])[:-1])
+    return {one.person: share for one, share in zip(people, shares, strict=True)}
 
 
 def _slopes(fractions: tuple[float, float], model: str) -> tuple[float, float]:

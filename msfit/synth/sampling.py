@@ -16,7 +16,7 @@ from msfit.synth.buffers import FACE, Buffers
 from msfit.synth.light import random_light
 from msfit.synth.people import SPLITS, wearable
 from msfit.synth.scene import MODES, coat, shading
-from msfit.synth.spectra import WAVELENGTHS, random_palette
+from msfit.synth.spectra import WAVELENGTHS, product, random_palette
 from msfit.synth.texture import random_texture
 from msfit.synth.truth import fitted_pigments
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TEXELS_A_PIXEL = 1.5
+# Wider than in scenes: photographs are exposed for the face, so that a white card beside it may come out at any level.
+_LEVELS = (0.6, 2.4)
 #: Pictures: "varied" has a light and a camera of its own for each, "reference" D65 and the mean camera for all.
 PICTURES = ("varied", "reference")
 
@@ -109,11 +111,11 @@ def _sample(
     palette = random_palette(rng, subject.ita)
     texture = random_texture(rng, round(_TEXELS_A_PIXEL * bank.size), subject.ita, beard=not buffers.long_hair)
     dressed = surface(buffers, texture_sheets(texture), palette, rng)
-    light = random_light(rng, 8 * buffers.visible.shape[1])
+    light = random_light(rng, 8 * buffers.visible.shape[1], _LEVELS)
     i_d, i_s = shading(buffers, dressed, light)
     spectra, exact = coat(dressed, subject, palette.brow, mode, model)
     weights, lamp, camera = _picture(rng, pictures)
-    colour = spectra @ weights
+    colour = product(spectra, weights)
     white = weights.sum(axis=0)
     background = rng.uniform(0.1, 0.9) * light.level * (palette.background @ weights)
     image = _sheet(buffers, i_d[:, None] * colour + i_s[:, None] * white, background)
@@ -122,7 +124,7 @@ def _sample(
     on_face = buffers.region == FACE
     maps = {"mask": on_face, "i_d": i_d, "i_s": i_s, "normals": dressed.normal, "reflectance": spectra}
     maps |= {
-        "albedo": spectra @ _albedo_weights(),
+        "albedo": product(spectra, _albedo_weights()),
         **{name: np.where(on_face, values, 0) for name, values in exact.items()},
     }
     sheets = {"image": image, **{name: _sheet(buffers, values) for name, values in maps.items()}}

@@ -6,6 +6,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from msfit.skin.chromophores import extinction
 from msfit.synth.people import Subject
@@ -79,8 +80,13 @@ def measured_skin(
     terms = np.concatenate([site_weights(subject, sites), -melanin[:, None], -blood[:, None]], axis=1)
     known = np.isfinite(subject.log_reflectance[:, 0])
     spectra = np.concatenate([subject.log_reflectance[known], np.stack(absorbers())])
-    skin = np.exp(terms.astype(np.float32) @ spectra.astype(np.float32))
+    skin = np.exp(product(terms.astype(np.float32), spectra.astype(np.float32)))
     return skin + hair[:, None].astype(np.float32) * (hair_spectrum - skin)
+
+
+def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Matrix product by torch, whose threads data loaders hold to one a worker; those of numpy's BLAS they forget."""
+    return (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()
 
 
 def site_weights(subject: Subject, sites: np.ndarray) -> np.ndarray:

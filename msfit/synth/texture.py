@@ -58,8 +58,8 @@ def random_texture(rng: np.random.Generator, size: int, ita: float, *, beard: bo
     melanin = _mottle(rng, sheet, (3.0, 0.6, 0.15), (0.030, 0.018, 0.016)) * (0.7 + 0.6 * age)
     blood = _mottle(rng, sheet, (2.0, 0.5, 0.12), (0.030, 0.020, 0.016)) * (0.5 + 0.7 * fair)
     moles = _moles(rng, sheet)
-    melanin += 0.7 * moles + _freckles(rng, sheet, fair)
-    blood += 0.25 * moles
+    melanin += moles + _freckles(rng, sheet, fair)
+    blood += 0.3 * moles
     melanin += rng.gamma(2, 0.025) * sheet.near((145, 153, 144), 0.55) + rng.gamma(2, 0.02) * sheet.near(
         (159, 158, 160), 0.5
     )
@@ -95,7 +95,7 @@ def random_texture(rng: np.random.Generator, size: int, ita: float, *, beard: bo
         - 0.012 * sheet.lips * np.abs(_noise(rng, sheet, 0.12))
     )
     # a mole is dense enough to hide what is under it, as hair does
-    hair = np.maximum(_facial_hair(rng, sheet, beard), np.clip(0.45 * moles, 0, 0.7))
+    hair = np.maximum(_facial_hair(rng, sheet, beard), np.clip(0.18 * moles, 0, 0.5))
     sheets = (melanin, blood, hair, relief, openness, roughness, np.clip(gloss, 0.1, None))
     return Texture(*(np.asarray(values, np.float32) for values in sheets))
 
@@ -139,7 +139,7 @@ def _moles(rng: np.random.Generator, sheet: Atlas) -> np.ndarray:
     for _ in range(rng.poisson(5.0)):
         where = rng.choice(likely.size, 1, p=likely / likely.sum())
         radius = float(np.clip(rng.lognormal(np.log(0.085), 0.4), 0.05, 0.24))
-        total += _spots(sheet, where, radius, rng.uniform(0.5, 1.6, 1))
+        total += _spots(sheet, where, radius, rng.uniform(0.5, 1.5, 1))
     return total
 
 
