@@ -21,7 +21,8 @@ from msfit.synth.shape import random_shape, rotation
 BACKGROUND, FACE, HEAD, EYE, HAIR, CLOTH = range(6)
 # Lights stand above this height of the z axis, which points to the camera: others shine on the back of the head.
 _LOWEST_Z = -0.35
-_CAMERA_DISTANCE = 100.0
+#: From the camera to the middle of the head [cm].
+CAMERA_DISTANCE = 100.0
 _SHADOW_OFFSET = 0.02
 
 
@@ -138,7 +139,7 @@ def _see(
     screen = (np.arange(size) + 0.5) * step - pose.half_height
     right, down = np.meshgrid(screen, screen)
     aim = np.stack([right.ravel(), -down.ravel(), np.zeros(size * size)], axis=1)
-    eye = np.array([0.0, 0.0, _CAMERA_DISTANCE])
+    eye = np.array([0.0, 0.0, CAMERA_DISTANCE])
     ray = (aim - eye) / np.linalg.norm(aim - eye, axis=1, keepdims=True)
     found = tracer.first(np.tile(eye, (size * size, 1)), ray)
     pixel = np.flatnonzero(found["face"] >= 0)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from scipy.ndimage import gaussian_filter
 
-from msfit.synth.buffers import Buffers, directions, solid_angle
+from msfit.synth.buffers import CAMERA_DISTANCE, Buffers, directions, solid_angle
 
 REFRACTIVE_INDEX = 1.4
-_CHUNK = 8192
+# In single precision, as all numbers of the compiled loop: constants, reflection at normal incidence, and the least
+# cosine to the viewer.
+_ONE, _TWO, _PI = np.float32(1), np.float32(2), np.float32(np.pi)
+_NORMAL = np.float32(((REFRACTIVE_INDEX - 1) / (REFRACTIVE_INDEX + 1)) ** 2)
+_GRAZING = np.float32(0.05)
 
 
 class Light(NamedTuple):
@@ -61,46 +67,52 @@ def shade(buffers: Buffers, normal: np.ndarray, light: Light, finish: Finish) ->
     shadow rays, D and G of the GGX distribution (Walter et al. 2007, Microfacet Models for Refraction through Rough
     Surfaces, EGSR), F of Fresnel at n = 1.4 in Schlick's form (1994).
     """
-    ways = directions(light.radiance.size)
-    use = light.radiance > 1e-4 * light.radiance.max()
-    ways, weight = ways[use], light.radiance[use] * np.float32(solid_angle(light.radiance.size))
-    view = -buffers.position + np.array([0, 0, 100.0], np.float32)
+    view = -buffers.position + np.array([0, 0, CAMERA_DISTANCE], np.float32)
     view /= np.linalg.norm(view, axis=1, keepdims=True)
-    diffuse, specular = np.empty(len(normal), np.float32), np.empty(len(normal), np.float32)
-    for start in range(0, len(normal), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        seen = np.unpackbits(buffers.visible[rows], axis=1)[:, use].astype(np.float32)
-        slope = np.clip(_cosines(normal[rows], ways), 0, None)
-        reach = seen * slope * weight
-        diffuse[rows] = reach.sum(axis=1) / np.float32(np.pi)
-        specular[rows] = (reach * _ggx(normal[rows], view[rows], ways, slope, finish.roughness[rows])).sum(
-            axis=1
-        ) * finish.strength[rows]
-    return diffuse, specular
+    power = light.radiance * np.float32(solid_angle(light.radiance.size))
+    i_d, i_s = _integrate(normal, view, buffers.visible, directions(light.radiance.size), power, finish.roughness)
+    return i_d, i_s * finish.strength
 
 
-def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Scalar products (n, m) of unit vectors (n, 3) and (m, 3)."""
-    return sum(first[:, axis, None] * second[None, :, axis] for axis in range(3))
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at first use and keep the machine code on disk, where there is a place for it."""
+    try:
+        return njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:  # no folder that can be written to
+        return njit(nogil=True, error_model="numpy")(function)
 
 
-def _ggx(
-    normal: np.ndarray, view: np.ndarray, ways: np.ndarray, slope: np.ndarray, roughness: np.ndarray
-) -> np.ndarray:
-    square = (roughness * roughness)[:, None]
-    towards = np.clip((normal * view).sum(axis=1), 0.05, None)[:, None]
-    # length of view + way: the half vector is (view + way) / bisector
-    bisector = np.sqrt(np.maximum(2 + 2 * _cosines(view, ways), 1e-6))
-    top = np.minimum((slope + towards) / bisector, 1)
-    spread = square / (np.float32(np.pi) * np.square(top * top * (square - 1) + 1))
-    # Smith's shadowing for both ways, already over 4 n.v n.l
-    light_side = slope * np.sqrt(towards**2 * (1 - square) + square)
-    view_side = towards * np.sqrt(slope * slope * (1 - square) + square)
-    base = np.float32(((REFRACTIVE_INDEX - 1) / (REFRACTIVE_INDEX + 1)) ** 2)
-    graze = 1 - np.minimum(bisector / 2, 1)
-    graze_square = graze * graze
-    fresnel = base + (1 - base) * graze_square * graze_square * graze
-    return spread * fresnel * 0.5 / np.maximum(light_side + view_side, 1e-4)
+@_compiled
+def _integrate(normal, view, visible, ways, power, roughness):  # type: ignore[no-untyped-def]
+    """Sums of `shade`, a point at a time over the directions that it sees: no temporaries."""
+    i_d, i_s = np.empty(len(normal), np.float32), np.empty(len(normal), np.float32)
+    for point in range(len(normal)):
+        nx, ny, nz = normal[point]
+        vx, vy, vz = view[point]
+        square = roughness[point] * roughness[point]
+        towards = max(nx * vx + ny * vy + nz * vz, _GRAZING)
+        diffuse = specular = np.float32(0)
+        for way in range(len(ways)):
+            if not (visible[point, way >> 3] >> (7 - (way & 7))) & 1:
+                continue
+            wx, wy, wz = ways[way]
+            slope = nx * wx + ny * wy + nz * wz
+            if slope <= 0:
+                continue
+            # length of view + way: the half vector is (view + way) / length
+            length = np.sqrt(max(_TWO + _TWO * (vx * wx + vy * wy + vz * wz), _GRAZING * _GRAZING))
+            top = min((slope + towards) / length, _ONE)
+            width = top * top * (square - _ONE) + _ONE
+            # Smith's shadowing G for both ways over 4 n.v n.l
+            light_side = slope * np.sqrt(towards * towards * (_ONE - square) + square)
+            view_side = towards * np.sqrt(slope * slope * (_ONE - square) + square)
+            graze = _ONE - min(length / _TWO, _ONE)
+            fresnel = _NORMAL + (_ONE - _NORMAL) * graze * graze * graze * graze * graze
+            reach = power[way] * slope
+            diffuse += reach
+            specular += reach * square / (width * width) * fresnel / (light_side + view_side)
+        i_d[point], i_s[point] = diffuse / _PI, specular / (_TWO * _PI)
+    return i_d, i_s
 
 
 def soften(values: np.ndarray, buffers: Buffers, rows: np.ndarray, radius_cm: float) -> np.ndarray:
