@@ -11,6 +11,7 @@ from torch import Tensor
 
 from msfit.errors import InputError
 from msfit.skin.autograd import AutogradSkin
+from msfit.skin.calibrated import MSFIT_ISSA_2025
 from msfit.skin.published import ALOTAIBI_SMITH_2019
 from msfit.skin.registry import BLOOD, MELANIN, Parameter, Skin, SkinModel, add_model, get_model, model_names
 
@@ -18,6 +19,7 @@ DEFAULT_MODEL = ALOTAIBI_SMITH_2019.name
 
 __all__ = [
     "DEFAULT_MODEL",
+    "MSFIT_ISSA_2025",
     "Parameter",
     "Skin",
     "SkinModel",

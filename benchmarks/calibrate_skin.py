@@ -1,0 +1,268 @@
+"""Estimate the constants of the skin model msfit-issa-2025 from measured faces, and write the table that ships.
+
+Usage: python -m benchmarks.calibrate_skin [--quick]
+
+Training persons only. Besides the estimate: subject-wise cross-validation (5 folds), cross-validation over the
+archive's data sets (each measured by others, elsewhere), the variants that were compared, a bootstrap over persons for
+the intervals, and profiles of the objective over each constant's range in the literature, which show what reflectance
+alone cannot tell. Writes msfit/skin/data/msfit_issa_2025.csv and benchmarks/results/calibrate_skin.json.
+--quick: a rehearsal on few spectra that writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import msfit.skin
+from benchmarks import record
+from benchmarks.calibration import Calibration, Faces, Form, Weights, calibrate, fit
+from msfit.skin.calibrated import Constant, constants
+
+TABLE = Path(msfit.skin.__file__).parent / "data" / "msfit_issa_2025.csv"
+HEADER = (
+    "# Constants of the skin model msfit-issa-2025. Literature and prior: by hand; "
+    "estimate, lower, upper: written by python -m benchmarks.calibrate_skin from the ISSA (Lu et al. 2025; CC BY 4.0)\n"
+)
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "no correction": (),
+    "melanin": ("melanin",),
+    "melanin, baseline": ("melanin", "baseline"),
+    "melanin, blood": ("melanin", "blood"),
+    "melanin, scattering": ("melanin", "scattering"),
+    "blood, scattering": ("blood", "scattering"),
+}
+# Data sets that are left out together: alike in country or people.
+ELSEWHERE = (
+    ("Southeast Asia - Thailand",),
+    ("UK", "UK2", "Spain"),
+    ("China", "China2", "Japan"),
+    ("Middle East - Iraq", "Middle East - Saudi Arabia"),
+    ("Southern Asia - Pakistan", "UK3"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few spectra, nothing written")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    faces, rows = Faces.load(), constants()
+    train = faces.of("train")
+    train = faces.some_persons(train, 300) if quick else train
+    few = faces.some_persons(train, 1500)
+    form = Form(rows, faces.wavelengths)
+    with ThreadPoolExecutor(2) as pool:
+        best = calibrate(form, faces.spectra[train], tolerance=1e-6)
+        print(f"estimate: objective {best.value:.4f} after {best.steps} steps, {time.perf_counter() - began:.0f} s")
+        draws = 4 if quick else 60
+        samples = bootstrap(pool, faces, form, best, few, draws)
+        print(f"bootstrap: {time.perf_counter() - began:.0f} s")
+        found = _filled(rows, form, best, samples)
+        figures: dict[str, Any] = {
+            "training": {"persons": len(np.unique(faces.archive.person[train])), "spectra": len(train)},
+            "weights": asdict(Weights()),
+            "objective": best.value,
+            "bootstrap": {"draws": draws, "spectra": len(few)},
+            "constants": {row.name: [row.estimate, row.lower, row.upper] for row in found if row.role != "fixed"},
+            "cross_validation": cross_validation(pool, faces, form, best, train),
+            "variants": variants(pool, faces, rows, few, quick),
+            "profiles": profiles(pool, faces, rows, form, best, few, quick),
+        }
+    figures["seconds"] = round(time.perf_counter() - began)
+    if quick:
+        print(figures)
+        return
+    _write(found)
+    print(record.write("calibrate_skin", figures), f"{figures['seconds']} s")
+
+
+def bootstrap(
+    pool: ThreadPoolExecutor, faces: Faces, form: Form, best: Calibration, index: np.ndarray, draws: int
+) -> Tensor:
+    """Coordinates (draw, constant) estimated from persons drawn with replacement, centred on those of all of `index`.
+
+    Each draw starts at the estimate from the same spectra.
+    """
+    centre = calibrate(form, faces.spectra[index], start=best.z)
+    persons, member = np.unique(faces.archive.person[index], return_inverse=True)
+
+    def draw(seed: int) -> Tensor:
+        times = np.random.default_rng(seed).multinomial(persons.size, np.full(persons.size, 1 / persons.size))[member]
+        used = times > 0
+        counts = torch.from_numpy(times[used] / times[used].mean())
+        return calibrate(form, faces.spectra[index[used]], start=centre.z, counts=counts, tolerance=1e-4).z
+
+    return torch.stack(list(pool.map(draw, range(draws)))) - centre.z
+
+
+def _filled(rows: list[Constant], form: Form, best: Calibration, samples: Tensor) -> list[Constant]:
+    """Rows with estimates and intervals. Those are of the smaller sample, so rather too wide than too narrow."""
+    low, high = ((best.z + samples.quantile(q, dim=0)).clamp(form.low, form.high) for q in (0.025, 0.975))
+    estimate, lower, upper = (form.values(z) for z in (best.z, torch.minimum(low, best.z), torch.maximum(high, best.z)))
+
+    def digits(value: Tensor) -> float:
+        return float(f"{float(value):.6g}")
+
+    return [
+        row
+        if row.role == "fixed"
+        else replace(
+            row, estimate=digits(estimate[row.name]), lower=digits(lower[row.name]), upper=digits(upper[row.name])
+        )
+        for row in rows
+    ]
+
+
+def _score(rmse: Tensor, i_s: Tensor) -> dict[str, float]:
+    return {
+        "rmse_median": round(float(rmse.median()), 6),
+        "rmse_p95": round(float(rmse.quantile(0.95)), 6),
+        "i_s_median": round(float(i_s.median()), 4),
+    }
+
+
+def _held_out(
+    pool: ThreadPoolExecutor,
+    faces: Faces,
+    form: Form,
+    parts: list[tuple[np.ndarray, np.ndarray]],
+    start: Tensor | None = None,
+    weights: Weights | None = None,
+) -> dict[str, Any]:
+    """Scores over all left-out spectra, of parts (train, left out)."""
+
+    def one(part: tuple[np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+        train, left_out = part
+        z = calibrate(form, faces.spectra[train], weights, start=start, tolerance=1e-4).z
+        point = fit(form.skin(z), faces.spectra[left_out])
+        return (point.cost / faces.spectra.shape[1]).sqrt(), point.i_s, z
+
+    rmse, i_s, z = zip(*pool.map(one, parts), strict=True)
+    each = [round(float(r.median()), 6) for r in rmse]
+    spread = torch.stack(z).std(0) * form.spread
+    return _score(torch.cat(rmse), torch.cat(i_s)) | {
+        "rmse_median_each": each,
+        "spread_of_constants": {row.name: round(float(s), 4) for row, s in zip(form.free, spread, strict=True)},
+    }
+
+
+def _folds(faces: Faces, index: np.ndarray, count: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
+    persons = np.random.default_rng(5).permutation(np.unique(faces.archive.person[index]))
+    fold = {person: number % count for number, person in enumerate(persons)}
+    own = np.array([fold[person] for person in faces.archive.person[index]])
+    return [(index[own != number], index[own == number]) for number in range(count)]
+
+
+def _elsewhere(faces: Faces, index: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    parts = []
+    for origins in ELSEWHERE:
+        there = np.isin(faces.archive.origin[index], origins)
+        # a person may be in two data sets under one name: it stays on the left-out side
+        persons = np.unique(faces.archive.person[index[there]])
+        parts.append((index[~np.isin(faces.archive.person[index], persons)], index[there]))
+    return parts
+
+
+def cross_validation(
+    pool: ThreadPoolExecutor, faces: Faces, form: Form, best: Calibration, train: np.ndarray
+) -> dict[str, Any]:
+    """Over persons, five folds, and over data sets."""
+    found = {
+        "persons": _held_out(pool, faces, form, _folds(faces, train), start=best.z),
+        "data_sets": _held_out(pool, faces, form, _elsewhere(faces, train), start=best.z),
+    }
+    for name, scores in found.items():
+        print(f"cross-validation over {name}: {scores}")
+    return found
+
+
+def variants(
+    pool: ThreadPoolExecutor, faces: Faces, rows: list[Constant], index: np.ndarray, quick: bool
+) -> dict[str, Any]:
+    """Other corrections and other weights, by the same two cross-validations on fewer spectra."""
+    chosen = VARIANTS["melanin, baseline"]
+    cases = {name: (corrected, Weights()) for name, corrected in VARIANTS.items()}
+    cases |= {
+        "prior x 3": (chosen, Weights(prior=0.009)),
+        "prior / 3": (chosen, Weights(prior=0.001)),
+        "corner 0.003": (chosen, Weights(corner=0.003)),
+        "no gloss term": (chosen, Weights(gloss=0.0)),
+        "no level term": (chosen, Weights(level=0.0)),
+    }
+    found = {}
+    for name, (corrected, weights) in list(cases.items())[: 2 if quick else None]:
+        form = Form(rows, faces.wavelengths, corrected)
+        scores = {
+            kind: _held_out(pool, faces, form, parts, weights=weights)
+            for kind, parts in (("persons", _folds(faces, index)), ("data_sets", _elsewhere(faces, index)))
+        }
+        found[name] = {
+            kind: {key: value for key, value in score.items() if "_each" not in key and "spread" not in key}
+            for kind, score in scores.items()
+        }
+        print(f"variant {name}: {found[name]}", flush=True)
+    return found
+
+
+def profiles(
+    pool: ThreadPoolExecutor,
+    faces: Faces,
+    rows: list[Constant],
+    form: Form,
+    best: Calibration,
+    index: np.ndarray,
+    quick: bool,
+) -> dict[str, Any]:
+    """Over each physical constant's literature range: the least objective without the prior, and the residual there."""
+    index = faces.some_persons(index, 500)
+    bare = Weights(prior=1e-5)
+    physical = [row for row in form.free if row.role != "cosine"][: 1 if quick else None]
+
+    def at(case: tuple[Constant, float]) -> tuple[float, float]:
+        row, value = case
+        held = Form(rows, faces.wavelengths, held={row.name: value})
+        keep = torch.tensor([other.name != row.name for other in form.free])
+        found = calibrate(held, faces.spectra[index], bare, start=best.z[keep], tolerance=1e-4, most_steps=15)
+        rmse = (fit(held.skin(found.z), faces.spectra[index]).cost / faces.spectra.shape[1]).sqrt()
+        return found.value, float(rmse.median())
+
+    found = {}
+    for row in physical:
+        line = np.geomspace if row.role == "log" else np.linspace
+        grid = [float(value) for value in line(row.low, row.high, 7)]
+        value, rmse = zip(*pool.map(at, [(row, x) for x in grid]), strict=True)
+        found[row.name] = {
+            "grid": [round(x, 5) for x in grid],
+            "objective": [round(x, 5) for x in value],
+            "rmse_median": [round(x, 6) for x in rmse],
+        }
+        print(f"profile {row.name}: {found[row.name]}", flush=True)
+    return found
+
+
+def _write(rows: list[Constant]) -> None:
+    text = io.StringIO()
+    names = [field.name for field in fields(Constant)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([f"{v:.6g}" if isinstance(v := getattr(row, name), float) else v for name in names])
+    beside = TABLE.with_suffix(".new")
+    beside.write_text(HEADER + text.getvalue(), encoding="ascii")
+    beside.replace(TABLE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""A skin model whose constants were estimated from measured skin: `msfit-issa-2025`.
+
+    r = (1 - rho) q / (1 - rho q)
+    q = exp(-2 d (f_mel mel + (1 - f_mel) e base)) R(f_blood blood + (1 - f_blood) base)
+
+An absorbing epidermis, passed twice, over a scattering dermis, as in the published models, in consistent units [cm^-1];
+besides, blood is packed in vessels, and the surface reflects a share rho of what comes from inside back into the skin.
+The constants, with literature, estimates and intervals, are the table data/msfit_issa_2025.csv, which
+`python -m benchmarks.calibrate_skin` writes.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msfit.skin.chromophores import extinction
+from msfit.skin.layers import TwoLayers
+from msfit.skin.registry import Parameter, SkinModel, add_model
+
+_HAEMOGLOBIN_MOLAR_MASS = 64500.0  # [g/mol], as given by Prahl
+#: Wavelengths [nm] of the spectra that the constants are estimated from; the corrections keep their value outside.
+CALIBRATED = (400.0, 700.0)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A row of the table: what a constant is, what the literature says, what was found.
+
+    Attributes
+    ----------
+    name, unit : str
+    role : {"fixed", "linear", "log", "cosine"}
+        Held (because it cannot be told from another), or estimated: as it is, by its logarithm, or as coefficient of a
+        correction.
+    low, high : float
+        Range of the literature; the estimate is confined to it.
+    prior, spread : float
+        Centre and standard deviation of the prior (of the logarithm, relative, where the role is log).
+    estimate, lower, upper : float
+        Estimate, and the 2.5 and 97.5 percentiles of the bootstrap over persons.
+    source : str
+    """
+
+    name: str
+    unit: str
+    role: str
+    low: float
+    high: float
+    prior: float
+    spread: float
+    estimate: float
+    lower: float
+    upper: float
+    source: str
+
+
+_CASTS: tuple[Callable[[str], Any], ...] = (str, str, str, *7 * (float,), str)
+
+
+def constants() -> list[Constant]:
+    """The table of constants that ships with the library."""
+    text = resources.files("msfit.skin").joinpath("data", "msfit_issa_2025.csv").read_text(encoding="ascii")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return [Constant(*(cast(row[f.name]) for f, cast in zip(fields(Constant), _CASTS, strict=True))) for row in rows]
+
+
+@dataclass(frozen=True, eq=False)
+class InternallyReflecting:
+    """A two-layer skin under a surface that reflects the share `reflection` of the light from inside back into it.
+
+    r = (1 - rho) q / (1 - rho q), q the reflectance of the layers: J. L. Saunderson, J. Opt. Soc. Am. 32, 727 (1942),
+    without the first reflection at the surface, which is the specular shading's.
+    """
+
+    layers: TwoLayers
+    reflection: Tensor
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> InternallyReflecting:
+        """The same skin with its constants in another type or place."""
+        return InternallyReflecting(self.layers.to(dtype, device), self.reflection.to(dtype=dtype, device=device))
+
+    def reflectance(self, fractions: Tensor) -> Tensor:
+        """Reflectance (..., band) at fractions (..., 2), the last dimension holding f_mel and f_blood."""
+        inside = self.layers.reflectance(fractions)
+        return (1 - self.reflection) * inside / (1 - self.reflection * inside)
+
+    def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Reflectance (..., band) and its derivatives with respect to f_mel and f_blood, each (..., band)."""
+        inside, (by_mel, by_blood) = self.layers.jacobian(fractions)
+        bounces = 1 / (1 - self.reflection * inside)
+        out = (1 - self.reflection) * bounces
+        slope = out * bounces
+        return out * inside, (slope * by_mel, slope * by_blood)
+
+
+def half_space(absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
+    """Kubelka-Munk reflectance of an infinitely thick layer with K = 2 mu_a, S = 3/4 mu_s', and its slope in mu_a.
+
+    R = 1 / (1 + x + sqrt(x^2 + 2x)) with x = K/S. S. L. Jacques, Phys. Med. Biol. 58, R37 (2013).
+    """
+    x_slope = 8 / (3 * scattering)
+    x = absorption * x_slope
+    root = torch.sqrt(x * (x + 2))
+    reflectance = 1 / (1 + x + root)
+    return reflectance, -reflectance / root * x_slope
+
+
+def skin_of(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> InternallyReflecting:
+    """The model with any values of its constants, differentiable in them, on wavelengths (band,) [nm], float64."""
+    nm = torch.from_numpy(np.asarray(wavelengths, dtype=np.float64))
+    melanosome = values["melanosome_550"] * (nm / 550) ** -values["melanin_exponent"]
+    melanosome = melanosome * _correction(values, "melanin", nm)
+    baseline = values["baseline_constant"] + values["baseline_amplitude"] * torch.exp(
+        -(nm - 154) / values["baseline_decay"]
+    )
+    baseline = baseline * _correction(values, "baseline", nm)
+    blood = _packed_blood(values, wavelengths)
+    rayleigh = values["rayleigh_share"]
+    scattering = values["scattering_500"] * (
+        rayleigh * (nm / 500) ** -4 + (1 - rayleigh) * (nm / 500) ** -values["mie_exponent"]
+    )
+    epidermis = values["epidermal_baseline"] * baseline
+    thickness = 1e-4 * values["epidermis_thickness"]  # um to cm
+    layers = TwoLayers(
+        depth=thickness * epidermis,
+        depth_mel=thickness * (melanosome - epidermis),
+        depth_blood=torch.zeros_like(nm),
+        absorption=baseline,
+        absorption_blood=blood - baseline,
+        scattering=scattering,
+        dermis=half_space,
+    )
+    return InternallyReflecting(layers, values["internal_reflection"])
+
+
+def _packed_blood(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> Tensor:
+    """Absorption of blood [cm^-1] that light meets only in vessels: times (1 - exp(-mu_a D)) / (mu_a D).
+
+    R. L. P. van Veen, W. Verkruysse, H. J. C. M. Sterenborg, Opt. Lett. 27, 246 (2002).
+    """
+    oxygenated, deoxygenated = (
+        torch.from_numpy(extinction(name, wavelengths)) for name in ("oxyhaemoglobin", "deoxyhaemoglobin")
+    )
+    saturation = values["oxygen_saturation"]
+    blood = (math.log(10) / _HAEMOGLOBIN_MOLAR_MASS) * values["haemoglobin"]
+    blood = blood * (saturation * oxygenated + (1 - saturation) * deoxygenated)
+    shadow = blood * (1e-4 * values["vessel_diameter"])  # um to cm
+    return blood * -torch.expm1(-shadow) / shadow
+
+
+def _correction(values: Mapping[str, Tensor], spectrum: str, nm: Tensor) -> Tensor:
+    """Smooth factor on a spectrum: exp of a short cosine series on the calibrated wavelengths, constant beyond them."""
+    low, high = CALIBRATED
+    phase = math.pi * ((nm - low) / (high - low)).clamp(0, 1)
+    orders = [name for name in values if name.startswith(f"{spectrum}_cosine_")]
+    series = [values[name] * torch.cos(int(name.rsplit("_", 1)[1]) * phase) for name in orders]
+    return torch.exp(torch.stack(series).sum(0))
+
+
+def _issa_2025(wavelengths: np.ndarray) -> InternallyReflecting:
+    values = {row.name: torch.tensor(row.estimate, dtype=torch.float64) for row in constants()}
+    return skin_of(values, wavelengths)
+
+
+MSFIT_ISSA_2025 = add_model(
+    SkinModel(
+        name="msfit-issa-2025",
+        summary="two layers in consistent units, blood in vessels, internal reflection; calibrated on measured faces",
+        source="constants estimated on 400-700 nm from the International Skin Spectra Archive (Lu et al. 2025); "
+        "form after Jacques 1998, 2013, Saunderson 1942, van Veen et al. 2002; Prahl, OMLC",
+        wavelength_range=(400.0, 720.0),
+        on_bands=_issa_2025,
+        parameters=(
+            Parameter("f_mel", "1", "melanosome volume fraction of the epidermis", (0.0, 0.43), (0.013, 0.43), 0.10),
+            Parameter("f_blood", "1", "blood volume fraction of the dermis", (0.0, 0.07), (0.001, 0.07), 0.01),
+        ),
+    )
+)
