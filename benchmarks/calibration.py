@@ -14,6 +14,7 @@ ones; those of i_d and i_s follow from the minimum's normal equations (implicit 
 from __future__ import annotations
 
 import csv
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -28,6 +29,7 @@ from msfit.solve.objective import Point
 from msfit.solve.solver import Solver
 
 DOUBLE = torch.float64
+_ONE_AT_A_TIME = threading.Lock()  # torch keeps the levels of forward-mode differentiation for all threads together
 GLOSS, GLOSS_SPREAD = 0.04, 0.02
 LEVEL_SPREAD = 0.15
 NOISE = 0.004
@@ -227,7 +229,8 @@ def _normal_equations(
         ),
         2,
     )
-    by_z = torch.func.jacfwd(lambda v: form.skin(v).reflectance(point.fractions))(z) * i_d.unsqueeze(2)
+    with _ONE_AT_A_TIME:
+        by_z = torch.func.jacfwd(lambda v: form.skin(v).reflectance(point.fractions))(z) * i_d.unsqueeze(2)
     size = own.norm(dim=1, keepdim=True).clamp_min(1e-12)
     own = own / size
     normal = own.mT @ own + 1e-10 * torch.eye(4, dtype=DOUBLE)
