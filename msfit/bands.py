@@ -8,11 +8,14 @@ from msfit.cube import Cube
 from msfit.errors import InputError
 
 FEWEST_BANDS = 8
+_MOST_BANDS = 10_000
 Bands = str | tuple[float, float] | tuple[float, float, float]
 
 
-def select_bands(cube: Cube, asked: Bands | None, holds: tuple[float, float], model: str) -> tuple[Cube, int]:
-    """The cube on the bands to fit, and the number of bands dropped.
+def select_bands(
+    cube: Cube, asked: Bands | None, holds: tuple[float, float], model: str
+) -> tuple[Cube, int, list[str]]:
+    """The cube on the bands to fit, the number of bands dropped, and notes on what the user may not expect.
 
     Parameters
     ----------
@@ -39,10 +42,19 @@ def select_bands(cube: Cube, asked: Bands | None, holds: tuple[float, float], mo
     if step is None:
         inside = np.flatnonzero((own >= low) & (own <= high))
         _check_count(inside.size, low, high, own)
-        return (cube if inside.size == own.size else cube.select_bands(inside)), int(own.size - inside.size)
-    target = low + step * np.arange(int(np.floor((high - low) / step + 1e-9)) + 1)
-    _check_count(target.size, low, high, own)
-    return cube.resample(target), 0
+        notes = []
+        if asked is not None and (own[0] > low or own[-1] < high):
+            notes.append(
+                f"bands {low:g}:{high:g} nm asked for, the data hold {own[inside[0]]:g}-{own[inside[-1]]:g} nm of them"
+            )
+        selected = cube if inside.size == own.size else cube.select_bands(inside)
+        return selected, int(own.size - inside.size), notes
+    count = int(np.floor((high - low) / step + 1e-9)) + 1
+    _check_count(count, low, high, own)
+    if count > _MOST_BANDS:
+        raise InputError(f"bands: {low:g}:{high:g}:{step:g} makes {count:,} bands; expected a coarser step")
+    target = low + step * np.arange(count)
+    return cube.resample(target), 0, []
 
 
 def _parse(asked: Bands) -> tuple[float, float, float | None]:

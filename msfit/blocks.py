@@ -21,6 +21,7 @@ from msfit.solve.uncertainty import standard_deviations
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
 _BLOCK = 4_096
 _BLOCK_GPU = 262_144
+_LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
 PARAMETERS = ("f_mel", "f_blood", "i_d", "i_s")
 
 Block = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # index, pixels, usable bands or None for all
@@ -96,7 +97,7 @@ def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.nda
         mean = pixels.mean(1)
     else:
         mean = np.where(usable, pixels, 0).sum(1) / np.maximum(bands, 1)
-    status = np.where(mean > 0, Status.CONVERGED, Status.MASKED_NO_SIGNAL)
+    status = np.where(mean > _LEAST_SIGNAL, Status.CONVERGED, Status.MASKED_NO_SIGNAL)
     status = np.where(bands < FEWEST_BANDS, Status.MASKED_TOO_FEW_BANDS, status)
     return np.where(wanted, status, Status.MASKED_BY_USER).astype(np.uint8)
 

@@ -24,6 +24,10 @@ def resolve_bounds(
         Unknown names, or bounds that are not 0 <= lower <= upper <= 1.
     """
     names = [parameter.name for parameter in model.parameters]
+    if isinstance(free, str) or not isinstance(free, Collection):
+        raise InputError(f"free: found {free!r}; expected a list of names of {', '.join(names)}")
+    if not isinstance(bounds, str | Mapping):
+        raise InputError(f"bounds: found {bounds!r}; expected wide, paper, or a mapping such as {{'f_mel': (0, 0.43)}}")
     if unknown := [name for name in free if name not in names]:
         raise InputError(f"free: found {', '.join(unknown)}; model {model.name} has {', '.join(names)}")
     if isinstance(bounds, str) and bounds not in ("wide", "paper"):

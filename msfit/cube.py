@@ -120,7 +120,7 @@ class Cube:
             False where a sample is not finite, saturated or unlit.
         """
         raw = _rows_of(self.values, rows)
-        dtype = raw.dtype if raw.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+        dtype = precision(raw.dtype)
         reflectance = raw.astype(dtype, copy=False)
         if self.dark is not None:
             reflectance = reflectance - _rows_of(self.dark, rows).astype(dtype)
@@ -134,11 +134,11 @@ class Cube:
         return reflectance, usable
 
     def with_mask(self, mask: np.ndarray | None) -> Cube:
-        """The same cube with another mask."""
+        """The same cube with another mask, bool (y, x) or (pixel,), or with none."""
         return replace(self, mask=mask)
 
     def select_bands(self, bands: np.ndarray) -> Cube:
-        """The same cube with some of its bands, given as increasing indices."""
+        """The same cube with some of its bands, given as increasing indices (band,) of integers."""
         illuminant = None if self.illuminant is None else self.illuminant[..., bands]
         dark = None if self.dark is None else self.dark[..., bands]
         return replace(
@@ -238,6 +238,11 @@ class Cube:
             )
 
 
+def precision(dtype: np.dtype) -> np.dtype:
+    """The native type that numbers are computed in: float64 for wide floats of any byte order, else float32."""
+    return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32)
+
+
 def is_lazy(values: Any) -> bool:
     """Whether an array is a dask array, which is read block by block."""
     return hasattr(values, "dask")
@@ -255,6 +260,10 @@ def _rows_of(values: Any, rows: slice) -> np.ndarray:
 
 
 def _check_values(values: Any) -> Any:
+    if np.ma.isMaskedArray(values):  # a masked sample is one that is not known
+        if values.dtype.kind in "ui":  # of which the largest is saturated
+            values = np.ma.masked_equal(values, np.iinfo(values.dtype).max).astype(np.float64)
+        values = np.ma.filled(values, np.nan)
     found = values if is_lazy(values) else np.asarray(values)
     if found.ndim not in (2, 3) or found.dtype.kind not in "uif":
         raise InputError(
@@ -284,7 +293,7 @@ def _check_spectrum(name: str, spectrum: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _check_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
-    found = np.asarray(mask)
-    if found.shape != shape:
-        raise InputError(f"mask: found shape {found.shape}; expected {shape}, one truth value a pixel")
+    found = np.ma.filled(mask, False) if np.ma.isMaskedArray(mask) else np.asarray(mask)
+    if found.shape != shape or found.dtype.kind not in "buif":
+        raise InputError(f"mask: found shape {found.shape} of {found.dtype}; expected {shape}, one truth value a pixel")
     return found.astype(bool)

@@ -13,7 +13,7 @@ from torch import Tensor
 from msfit.bands import Bands, select_bands
 from msfit.blocks import PARAMETERS, Worker, blocks, pool, screen
 from msfit.bounds import Bounds, resolve_bounds
-from msfit.cube import Cube
+from msfit.cube import Cube, precision
 from msfit.errors import InputError
 from msfit.result import FitResult, Status
 from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
@@ -21,6 +21,7 @@ from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
 Progress = Callable[[int, int], None]
 
 _CHUNK = 262_144  # pixels that are read and screened together
+_BRIGHTEST = 10.0  # i_d of a surface in full light is about 1
 
 
 def fit(
@@ -45,8 +46,8 @@ def fit(
 
     Parameters
     ----------
-    cube : Cube, or array (y, x, band) or (pixel, band)
-        An array is reflectance [1] and needs `wavelengths`.
+    cube : Cube, xarray.DataArray, or array (y, x, band) or (pixel, band)
+        A plain array is reflectance [1] and needs `wavelengths`.
     wavelengths : array (band,), optional
         [nm]; only with an array.
     model : str or SkinModel
@@ -98,14 +99,16 @@ def fit(
     source = _as_cube(cube, wavelengths)
     skin_model = model if isinstance(model, SkinModel) else get_model(model)
     box = resolve_bounds(skin_model, bounds, free)
-    chosen, dropped = select_bands(source, bands, skin_model.wavelength_range, skin_model.name)
+    chosen, dropped, notes = select_bands(source, bands, skin_model.wavelength_range, skin_model.name)
     wanted = _wanted_pixels(chosen, mask)
-    worker = Worker.create(skin_model, box, chosen, _torch_device(device), _torch_dtype(dtype, chosen), std)
+    worker = Worker.create(skin_model, box, chosen, torch_device(device), _torch_dtype(dtype, chosen), std)
     maps = _fit_all(worker, chosen, wanted, progress)
     status = maps.pop("status").reshape(chosen.shape)
     if not (status < Status.MASKED_BY_USER).any():
         raise InputError(f"mask: no pixel is left to fit: {_reasons(status)}; check the data, the mask and the bands")
     shaped = {name: values.reshape(chosen.shape) for name, values in maps.items()}
+    if (bright := np.nanmedian(shaped["i_d"])) > _BRIGHTEST:
+        notes.append(f"i_d has a median of {bright:.3g}: is the reflectance in percent, or the light too dim?")
     return FitResult(
         **{name: shaped[name] for name in (*PARAMETERS, "rmse")},
         status=status,
@@ -115,7 +118,7 @@ def fit(
         std={name: shaped[f"std_{name}"] for name in PARAMETERS} if std else None,
         attrs={
             "source": str(source.provenance.get("source", "")),
-            "note": str(source.provenance.get("note", "")),
+            "note": "; ".join(filter(None, (str(source.provenance.get("note", "")), *notes))),
             "bands_dropped": dropped,
             "free": ",".join(free),
             "dtype": str(worker.dtype).removeprefix("torch."),
@@ -131,6 +134,8 @@ def _as_cube(cube: Cube | Any, wavelengths: Any) -> Cube:
         if wavelengths is not None:
             raise InputError("wavelengths: given beside a Cube, which has its own; leave them out")
         return cube
+    if hasattr(cube, "dims") and hasattr(cube, "coords"):
+        return Cube.from_xarray(cube)
     if wavelengths is None:
         raise InputError("wavelengths: missing; an array of reflectance needs one number a band [nm]")
     return Cube(cube.detach().cpu().numpy() if isinstance(cube, Tensor) else cube, wavelengths)
@@ -141,14 +146,15 @@ def _wanted_pixels(cube: Cube, mask: np.ndarray | None) -> np.ndarray:
     return wanted if mask is None else wanted & np.asarray(cube.with_mask(mask).mask)
 
 
-def _torch_device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
+    """The device of that name, "auto" being a GPU if there is one; an InputError where it cannot be used."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = str(error).split(". ")[0].splitlines()[0]
         raise InputError(
             f"device: {name!r} cannot be used ({reason}); expected auto, cpu or a GPU that is there"
         ) from None
@@ -157,7 +163,7 @@ def _torch_device(name: str) -> torch.device:
 
 def _torch_dtype(name: str | None, cube: Cube) -> torch.dtype:
     if name is None:
-        return torch.float64 if cube.values.dtype == np.float64 else torch.float32
+        return torch.float64 if precision(cube.values.dtype) == np.float64 else torch.float32
     if name not in ("float32", "float64"):
         raise InputError(f"dtype: found {name!r}; expected float32 or float64")
     return torch.float64 if name == "float64" else torch.float32
@@ -178,8 +184,12 @@ def _fit_all(worker: Worker, cube: Cube, wanted: np.ndarray, progress: Progress 
             if wanted[chunk].any():
                 pixels, usable = (a.reshape(-1, a.shape[-1]) for a in cube.rows(chunk))
                 status[place] = screen(pixels, usable, wanted[chunk].ravel())
+                done = place.start
                 for index, values, found in run(worker, blocks(pixels, usable, status[place], worker.device)):
                     status[place.start + index] = found
+                    done += index.size
+                    if progress is not None and done < place.stop:
+                        progress(done, total)
                     for column, name in enumerate(names):
                         maps[name][place.start + index] = values[:, column]
             if progress is not None:

@@ -130,7 +130,7 @@ class FitResult:
         return self.status < Status.MASKED_BY_USER
 
     def counts(self) -> dict[Status, int]:
-        """Number of pixels of each status that occurs."""
+        """Number of pixels of each status that occurs, {Status: int}; they add up to all pixels."""
         found = np.bincount(self.status.ravel(), minlength=len(Status))
         return {status: int(found[status]) for status in Status if found[status]}
 
@@ -166,13 +166,30 @@ class FitResult:
         return to_dataset(self)
 
     def save(self, path: str | Path) -> None:
-        """Write the result: .h5 or .nc (HDF5 that xarray opens), .mat or .npz; the file appears whole or not at all."""
+        """Write the result: the file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .h5 or .nc (HDF5 that xarray opens and `msfit.load_result` reads), .mat or .npz.
+
+        Raises
+        ------
+        InputError
+            Another ending; a folder that is not there or cannot be written to; no space left.
+        """
         from msfit.io.results import save
 
         save(self, path)
 
     def plot(self) -> Figure:
-        """The panel: picture, four maps, RMSE and a spectrum with its fit."""
+        """The panel: picture, four maps, RMSE and a spectrum with its fit; for a list of spectra, distributions.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not attached to a window; `savefig` writes it.
+        """
         from msfit.plot import panel
 
         return panel(self)

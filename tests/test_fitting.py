@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import xarray
 
 import msfit
 from msfit import Cube, InputError, Status
@@ -175,6 +177,11 @@ def test_progress_reaches_the_end() -> None:
         ({"bands": (700, 420)}, "A:B"),
         ({"bands": "420:700:0"}, "A:B"),
         ({"bands": "420:700:-10"}, "positive"),
+        ({"bands": "420:700:0.0001"}, "coarser"),
+        ({"bounds": None}, "mapping"),
+        ({"free": "f_mel"}, "list of names"),
+        ({"device": "meta"}, "device"),
+        ({"mask": "auto"}, "truth value"),
         ({"dtype": "float16"}, "float32 or float64"),
         ({"device": "abacus"}, "device"),
         ({"mask": np.zeros((2, 3), bool)}, "no pixel is left"),
@@ -185,6 +192,42 @@ def test_refusals(keywords: dict, word: str) -> None:
     with pytest.raises(InputError, match=word) as caught:
         msfit.fit(SKIN, NM, **keywords)
     assert "\n" not in str(caught.value)
+
+
+def test_arrays_of_other_kinds() -> None:
+    """Byte order, masked arrays and xarray change nothing but what they say."""
+    expected = msfit.fit(SKIN, NM)
+    np.testing.assert_array_equal(msfit.fit(SKIN.astype(">f8"), NM).f_mel, expected.f_mel)
+    np.testing.assert_array_equal(msfit.fit(np.asfortranarray(SKIN), NM.tolist()).f_mel, expected.f_mel)
+    np.testing.assert_array_equal(msfit.fit(torch.from_numpy(SKIN), torch.from_numpy(NM)).f_mel, expected.f_mel)
+    labelled = xarray.DataArray(SKIN, dims=("y", "x", "wavelength"), coords={"wavelength": NM})
+    np.testing.assert_array_equal(msfit.fit(labelled).f_mel, expected.f_mel)
+    masked = np.ma.array(SKIN.copy())
+    masked[0, 0] = np.ma.masked
+    masked[0, 1, :2] = np.ma.masked
+    masked.data[0, :2, :2] = 0.9
+    found = msfit.fit(masked, NM)
+    assert found.status[0, 0] == Status.MASKED_TOO_FEW_BANDS
+    np.testing.assert_allclose(found.f_mel[0, 1], expected.f_mel[0, 1], rtol=1e-9)
+
+
+def test_notes_on_what_the_user_may_not_expect() -> None:
+    assert msfit.fit(SKIN, NM).attrs["note"] == ""
+    assert "430-700" in msfit.fit(SKIN[..., 3:], NM[3:], bands="400:700").attrs["note"]
+    dark_percent = 100 * (0.5 * msfit.reflectance(np.full(40, 0.35), 0.03, NM) + 0.01)
+    assert "percent" in msfit.fit(dark_percent, NM).attrs["note"]
+
+
+def test_too_little_light_to_compute_with_is_no_signal() -> None:
+    assert (msfit.fit(np.vstack([SKIN[0] * 1e-30, SKIN[0]]).astype(np.float32), NM).status[:3] > 10).all()
+
+
+def test_progress_comes_block_by_block() -> None:
+    calls: list[int] = []
+    msfit.fit(np.tile(SKIN[0, 0], (20_000, 1)), NM, progress=lambda done, total: calls.append(done))
+    assert len(calls) > 3
+    assert calls == sorted(calls)
+    assert calls[-1] == 20_000
 
 
 def test_refusals_of_the_data() -> None:

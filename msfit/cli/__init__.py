@@ -52,19 +52,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # the reader of the help or a list has seen enough
         status = _DONE
-    except MemoryError:
-        complain("error: not enough memory; fit a smaller scene, or fewer bands with --bands")
-        status = _WRONG_INPUT
     except Exception as error:
-        if os.environ.get("MSFIT_DEBUG") == "1":
-            traceback.print_exc()
-        complain(
-            f"this is a fault of msfit, please report it: {type(error).__name__}: {error} "
-            "(run again with MSFIT_DEBUG=1 for the traceback to send along)"
-        )
-        status = _BUG
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch raises a RuntimeError
+            complain("error: not enough memory; fit a smaller scene, or fewer bands with --bands")
+            status = _WRONG_INPUT
+        else:
+            status = _fault(error)
     flush()
     return status
+
+
+def _fault(error: Exception) -> int:
+    if os.environ.get("MSFIT_DEBUG") == "1":
+        traceback.print_exc()
+    complain(
+        f"this is a fault of msfit, please report it: {type(error).__name__}: {error} "
+        "(run again with MSFIT_DEBUG=1 for the traceback to send along)"
+    )
+    return _BUG
 
 
 def _run(arguments: list[str]) -> int:

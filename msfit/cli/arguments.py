@@ -23,12 +23,14 @@ def parse_bounds(text: str) -> str | dict[str, tuple[float, float]]:
     """
     if "=" not in text:
         return text
-    bounds = {}
+    bounds: dict[str, tuple[float, float]] = {}
     for part in text.split(","):
         name, _, pair = part.partition("=")
         numbers = _numbers(pair)
         if numbers is None or len(numbers) != 2:
             raise InputError(f"--bounds: found {part!r}; expected NAME=LOW:HIGH, as in f_mel=0:0.4,f_blood=0.02:0.07")
+        if name.strip() in bounds:
+            raise InputError(f"--bounds: {name.strip()} is given twice; give each parameter once")
         bounds[name.strip()] = (numbers[0], numbers[1])
     return bounds
 

@@ -32,8 +32,9 @@ def flush() -> None:
     """Send off what was printed, while it can still be done quietly."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
-        except BrokenPipeError:
+            if stream is not None:  # closed by who started us
+                stream.flush()
+        except OSError:  # nobody reads, or there is no space for what they would read
             _silence(stream)
 
 
@@ -46,7 +47,7 @@ def progress_bar(label: str, quiet: bool = False, in_bytes: bool = False) -> Ite
     callable or None
         To be told what is done and how much there is.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     bar = _Bar(label, in_bytes)
@@ -86,10 +87,12 @@ class _Bar:
             self._progress.stop()
 
 
-def _write(stream: TextIO, text: str) -> None:
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:
+        return
     try:
-        print(text, file=stream)
-    except BrokenPipeError:
+        print(text, file=stream, flush=True)
+    except OSError:  # the result is in its file; that its summary cannot be shown does not undo it
         _silence(stream)
 
 

@@ -59,7 +59,7 @@ def fit(
     results, figures = _targets(inputs, output, plot)
     loading = loading_options(white, dark, variable, orientation)
     fitting = {"model": model, "bounds": parse_bounds(bounds), "bands": bands, "device": device, "std": std}
-    _check_before(model, mask)
+    _check_before(model, fitting["bounds"], device, mask)
     failed: list[Path] = []
     for path, result_path, figure_path in zip(inputs, results, figures, strict=True):
         try:
@@ -78,7 +78,8 @@ def fit(
             say(f"{result_path}: {result.summary()}")
     if failed:
         names = ", ".join(map(str, failed))
-        raise InputError(f"{len(failed)} of {len(inputs)} inputs could not be fitted: {names}; the others are done")
+        others = "; the others are done" if len(failed) < len(inputs) else ""
+        raise InputError(f"{len(failed)} of {len(inputs)} inputs could not be fitted: {names}{others}")
 
 
 def _fit_one(path: Path, loading: dict[str, Any], mask: str | None, fitting: dict[str, Any], quiet: bool) -> FitResult:
@@ -90,9 +91,12 @@ def _fit_one(path: Path, loading: dict[str, Any], mask: str | None, fitting: dic
     try:
         cube = choose_mask(cube, mask)
         with progress_bar(path.name, quiet) as progress:
-            return msfit.fit(cube, **fitting, progress=progress)
+            result = msfit.fit(cube, **fitting, progress=progress)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    if not quiet and result.attrs["note"] != cube.provenance.get("note", ""):
+        complain(f"{path}: note: {result.attrs['note']}")
+    return result
 
 
 def _targets(inputs: list[Path], output: Path, plot: Path | None) -> tuple[list[Path], list[Path | None]]:
@@ -119,11 +123,14 @@ def _targets(inputs: list[Path], output: Path, plot: Path | None) -> tuple[list[
     return results, figures
 
 
-def _check_before(model: str, mask: str | None) -> None:
+def _check_before(model: str, bounds: Any, device: str, mask: str | None) -> None:
     """Arguments that are wrong for every input are reported once, before the first is read."""
+    from msfit.bounds import resolve_bounds
+    from msfit.fitting import torch_device
     from msfit.skin.models import get_model
 
-    get_model(model)
+    resolve_bounds(get_model(model), bounds)
+    torch_device(device)
     if mask not in (None, "auto", "none"):
         read_mask(mask)
 

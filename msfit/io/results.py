@@ -84,6 +84,10 @@ def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] |
 def load_result(path: str | Path) -> FitResult:
     """Read a result that `FitResult.save` has written as ``.h5`` or ``.nc``.
 
+    Parameters
+    ----------
+    path : str or Path
+
     Returns
     -------
     FitResult

@@ -8,22 +8,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from msfit.errors import InputError
+
 
 @dataclass(frozen=True, eq=False)
 class AutogradSkin:
     """A function (f_mel, f_blood, wavelengths) -> reflectance on fixed wavelengths (band,) [nm]."""
 
+    name: str
     function: Callable[[Tensor, Tensor, Tensor], Tensor]
     wavelengths: Tensor
 
     def to(self, dtype: torch.dtype, device: torch.device) -> AutogradSkin:
         """The same skin in another type or place."""
-        return AutogradSkin(self.function, self.wavelengths.to(dtype=dtype, device=device))
+        return AutogradSkin(self.name, self.function, self.wavelengths.to(dtype=dtype, device=device))
 
     def reflectance(self, fractions: Tensor) -> Tensor:
         """Reflectance (..., band) at fractions (..., parameter)."""
         f_mel, f_blood = fractions[..., :1], fractions[..., 1:]
-        return self.function(f_mel, f_blood, self.wavelengths)
+        expected = (*fractions.shape[:-1], self.wavelengths.numel())
+        try:
+            found = self.function(f_mel, f_blood, self.wavelengths)
+        except Exception as error:  # whatever a user's code raises
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            raise InputError(f"model {self.name}: its function fails ({reason}); expected torch operations") from error
+        if not isinstance(found, Tensor) or tuple(found.shape) != expected:
+            kind = f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(
+                f"model {self.name}: its function returns {kind} for f_mel and f_blood {tuple(f_mel.shape)} and "
+                f"{expected[-1]} wavelengths; expected a tensor {expected}"
+            )
+        return found
 
     def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Reflectance (..., band) and its derivative with respect to each parameter.

@@ -51,8 +51,9 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = DEFAULT
     Returns
     -------
     array (..., band)
-        Reflectance [1], NaN where a fraction is. Where f_mel or f_blood is a tensor: a tensor of its type and on its
-        device, differentiable; else a numpy array, float32 if both fractions are, float64 otherwise.
+        Reflectance [1], NaN where a fraction is, or where the model does not hold. Where f_mel or f_blood is a tensor:
+        a tensor of its type and on its device, differentiable; else a numpy array, float32 if both fractions are,
+        float64 otherwise.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = DEFAULT
         dtype = like.dtype if like.is_floating_point() else torch.float64
         fractions = [torch.as_tensor(f, dtype=dtype, device=like.device) for f in (f_mel, f_blood)]
     else:
-        arrays = [np.asarray(f) for f in (f_mel, f_blood)]
+        arrays = [_numbers(name, f) for name, f in (("f_mel", f_mel), ("f_blood", f_blood))]
         single = all(a.dtype == np.float32 for a in arrays)
         dtype = torch.float32 if single else torch.float64
         fractions = [torch.from_numpy(np.array(a, dtype=np.float32 if single else np.float64)) for a in arrays]
@@ -84,8 +85,21 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = DEFAULT
     if isinstance(wavelengths, Tensor):
         wavelengths = wavelengths.detach().cpu().numpy()
     skin = get_model(model).at(wavelengths, dtype, fractions[0].device)
-    result = skin.reflectance(torch.stack(torch.broadcast_tensors(*fractions), dim=-1))
+    try:
+        together = torch.stack(torch.broadcast_tensors(*fractions), dim=-1)
+    except RuntimeError:
+        shapes = " and ".join(str(tuple(f.shape)) for f in fractions)
+        raise InputError(f"f_mel, f_blood: found shapes {shapes}; expected shapes that broadcast") from None
+    result = skin.reflectance(together)
     return result if torch_in else result.numpy()
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    """A real array, what is masked in it NaN."""
+    found = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if found.dtype.kind not in "uif":
+        raise InputError(f"{name}: found {found.dtype}; expected volume fractions, real numbers in 0-1")
+    return np.ma.filled(found.astype(np.float64), np.nan) if np.ma.isMaskedArray(found) else found
 
 
 def register_model(
@@ -113,10 +127,16 @@ def register_model(
     summary, source : str
         Shown by ``msfit models``.
 
+    Returns
+    -------
+    SkinModel
+        The model, which `fit` also takes in place of its name.
+
     Raises
     ------
     InputError
-        The name is taken, or the parameters are not f_mel and f_blood.
+        The name is taken, the range is not one, or the parameters are not f_mel and f_blood. A function that does not
+        return what it should is refused when it is first used.
 
     Examples
     --------
@@ -127,9 +147,21 @@ def register_model(
     """
     if tuple(parameter.name for parameter in parameters) != ("f_mel", "f_blood"):
         raise InputError(f"parameters: found {[p.name for p in parameters]}; expected f_mel and f_blood, in this order")
-    low, high = (float(end) for end in wavelength_range)
+    if not isinstance(name, str) or not name:
+        raise InputError(f"name: found {name!r}; expected a word by which fit and reflectance will know the model")
+    if not callable(reflectance):
+        raise InputError(f"reflectance: found {type(reflectance).__name__}; expected a function")
+    try:
+        low, high = (float(end) for end in wavelength_range)
+    except (TypeError, ValueError):
+        low = high = float("nan")
+    if not 100 <= low < high:
+        raise InputError(f"wavelength_range: found {wavelength_range!r}; expected (lowest, highest) in nm")
+    for parameter in parameters:
+        if not all(0 <= lower < upper <= 1 for lower, upper in (parameter.wide, parameter.paper)):
+            raise InputError(f"parameters: found bounds of {parameter.name} outside 0 <= lower < upper <= 1")
 
     def on_bands(wavelengths: np.ndarray) -> Skin:
-        return AutogradSkin(reflectance, torch.from_numpy(wavelengths))
+        return AutogradSkin(name, reflectance, torch.from_numpy(wavelengths))
 
     return add_model(SkinModel(name, summary, source, (low, high), on_bands, tuple(parameters)))

@@ -10,7 +10,7 @@ from torch import Tensor
 from msfit.skin.registry import Skin
 from msfit.solve.objective import Point, evaluate
 
-_MOST_STEPS = 60
+_MOST_STEPS = 200
 # A pixel is done when its next step promises to lower the sum of squares by less than this share of it.
 _TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-6}
 

@@ -56,7 +56,8 @@ class Table:
         if not bool((torch.isfinite(spectra) & (spectra > 0)).all()):
             box = ", ".join(f"{a:g} to {b:g}" for a, b in zip(lower.tolist(), upper.tolist(), strict=True))
             raise InputError(
-                f"bounds: the skin model is not defined everywhere in f_mel, f_blood = {box}; choose narrower bounds"
+                f"bounds: the skin model is not finite and positive everywhere in f_mel, f_blood = {box}; "
+                "choose narrower bounds, or mend the model"
             )
         grid = spectra.view(u.numel(), v.numel(), -1)
         coarse = grid[::_REFINEMENT, ::_REFINEMENT]

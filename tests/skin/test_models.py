@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -138,5 +139,39 @@ def test_own_model_needs_no_jacobian() -> None:
 
 def test_half_space_is_not_evaluated_where_it_does_not_hold() -> None:
     assert np.isnan(msfit.reflectance(0.1, 1.0, [420.0], model="jacques-km")).all()
-    with pytest.raises(InputError, match="not defined"):
+    with pytest.raises(InputError, match="not finite and positive"):
         msfit.fit(np.full((1, 33), 0.3), VISIBLE, model="jacques-km", bounds={"f_blood": (0.0, 1.0)})
+
+
+@pytest.mark.parametrize(
+    ("function", "word"),
+    [
+        (lambda f_mel, f_blood, nm: torch.exp(-f_mel * f_blood), "returns a tensor"),
+        (lambda f_mel, f_blood, nm: torch.exp(-f_mel * 500 / nm).sum(-1), "returns a tensor"),
+        (lambda f_mel, f_blood, nm: None, "NoneType"),
+        (lambda f_mel, f_blood, nm: f_mel.no_such_method(), "fails"),
+    ],
+)
+def test_own_model_that_returns_the_wrong_thing_is_refused(function: Callable, word: str) -> None:
+    name = f"wrong-{id(function)}"
+    msfit.register_model(name, function, wavelength_range=(400, 720))
+    with pytest.raises(InputError, match=word):
+        msfit.fit(np.full((3, 33), 0.3), VISIBLE, model=name)
+    with pytest.raises(InputError, match=word):
+        msfit.reflectance(0.1, 0.03, VISIBLE, model=name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("", len, (400, 700)), "name"),
+        (("x", 3, (400, 700)), "function"),
+        (("x", len, (700, 400)), "lowest, highest"),
+        (("x", len, (0.4, 0.7)), "lowest, highest"),
+        (("x", len, "400:700"), "lowest, highest"),
+    ],
+)
+def test_own_model_that_makes_no_sense_is_not_registered(arguments: tuple, word: str) -> None:
+    name, function, wavelength_range = arguments
+    with pytest.raises(InputError, match=word):
+        msfit.register_model(name, function, wavelength_range=wavelength_range)
