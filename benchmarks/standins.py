@@ -20,11 +20,11 @@ import scipy.io
 
 import msfit
 from benchmarks import record
+from benchmarks.standin_sheets import contact_sheet, map_sheet, save
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import fold_bands, rgb_weights
 from msfit.io.issa import load_faces
 from msfit.io.output import written_whole
-from msfit.rendering import to_display
 from msfit.synth import Truth, read_truth, samples, write_standins
 from msfit.synth.files import digest
 from msfit.synth.people import ITA_CLASSES, lab, split_table
@@ -65,8 +65,8 @@ def main() -> None:
     print(json.dumps(figures, indent=1))
     record.write("standins", figures)
     images = ROOT / "docs" / "images"
-    _save(images / "standins.png", contact_sheet(truths))
-    _save(images / "standins_maps.png", map_sheet(truths))
+    save(images / "standins.png", contact_sheet(truths))
+    save(images / "standins_maps.png", map_sheet(truths))
 
 
 def colour_statistics(truths: list[Truth]) -> dict[str, Any]:
@@ -164,61 +164,6 @@ def unit_of_heads(fraction: np.ndarray, most: float) -> np.ndarray:
     return 2 * (np.cbrt(fraction / most) - 0.01) / 0.99 - 1
 
 
-def contact_sheet(truths: list[Truth], side: int = 160) -> np.ndarray:
-    """The stand-ins under D65, five by five, uint8 (y, x, 3)."""
-    pictures = [_resized(_picture(truth), side) for truth in truths]
-    return _captioned(np.concatenate([np.concatenate(pictures[row : row + 5], axis=1) for row in range(0, 25, 5)]))
-
-
-def map_sheet(truths: list[Truth], side: int = 96, count: int = 10) -> np.ndarray:
-    """Picture, albedo, i_d, i_s, f_mel, f_blood and normals of some stand-ins, one a column, uint8 (y, x, 3)."""
-    columns = []
-    for truth in truths[:count]:
-        shown = truth.mask[..., None]
-        tiles = [
-            _picture(truth),
-            to_display(truth.albedo * shown),
-            *(_grey(values, high, truth.mask) for values, high in ((truth.i_d, 1.6), (truth.i_s, 0.15))),
-            *(_grey(values, high, truth.mask) for values, high in ((truth.f_mel, 0.43), (truth.f_blood, 0.03))),
-            np.nan_to_num(truth.normals / 2 + 0.5) * shown,
-        ]
-        columns.append(np.concatenate([_resized(tile, side) for tile in tiles]))
-    return _captioned(np.concatenate(columns, axis=1))
-
-
-def _captioned(image: np.ndarray) -> np.ndarray:
-    from PIL import Image, ImageDraw
-
-    strip = Image.new("RGB", (image.shape[1], 22), "white")
-    ImageDraw.Draw(strip).text((6, 4), CAPTION, fill="black", font_size=13)
-    return np.concatenate([image, np.asarray(strip)])
-
-
-def _picture(truth: Truth) -> np.ndarray:
-    shaded = truth.i_d[..., None] * truth.albedo + truth.i_s[..., None]
-    return to_display(shaded)
-
-
-def _grey(values: np.ndarray, high: float, mask: np.ndarray) -> np.ndarray:
-    return np.repeat(np.clip(np.where(mask, values, 0) / high, 0, 1)[..., None], 3, axis=-1)
-
-
-def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    from PIL import Image
-
-    whole = Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
-    return np.asarray(whole.resize((side, side), Image.Resampling.LANCZOS))
-
-
-def _save(path: Path, image: np.ndarray) -> None:
-    from PIL import Image
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as part:
-        Image.fromarray(image).save(part, optimize=True)
-    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e3:.0f} kB")
-
-
 def _entry(path: Path, truth: Truth) -> dict[str, Any]:
     means = {
         name: float(np.nanmean(getattr(truth, name)[truth.mask])) for name in (*MAPS, "scale", "offset", "reflectance")
@@ -229,7 +174,7 @@ def _entry(path: Path, truth: Truth) -> dict[str, Any]:
 
 def _freeze(path: Path, listed: list[dict[str, Any]]) -> None:
     content = {
-        "what": "Stand-ins: synthetic faces in measured skin, built by `msfit synth --standins`. Not the ISET faces.",
+        "what": "Stand-ins: synthetic faces in measured skin, built by `msfit synth --stand-ins`. Not the ISET faces.",
         "digest": "SHA-256 of the numbers in NAME.mat and NAME_truth.nc, see msfit.synth.files.digest",
         "means": "over the face mask, for builds on other processors, which differ in the last digits",
         "version": msfit.__version__,
