@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +14,35 @@ import msfit
 from msfit import Cube, InputError, Status
 
 NM = np.arange(400.0, 701.0, 10.0)
+fit = partial(msfit.fit, model="alotaibi-smith-2019")
 SKIN = 0.8 * msfit.reflectance([[0.05, 0.10, 0.2], [0.01, 0.3, 0.02]], 0.03, NM) + 0.05
 
 
 def test_published_figures_on_the_iset_cheeks(reference_data: Path) -> None:
     cheeks = msfit.load(reference_data / "iset_cheeks.mat")
-    found = msfit.fit(cheeks, bands=(415, 700), model="alotaibi-smith-2019")
+    found = fit(cheeks, bands=(415, 700))
     assert found.shape == (71,)
     assert np.median(found.rmse) == pytest.approx(0.0074, abs=1e-4)
     assert found.rmse.max() == pytest.approx(0.0120, abs=1e-4)
-    paper = msfit.fit(cheeks, bands=(415, 700), model="alotaibi-smith-2019", bounds="paper")
+    paper = fit(cheeks, bands=(415, 700), bounds="paper")
     assert (paper.status == Status.F_BLOOD_LOWER).sum() == 70
 
 
 def test_maps_have_the_shape_and_type_of_the_picture() -> None:
-    found = msfit.fit(Cube(SKIN.astype(np.float32), NM))
+    found = fit(Cube(SKIN.astype(np.float32), NM))
     assert found.f_mel.shape == found.status.shape == (2, 3)
     assert found.f_mel.dtype == np.float32
     assert found.status.dtype == np.uint8
     np.testing.assert_allclose(found.f_mel, [[0.05, 0.10, 0.2], [0.01, 0.3, 0.02]], rtol=1e-3)
-    assert msfit.fit(SKIN, NM).f_mel.dtype == np.float64
-    assert msfit.fit(SKIN, NM, dtype="float32").f_mel.dtype == np.float32
-    np.testing.assert_allclose(msfit.fit(SKIN.reshape(-1, 31), NM).f_mel, [0.05, 0.10, 0.2, 0.01, 0.3, 0.02], rtol=1e-9)
+    assert fit(SKIN, NM).f_mel.dtype == np.float64
+    assert fit(SKIN, NM, dtype="float32").f_mel.dtype == np.float32
+    np.testing.assert_allclose(fit(SKIN.reshape(-1, 31), NM).f_mel, [0.05, 0.10, 0.2, 0.01, 0.3, 0.02], rtol=1e-9)
 
 
 def test_radiance_is_divided_by_the_illuminant() -> None:
     light = np.linspace(1, 3, 31) * np.ones((2, 3, 1)) * np.array([1.0, 2.0, 5.0])[:, None]
-    found = msfit.fit(Cube(SKIN * light, NM, light))
-    np.testing.assert_allclose(found.f_mel, msfit.fit(SKIN, NM).f_mel, rtol=1e-9)
+    found = fit(Cube(SKIN * light, NM, light))
+    np.testing.assert_allclose(found.f_mel, fit(SKIN, NM).f_mel, rtol=1e-9)
     np.testing.assert_allclose(found.i_d, 0.8, rtol=1e-9)
 
 
@@ -52,7 +54,7 @@ def test_hopeless_pixels_are_masked_and_counted() -> None:
     spoiled[4] = 0
     spoiled[5] -= 1
     mask = np.array([1, 1, 1, 1, 1, 1, 0], dtype=bool)
-    found = msfit.fit(spoiled, NM, mask=mask)
+    found = fit(spoiled, NM, mask=mask)
     expected = [
         Status.CONVERGED,
         Status.CONVERGED,
@@ -72,27 +74,27 @@ def test_hopeless_pixels_are_masked_and_counted() -> None:
 def test_saturated_bands_get_no_weight() -> None:
     counts = np.round(SKIN * 40_000).astype(np.uint16)
     white = np.full(31, 40_000.0)
-    clean = msfit.fit(Cube(counts, NM, white))
+    clean = fit(Cube(counts, NM, white))
     counts[0, 0, 25:] = np.iinfo(np.uint16).max
-    found = msfit.fit(Cube(counts, NM, white))
+    found = fit(Cube(counts, NM, white))
     assert found.f_mel[0, 0] == pytest.approx(clean.f_mel[0, 0], abs=1e-3)
     assert found.rmse[0, 0] < 1e-4
     np.testing.assert_array_equal(found.f_mel[0, 1:], clean.f_mel[0, 1:])
-    stated = msfit.fit(Cube(np.where(SKIN > 0.4, 0.4, SKIN), NM, saturation=0.4))
-    np.testing.assert_allclose(stated.f_mel, msfit.fit(SKIN, NM).f_mel, atol=1e-6)
+    stated = fit(Cube(np.where(SKIN > 0.4, 0.4, SKIN), NM, saturation=0.4))
+    np.testing.assert_allclose(stated.f_mel, fit(SKIN, NM).f_mel, atol=1e-6)
 
 
 def test_noise_below_zero_is_data() -> None:
     rng = np.random.default_rng(0)
     dark = 0.3 * msfit.reflectance(0.4, 0.05, NM) + 0.01 * rng.standard_normal((200, 31)) + 0.005
     assert ((dark < 0).any(1) & (dark.mean(1) > 0)).sum() > 100
-    found = msfit.fit(dark, NM)
+    found = fit(dark, NM)
     np.testing.assert_array_equal(found.fitted, dark.mean(1) > 0)
 
 
 def test_bounds_hold_and_are_named() -> None:
     box = {"f_mel": (0.02, 0.15), "f_blood": (0.035, 0.06)}
-    found = msfit.fit(SKIN, NM, bounds=box)
+    found = fit(SKIN, NM, bounds=box)
     assert ((found.f_mel >= 0.02) & (found.f_mel <= 0.15)).all()
     assert ((found.f_blood >= 0.035) & (found.f_blood <= 0.06)).all()
     assert found.bounds == box
@@ -102,20 +104,20 @@ def test_bounds_hold_and_are_named() -> None:
         Status.F_MEL_UPPER_F_BLOOD_UPPER,
     )
     assert (found.status != Status.CONVERGED).all()
-    assert (found.rmse >= msfit.fit(SKIN, NM).rmse).all()
+    assert (found.rmse >= fit(SKIN, NM).rmse).all()
 
 
 def test_a_parameter_can_be_held() -> None:
-    found = msfit.fit(SKIN, NM, bounds={"f_blood": (0.03, 0.03)})
-    np.testing.assert_allclose(found.f_mel, msfit.fit(SKIN, NM).f_mel, rtol=1e-8)
+    found = fit(SKIN, NM, bounds={"f_blood": (0.03, 0.03)})
+    np.testing.assert_allclose(found.f_mel, fit(SKIN, NM).f_mel, rtol=1e-8)
     assert (found.status == Status.CONVERGED).all()
-    default = msfit.fit(SKIN, NM, free=("f_mel",))
+    default = fit(SKIN, NM, free=("f_mel",))
     np.testing.assert_array_equal(default.f_blood, 0.03)
     np.testing.assert_allclose(default.f_mel, found.f_mel)
 
 
 def test_flat_spectra_have_no_diffuse_light() -> None:
-    found = msfit.fit(np.stack([np.full(31, 0.4), np.linspace(0.5, 0.3, 31)]), NM)
+    found = fit(np.stack([np.full(31, 0.4), np.linspace(0.5, 0.3, 31)]), NM)
     assert found.status.tolist() == [Status.NO_DIFFUSE] * 2
     assert np.isnan(found.f_mel).all()
     assert found.fitted.all()
@@ -128,13 +130,13 @@ def test_bands_inside_the_models_range_are_used() -> None:
     wide = np.full((2, nm.size), 0.4)
     inside = (nm >= 400) & (nm <= 720)
     wide[:, inside] = 0.8 * msfit.reflectance(0.1, 0.03, nm[inside]) + 0.05
-    found = msfit.fit(wide, nm)
+    found = fit(wide, nm)
     np.testing.assert_array_equal(found.wavelengths, nm[inside])
     assert found.attrs["bands_dropped"] == 8
     np.testing.assert_allclose(found.f_mel, 0.1, rtol=1e-9)
-    some = msfit.fit(wide, nm, bands="420:700")
+    some = fit(wide, nm, bands="420:700")
     np.testing.assert_array_equal(some.wavelengths, np.arange(420, 701, 10))
-    finer = msfit.fit(wide, nm, bands="420:700:5")
+    finer = fit(wide, nm, bands="420:700:5")
     np.testing.assert_array_equal(finer.wavelengths, np.arange(420, 701, 5))
 
 
@@ -142,21 +144,21 @@ def test_standard_deviations() -> None:
     rng = np.random.default_rng(1)
     sigma = 0.003
     pixel = 0.8 * msfit.reflectance(0.08, 0.03, NM) + 0.1
-    found = msfit.fit(pixel + sigma * rng.standard_normal((4000, 31)), NM, std=True)
+    found = fit(pixel + sigma * rng.standard_normal((4000, 31)), NM, std=True)
     assert found.std is not None
     inside = found.status == Status.CONVERGED
     for name in ("f_mel", "f_blood", "i_d", "i_s"):
         spread = getattr(found, name)[inside].std()
         assert np.median(found.std[name][inside]) == pytest.approx(spread, rel=0.1), name
-    held = msfit.fit(pixel[None], NM, std=True, free=("f_mel",))
+    held = fit(pixel[None], NM, std=True, free=("f_mel",))
     assert held.std is not None
     assert np.isnan(held.std["f_blood"]).all()
-    assert msfit.fit(pixel[None], NM).std is None
+    assert fit(pixel[None], NM).std is None
 
 
 def test_progress_reaches_the_end() -> None:
     calls: list[tuple[int, int]] = []
-    msfit.fit(SKIN, NM, progress=lambda done, total: calls.append((done, total)))
+    fit(SKIN, NM, progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (6, 6)
 
 
@@ -190,41 +192,41 @@ def test_progress_reaches_the_end() -> None:
 )
 def test_refusals(keywords: dict, word: str) -> None:
     with pytest.raises(InputError, match=word) as caught:
-        msfit.fit(SKIN, NM, **keywords)
+        fit(SKIN, NM, **keywords)
     assert "\n" not in str(caught.value)
 
 
 def test_arrays_of_other_kinds() -> None:
     """Byte order, masked arrays and xarray change nothing but what they say."""
-    expected = msfit.fit(SKIN, NM)
-    np.testing.assert_array_equal(msfit.fit(SKIN.astype(">f8"), NM).f_mel, expected.f_mel)
-    np.testing.assert_array_equal(msfit.fit(np.asfortranarray(SKIN), NM.tolist()).f_mel, expected.f_mel)
-    np.testing.assert_array_equal(msfit.fit(torch.from_numpy(SKIN), torch.from_numpy(NM)).f_mel, expected.f_mel)
+    expected = fit(SKIN, NM)
+    np.testing.assert_array_equal(fit(SKIN.astype(">f8"), NM).f_mel, expected.f_mel)
+    np.testing.assert_array_equal(fit(np.asfortranarray(SKIN), NM.tolist()).f_mel, expected.f_mel)
+    np.testing.assert_array_equal(fit(torch.from_numpy(SKIN), torch.from_numpy(NM)).f_mel, expected.f_mel)
     labelled = xarray.DataArray(SKIN, dims=("y", "x", "wavelength"), coords={"wavelength": NM})
-    np.testing.assert_array_equal(msfit.fit(labelled).f_mel, expected.f_mel)
+    np.testing.assert_array_equal(fit(labelled).f_mel, expected.f_mel)
     masked = np.ma.array(SKIN.copy())
     masked[0, 0] = np.ma.masked
     masked[0, 1, :2] = np.ma.masked
     masked.data[0, :2, :2] = 0.9
-    found = msfit.fit(masked, NM)
+    found = fit(masked, NM)
     assert found.status[0, 0] == Status.MASKED_TOO_FEW_BANDS
     np.testing.assert_allclose(found.f_mel[0, 1], expected.f_mel[0, 1], rtol=1e-9)
 
 
 def test_notes_on_what_the_user_may_not_expect() -> None:
-    assert msfit.fit(SKIN, NM).attrs["note"] == ""
-    assert "430-700" in msfit.fit(SKIN[..., 3:], NM[3:], bands="400:700").attrs["note"]
+    assert fit(SKIN, NM).attrs["note"] == ""
+    assert "430-700" in fit(SKIN[..., 3:], NM[3:], bands="400:700").attrs["note"]
     dark_percent = 100 * (0.5 * msfit.reflectance(np.full(40, 0.35), 0.03, NM) + 0.01)
-    assert "percent" in msfit.fit(dark_percent, NM).attrs["note"]
+    assert "percent" in fit(dark_percent, NM).attrs["note"]
 
 
 def test_too_little_light_to_compute_with_is_no_signal() -> None:
-    assert (msfit.fit(np.vstack([SKIN[0] * 1e-30, SKIN[0]]).astype(np.float32), NM).status[:3] > 10).all()
+    assert (fit(np.vstack([SKIN[0] * 1e-30, SKIN[0]]).astype(np.float32), NM).status[:3] > 10).all()
 
 
 def test_progress_comes_block_by_block() -> None:
     calls: list[int] = []
-    msfit.fit(np.tile(SKIN[0, 0], (20_000, 1)), NM, progress=lambda done, total: calls.append(done))
+    fit(np.tile(SKIN[0, 0], (20_000, 1)), NM, progress=lambda done, total: calls.append(done))
     assert len(calls) > 3
     assert calls == sorted(calls)
     assert calls[-1] == 20_000
@@ -232,14 +234,14 @@ def test_progress_comes_block_by_block() -> None:
 
 def test_refusals_of_the_data() -> None:
     with pytest.raises(InputError, match="wavelengths"):
-        msfit.fit(SKIN)
+        fit(SKIN)
     with pytest.raises(InputError, match="has its own"):
-        msfit.fit(Cube(SKIN, NM), NM)
+        fit(Cube(SKIN, NM), NM)
     with pytest.raises(InputError, match="micrometres"):
-        msfit.fit(SKIN, NM / 1000)
+        fit(SKIN, NM / 1000)
     with pytest.raises(InputError, match="at least 8"):
-        msfit.fit(SKIN, NM + 310)
+        fit(SKIN, NM + 310)
     with pytest.raises(InputError, match="no pixel is left"):
-        msfit.fit(np.full((2, 31), np.nan), NM)
+        fit(np.full((2, 31), np.nan), NM)
     with pytest.raises(InputError, match="percent"):
-        msfit.fit(100 * SKIN, NM)
+        fit(100 * SKIN, NM)

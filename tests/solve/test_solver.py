@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from msfit.solve.objective import evaluate
 from msfit.solve.shading import shading
 from msfit.solve.solver import Solver
 
+fit = partial(msfit.fit, model="alotaibi-smith-2019")
 NM = np.arange(400.0, 701.0, 10.0)
 DOUBLE = torch.float64
 LOWER, UPPER = torch.tensor([0.0, 0.0], dtype=DOUBLE), torch.tensor([0.43, 0.07], dtype=DOUBLE)
@@ -92,7 +94,7 @@ def test_noise_free_pixels_are_recovered(model: str) -> None:
     count = 20_000  # 100,000 in the slow run
     truth = np.stack([rng.uniform(*ends, count) for ends in ((5e-4, 0.43), (5e-4, 0.07), (0.05, 1.5), (0.0, 0.5))])
     pixels = truth[2][:, None] * msfit.reflectance(truth[0], truth[1], NM, model=model) + truth[3][:, None]
-    found = msfit.fit(pixels, NM, model=model)
+    found = fit(pixels, NM, model=model)
     np.testing.assert_allclose([found.f_mel, found.f_blood, found.i_d, found.i_s], truth, atol=1e-6, rtol=0)
 
 
@@ -102,7 +104,7 @@ def test_a_hundred_thousand_noise_free_pixels_are_recovered(model: str) -> None:
     rng = np.random.default_rng(0)
     truth = np.stack([rng.uniform(*ends, 100_000) for ends in ((5e-4, 0.43), (5e-4, 0.07), (0.05, 1.5), (0.0, 0.5))])
     pixels = truth[2][:, None] * msfit.reflectance(truth[0], truth[1], NM, model=model) + truth[3][:, None]
-    found = msfit.fit(pixels, NM, model=model)
+    found = fit(pixels, NM, model=model)
     np.testing.assert_allclose([found.f_mel, found.f_blood, found.i_d, found.i_s], truth, atol=1e-6, rtol=0)
 
 
@@ -131,7 +133,7 @@ def test_compiled_search_ends_near_the_minimum() -> None:
 
 def test_float32_is_close_to_float64() -> None:
     pixels = random_pixels(3000, seed=9).numpy()
-    double, single = (msfit.fit(pixels, NM, dtype=dtype) for dtype in ("float64", "float32"))
+    double, single = (fit(pixels, NM, dtype=dtype) for dtype in ("float64", "float32"))
     assert single.f_mel.dtype == single.rmse.dtype == np.float32
     assert (single.rmse.astype(float) - double.rmse).max() < 2e-6
 
@@ -141,14 +143,14 @@ def test_a_pixel_alone_equals_itself_in_any_batch(dtype: str) -> None:
     rng = np.random.default_rng(2)
     pixels = random_pixels(9000, seed=11).numpy().astype(dtype)
     pixels[rng.random(pixels.shape) < 0.01] = np.nan
-    whole = msfit.fit(pixels, NM)
+    whole = fit(pixels, NM)
     maps = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status")
     order = rng.permutation(len(pixels))
-    shuffled = msfit.fit(pixels[order], NM)
+    shuffled = fit(pixels[order], NM)
     for name in maps:
         np.testing.assert_array_equal(getattr(shuffled, name), getattr(whole, name)[order], err_msg=name)
     for first, count in [(0, 1), (17, 1), (4095, 2), (8999, 1), (100, 3), (200, 33), (5000, 257)]:
-        alone = msfit.fit(pixels[first : first + count], NM)
+        alone = fit(pixels[first : first + count], NM)
         for name in maps:
             expected = getattr(whole, name)[first : first + count]
             np.testing.assert_array_equal(getattr(alone, name), expected, err_msg=name)
@@ -160,7 +162,7 @@ def test_weight_zero_means_absent() -> None:
     keep = np.r_[0:5, 8:20, 22:31]
     spoiled = np.full_like(pixels, np.inf)
     spoiled[:, keep] = pixels[:, keep]
-    found, expected = msfit.fit(spoiled, NM), msfit.fit(pixels[:, keep], NM[keep])
+    found, expected = fit(spoiled, NM), fit(pixels[:, keep], NM[keep])
     np.testing.assert_allclose(found.rmse, expected.rmse, rtol=1e-6, atol=1e-12)
     np.testing.assert_array_equal(found.status, expected.status)
 
