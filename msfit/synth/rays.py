@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from msfit.io.extras import need
+
 
 class Tracer:
     """Triangles (face, 3, 3) ready to be hit by rays, given as origins and unit directions (n, 3) [cm]."""
 
     def __init__(self, triangles: np.ndarray) -> None:
-        from embreex.mesh_construction import TriangleMesh
-        from embreex.rtcore_scene import EmbreeScene
-
-        self._scene: Any = EmbreeScene()
+        scenes, meshes = need("embreex.rtcore_scene", "synth"), need("embreex.mesh_construction", "synth")
+        self._scene: Any = scenes.EmbreeScene()
         # the scene does not hold its meshes: they live as long as this does
-        self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(triangles, np.float32))
+        self._mesh = meshes.TriangleMesh(self._scene, np.ascontiguousarray(triangles, np.float32))
 
     def first(self, origin: np.ndarray, direction: np.ndarray) -> dict[str, np.ndarray]:
         """First hit of each ray: `face` (-1 where nothing is hit), barycentric `u` and `v`, `distance`."""
