@@ -151,9 +151,10 @@ def _held_out(
 
     rmse, i_s, z = zip(*pool.map(one, parts), strict=True)
     each = [round(float(r.median()), 6) for r in rmse]
-    spread = torch.stack(z).std(0) * form.spread
+    spread = torch.stack(z).std(0) * form.spread  # of the logarithm where the constant was estimated by it
     return _score(torch.cat(rmse), torch.cat(i_s)) | {
         "rmse_median_each": each,
+        "standard_error": round(float(np.std(each, ddof=1) / np.sqrt(len(each))), 6),
         "spread_of_constants": {row.name: round(float(s), 4) for row, s in zip(form.free, spread, strict=True)},
     }
 
@@ -197,11 +198,12 @@ def variants(
     cases |= {
         "prior x 3": (chosen, Weights(prior=0.009)),
         "prior / 3": (chosen, Weights(prior=0.001)),
+        "prior / 10": (chosen, Weights(prior=0.0003)),
         "corner 0.003": (chosen, Weights(corner=0.003)),
         "no gloss term": (chosen, Weights(gloss=0.0)),
         "no level term": (chosen, Weights(level=0.0)),
     }
-    found = {}
+    found: dict[str, Any] = {}
     for name, (corrected, weights) in list(cases.items())[: 2 if quick else None]:
         form = Form(rows, faces.wavelengths, corrected)
         scores = {
@@ -212,6 +214,9 @@ def variants(
             kind: {key: value for key, value in score.items() if "_each" not in key and "spread" not in key}
             for kind, score in scores.items()
         }
+        z = calibrate(form, faces.spectra[index], weights, tolerance=1e-5).z
+        ends = (z <= form.low) | (z >= form.high)
+        found[name]["at_an_end_of_its_range"] = [row.name for row, end in zip(form.free, ends, strict=True) if end]
         print(f"variant {name}: {found[name]}", flush=True)
     return found
 
@@ -230,19 +235,25 @@ def profiles(
     bare = Weights(prior=1e-5)
     physical = [row for row in form.free if row.role != "cosine"][: 1 if quick else None]
 
-    def at(case: tuple[Constant, float]) -> tuple[float, float]:
-        row, value = case
-        held = Form(rows, faces.wavelengths, held={row.name: value})
+    def profile(row: Constant) -> list[tuple[float, float, float]]:
         keep = torch.tensor([other.name != row.name for other in form.free])
-        found = calibrate(held, faces.spectra[index], bare, start=best.z[keep], tolerance=1e-4, most_steps=15)
-        rmse = (fit(held.skin(found.z), faces.spectra[index]).cost / faces.spectra.shape[1]).sqrt()
-        return found.value, float(rmse.median())
-
-    found = {}
-    for row in physical:
         line = np.geomspace if row.role == "log" else np.linspace
         grid = [float(value) for value in line(row.low, row.high, 7)]
-        value, rmse = zip(*pool.map(at, [(row, x) for x in grid]), strict=True)
+        middle = int(np.argmin([abs(value - float(form.values(best.z)[row.name])) for value in grid]))
+        points = {}
+        for side in (range(middle, len(grid)), range(middle - 1, -1, -1)):
+            start = best.z[keep]
+            for number in side:
+                held = Form(rows, faces.wavelengths, held={row.name: grid[number]})
+                found = calibrate(held, faces.spectra[index], bare, start=start, tolerance=1e-5, most_steps=60)
+                rmse = (fit(held.skin(found.z), faces.spectra[index]).cost / faces.spectra.shape[1]).sqrt()
+                points[number] = (grid[number], found.value, float(rmse.median()))
+                start = found.z
+        return [points[number] for number in range(len(grid))]
+
+    found = {}
+    for row, points in zip(physical, pool.map(profile, physical), strict=True):
+        grid, value, rmse = zip(*points, strict=True)
         found[row.name] = {
             "grid": [round(x, 5) for x in grid],
             "objective": [round(x, 5) for x in value],

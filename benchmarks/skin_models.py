@@ -1,0 +1,269 @@
+"""Compare the skin models on skin that none of them was made from, and check what their pigments mean.
+
+Usage: python -m benchmarks.skin_models [--reference FOLDER] [--workbook ISSA.xlsx]
+
+Test persons of the International Skin Spectra Archive, faces, 400-700 nm, wide bounds. With the reference data also
+71 cheeks and one face of other cameras, 420-700 nm. With the archive's workbook (openpyxl) also sites that do not ship:
+the inner arm. Writes benchmarks/results/skin_models.json, and the figures of docs/skin-model.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+import torch
+from scipy.stats import rankdata, spearmanr
+
+import msfit
+from benchmarks import record, skin_model_figures
+from benchmarks.calibration import Faces
+from msfit.mask import skin_mask
+from msfit.skin.models import DEFAULT_MODEL
+from msfit.synth.people import lab
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025")
+INNER_ARM = 7  # the archive's code
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reference", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--workbook", type=Path)
+    chosen = parser.parse_args()
+    faces = Faces.load()
+    test = faces.of("test")
+    figures: dict[str, Any] = {
+        "test": {"persons": len(np.unique(faces.archive.person[test])), "spectra": len(test)},
+        "floor": {f"mean+{count}": _spread(floor(faces, faces.spectra[test].numpy(), count)) for count in (3, 4)},
+        "typology_ceiling": typology_ceiling(faces, test),
+        "models": {},
+    }
+    fits = {model: msfit.fit(faces.spectra[test].numpy(), faces.wavelengths, model=model) for model in MODELS}
+    floors = floor(faces, faces.spectra[test].numpy(), 4)
+    if (chosen.reference / "iset_cheeks.mat").is_file():
+        cheeks = iset_cheeks(chosen.reference)
+        inside = faces.wavelengths >= 420
+        sampled = np.stack([np.interp(faces.wavelengths[inside], cheeks.wavelengths, row) for row in cheeks.values])
+        figures["floor"]["iset_cheeks"] = {
+            f"mean+{count}": _spread(floor(faces, sampled, count, inside)) for count in (3, 4)
+        }
+    for model, found in fits.items():
+        figures["models"][model] = {
+            **errors(faces, test, found),
+            "share_at_a_bound": {"wide": at_a_bound(found), "paper": at_a_bound(_refit(found, "paper"))},
+            "group_over_floor": {
+                group: _round(value / np.median(floors[faces.archive.group[test] == group]))
+                for group, value in errors(faces, test, found)["rmse_by_group"].items()
+            },
+            "meaning": meaning(faces, test, found),
+            "seconds_for_7553": seconds(faces, model),
+        }
+        if (chosen.reference / "cave_face.mat").is_file():
+            figures["models"][model] |= elsewhere(chosen.reference, model)
+        if chosen.workbook:
+            figures["models"][model]["whole_archive"] = whole_archive(chosen.workbook, faces, model)
+        print(model, figures["models"][model], flush=True)
+    figures["default_model"] = DEFAULT_MODEL
+    skin_model_figures.draw(faces, test, fits)
+    print(record.write("skin_models", figures))
+
+
+def _round(value: Any) -> float:
+    return float(f"{float(value):.4g}")
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    return {"median": _round(np.median(values)), "p95": _round(np.quantile(values, 0.95))}
+
+
+def floor(faces: Faces, spectra: np.ndarray, count: int, bands: np.ndarray | None = None) -> np.ndarray:
+    """RMSE (n,) of the training spectra's mean plus so many of their principal components, on some of the bands."""
+    train = faces.spectra[faces.of("train")].numpy()
+    train = train if bands is None else train[:, bands]
+    mean = train.mean(0)
+    basis = np.linalg.svd(train - mean, full_matrices=False)[2][:count]
+    rest = spectra - mean
+    return np.asarray(np.sqrt(((rest - rest @ basis.T @ basis) ** 2).mean(1)))
+
+
+def errors(faces: Faces, index: np.ndarray, found: msfit.FitResult) -> dict[str, Any]:
+    """RMSE, i_s and RMSE by group."""
+    median = float(np.median(found.rmse))
+    groups = {
+        str(group): _round(np.median(found.rmse[faces.archive.group[index] == group]))
+        for group in np.unique(faces.archive.group[index])
+    }
+    return {
+        "rmse": _spread(found.rmse),
+        "i_s": {"median": _round(np.median(found.i_s)), "p90": _round(np.quantile(found.i_s, 0.9))},
+        "f_mel": [_round(v) for v in np.quantile(found.f_mel, (0.05, 0.5, 0.95))],
+        "f_blood": [_round(v) for v in np.quantile(found.f_blood, (0.05, 0.5, 0.95))],
+        "rmse_by_group": groups,
+        "worst_group_over_median": _round(max(groups.values()) / median),
+    }
+
+
+def at_a_bound(found: msfit.FitResult) -> float:
+    """Share of the spectra with a pigment at a bound."""
+    held = [np.isin(getattr(found, name), ends) for name, ends in found.bounds.items()]
+    return _round(np.logical_or(*held).mean())
+
+
+def _refit(found: msfit.FitResult, bounds: str) -> msfit.FitResult:
+    assert found.cube is not None
+    return msfit.fit(found.cube, model=found.model, bounds=bounds)
+
+
+def _typology(colour: np.ndarray) -> np.ndarray:
+    return np.asarray(np.degrees(np.arctan2(colour[:, 0] - 50, colour[:, 2])))
+
+
+def partial_correlation(x: np.ndarray, y: np.ndarray, held: np.ndarray) -> float:
+    """Correlation of x and y after a line in `held` was taken from both."""
+    design = np.stack((np.ones_like(held), held), 1)
+    x, y = (v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (x, y))
+    return _round(np.corrcoef(x, y)[0, 1])
+
+
+def meaning(faces: Faces, index: np.ndarray, found: msfit.FitResult) -> dict[str, Any]:
+    """What f_mel and f_blood say about measured colour, sites and persons."""
+    colour = lab(faces.spectra[index].numpy(), faces.wavelengths)
+    person, site = faces.archive.person[index], faces.archive.site[index]
+    persons = np.unique(person)
+    mean = {who: found.f_mel[person == who].mean() for who in persons}
+    within = found.f_mel - np.array([mean[who] for who in person])
+    many = np.array([(person == who).sum() > 1 for who in person])
+    angle = {who: _typology(colour[person == who]).mean() for who in persons}
+    return {
+        "f_mel_and_typology_angle": _round(spearmanr(found.f_mel, _typology(colour))[0]),
+        "of_persons": _round(spearmanr([mean[w] for w in persons], [angle[w] for w in persons])[0]),
+        "f_blood_and_a_at_fixed_L": partial_correlation(found.f_blood, colour[:, 1], colour[:, 0]),
+        "over_forehead": {
+            f"{what}, {name}": _pairs(values, person, site, sites, ("forehead",))
+            for name, sites in (("nose tip", ("nose tip",)), ("cheek", ("cheek", "cheek bone")))
+            for what, values in (("blood", found.f_blood), ("a*", colour[:, 1]))
+        },
+        "f_mel_sd_within_person": _round(
+            np.sqrt((within[many] ** 2).sum() / (many.sum() - np.unique(person[many]).size))
+        ),
+        "f_mel_sd_between_persons": _round(np.std(list(mean.values()))),
+    }
+
+
+def _pairs(
+    values: np.ndarray, person: np.ndarray, site: np.ndarray, sites: tuple[str, ...], others: tuple[str, ...]
+) -> dict[str, Any]:
+    """Persons measured at both: how many, the share with more at the first, the median ratio."""
+    ratios = []
+    for who in np.unique(person):
+        first, second = (values[(person == who) & np.isin(site, place)] for place in (sites, others))
+        if first.size and second.size:
+            ratios.append(first.mean() / max(second.mean(), 1e-9))
+    found = np.array(ratios)
+    return {"persons": len(found), "share_more": _round((found > 1).mean()), "ratio": _round(np.median(found))}
+
+
+def typology_ceiling(faces: Faces, index: np.ndarray) -> dict[str, float]:
+    """How well any function of a spectrum that ignores its level, and an offset, could follow the typology angle.
+
+    i_d and i_s are free, so f_mel is such a function. Kernel ridge regression of the angle's rank on eight principal
+    components, trained on training persons: Spearman correlation on the others.
+    """
+    train = faces.some_persons(faces.of("train"), 1500)
+    spectra = faces.spectra.numpy()
+    angle = _typology(lab(spectra, faces.wavelengths))
+    rank = rankdata(angle)
+    centred = spectra - spectra.mean(1, keepdims=True)
+    kinds = {
+        "level_and_offset_free": centred / np.linalg.norm(centred, axis=1, keepdims=True),
+        "level_free": spectra / np.linalg.norm(spectra, axis=1, keepdims=True),
+    }
+    found = {}
+    for name, shape in kinds.items():
+        rest = shape - shape[train].mean(0)
+        scores = rest @ np.linalg.svd(rest[train], full_matrices=False)[2][:8].T
+        scores /= scores[train].std(0)
+        near = {
+            key: np.exp(-((scores[rows, None] - scores[None, train]) ** 2).sum(2) / 18)
+            for key, rows in (("train", train), ("test", index))
+        }
+        weights = np.linalg.solve(near["train"] + 0.03 * np.eye(train.size), rank[train] - rank[train].mean())
+        found[name] = _round(spearmanr(near["test"] @ weights, angle[index])[0])
+    return found
+
+
+def seconds(faces: Faces, model: str) -> dict[str, float]:
+    """Fit of all facial spectra, ten times over, single precision: median of seven runs."""
+    many = np.tile(faces.spectra.numpy().astype(np.float32), (10, 1))
+    msfit.fit(many, faces.wavelengths, model=model)
+    took = []
+    for _ in range(7):
+        began = time.perf_counter()
+        msfit.fit(many, faces.wavelengths, model=model)
+        took.append((time.perf_counter() - began) / 10)
+    return {"median": _round(np.median(took)), "least": _round(min(took))}
+
+
+def cave_face(folder: Path) -> msfit.Cube:
+    """The face of the CAVE database on its white patch, 420-700 nm."""
+    held = scipy.io.loadmat(folder / "cave_face.mat")
+    counts, bands = held["counts"].astype(np.float64), held["wave"].ravel() >= 420
+    white = counts[400:436, 30:71].mean((0, 1))
+    return msfit.Cube((counts / white)[..., bands], held["wave"].ravel()[bands].astype(float))
+
+
+def iset_cheeks(folder: Path) -> msfit.Cube:
+    """The 71 cheeks of the ISET faces, 420-700 nm."""
+    held = scipy.io.loadmat(folder / "iset_cheeks.mat")
+    wavelengths = held["wavelength"].ravel().astype(float)
+    inside = (wavelengths >= 420) & (wavelengths <= 700)
+    return msfit.Cube(held["data"].T[:, inside], wavelengths[inside])
+
+
+def elsewhere(folder: Path, model: str) -> dict[str, Any]:
+    """Other cameras: 71 cheeks of the ISET faces, and a face of the CAVE database."""
+    cheeks = msfit.fit(iset_cheeks(folder), model=model)
+    face = cave_face(folder)
+    box = msfit.fit(face.values[200:430, 215:420], face.wavelengths, model=model)
+    skin = msfit.fit(face.with_mask(skin_mask(face)), model=model)
+    return {
+        name: {"rmse": _spread(kept), "i_s": [_round(v) for v in np.nanquantile(found.i_s, (0.1, 0.5, 0.9))]}
+        for name, found in (("iset_cheeks", cheeks), ("cave_face", box), ("cave_face_skin_mask", skin))
+        for kept in [np.asarray(found.rmse)[np.isfinite(found.rmse)]]
+    }
+
+
+def whole_archive(workbook: Path, faces: Faces, model: str) -> dict[str, Any]:
+    """Blood of nose and cheek over the inner arm's, within each test person."""
+    import openpyxl
+
+    sheet = openpyxl.load_workbook(workbook, read_only=True)["ISSA"]
+    test = set(faces.archive.subject[faces.of("test")])
+    names = {2: "cheek", 3: "cheek", 6: "forehead", 9: "nose tip", INNER_ARM: "inner arm"}
+    person, site, spectra = [], [], []
+    for row in sheet.iter_rows(min_row=13, values_only=True):
+        subject = f"{row[1]:02d}-{row[2]:04d}" if isinstance(row[2], int) else ""
+        if subject in test and row[6] in names:
+            person.append(subject)
+            site.append(names[row[6]])
+            spectra.append(row[17:48])  # 400-700 nm
+    found = msfit.fit(np.array(spectra, dtype=float) / 100, faces.wavelengths, model=model)
+    who, where = np.array(person), np.array(site)
+    return {
+        "blood_over_inner_arm": {
+            place: _pairs(found.f_blood, who, where, (place,), ("inner arm",))
+            for place in ("nose tip", "cheek", "forehead")
+        },
+        "inner_arm_rmse": _spread(found.rmse[where == "inner arm"]),
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
