@@ -6,7 +6,7 @@ For constants z the exact solver finds every spectrum's own four numbers; what r
     L(z) = mean_i [ 2 c (sqrt(m + c^2) - c) / s^2 + w_s ((i_s - 0.04) / 0.02)^2 + w_d (ln i_d / 0.15)^2 ] + w_p |z|^2.
 
 The first term is robust: squares for small residuals, absolute values for large ones. The two next say what is known of
-the instruments: they include the reflection of the skin's surface, 0.028-0.045 at n = 1.40-1.55, and they light all
+the instruments: they include the reflection of the skin's surface, 0.028-0.047 at n = 1.40-1.55, and they light all
 skin alike. z are the constants in units of their prior. Derivatives: by the envelope theorem those of m are partial
 ones; those of i_d and i_s follow from the minimum's normal equations (implicit differentiation, Gauss-Newton).
 """

@@ -83,6 +83,8 @@ def spectra(faces: Faces) -> Figure:
         for axis, (name, spectrum) in zip(axes, drawn.items(), strict=True):
             axis.plot(nm, spectrum, color=colour, linewidth=1.6)
             axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "235" else "")
             caption(axis, name)
             tidy(axis, "wavelength [nm]")
     return figure
@@ -123,6 +125,8 @@ def profiles() -> Figure:
         axis.axvline(rows[name].estimate, color="#b91c1c", linewidth=1)
         if rows[name].role == "log":
             axis.set_xscale("log")
+            axis.set_xticks(profile["grid"][::2], [f"{value:.2g}" for value in profile["grid"][::2]])
+            axis.minorticks_off()
         caption(axis, name.replace("_", " "))
         tidy(axis, f"[{rows[name].unit}]")
         axis.set_ylim(-0.005, 0.15)
