@@ -23,6 +23,7 @@ import msfit
 from benchmarks import record, skin_model_figures
 from benchmarks.calibration import Faces
 from msfit.mask import skin_mask
+from msfit.skin.held_out import TABLE
 from msfit.skin.models import DEFAULT_MODEL
 from msfit.synth.people import lab
 
@@ -71,7 +72,17 @@ def main() -> None:
         print(model, figures["models"][model], flush=True)
     figures["default_model"] = DEFAULT_MODEL
     skin_model_figures.draw(faces, test, fits)
+    write_held_out(figures["models"])
     print(record.write("skin_models", figures))
+
+
+def write_held_out(models: dict[str, Any]) -> None:
+    """The table that `msfit models` shows, from the figures of each model."""
+    lines = ["# RMSE of reflectance and i_s on held-out persons: written by python -m benchmarks.skin_models"]
+    lines.append("model,rmse_median,rmse_p95,i_s_median")
+    for model, found in models.items():
+        lines.append(f"{model},{found['rmse']['median']},{found['rmse']['p95']},{found['i_s']['median']}")
+    (ROOT / "msfit" / "skin" / "data" / TABLE).write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
 def _round(value: Any) -> float:

@@ -51,7 +51,8 @@ def fit(
     wavelengths : array (band,), optional
         [nm]; only with an array.
     model : str or SkinModel
-        A name from `msfit.skin.models.model_names`, or a model.
+        A name from `msfit.skin.models.model_names`, or a model. The default is the calibrated `msfit-issa-2025`;
+        "alotaibi-smith-2019" is the reference of the literature and of `msfit.reflectance`.
     bounds : "wide", "paper" or mapping
         Named bounds, or {"f_mel": (lower, upper), ...}; what a mapping leaves out is wide. Equal ends hold a parameter.
     bands : "A:B", "A:B:STEP", or the same as a tuple, optional
@@ -92,7 +93,7 @@ def fit(
     >>> import numpy as np, msfit
     >>> bands = np.arange(400.0, 701.0, 10.0)
     >>> skin = 0.8 * msfit.reflectance([0.05, 0.10], 0.03, bands) + 0.04
-    >>> msfit.fit(skin, bands).f_mel.round(6)
+    >>> msfit.fit(skin, bands, model="alotaibi-smith-2019").f_mel.round(6)
     array([0.05, 0.1 ])
     """
     began = time.perf_counter()

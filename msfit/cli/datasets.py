@@ -50,9 +50,11 @@ def fetch(
 
 
 def models() -> None:
-    """List the skin models: range, parameters, source."""
+    """List the skin models: range, parameters, source, and how close they come to measured skin."""
+    from msfit.skin.held_out import held_out_figures
     from msfit.skin.models import DEFAULT_MODEL, get_model, model_names
 
+    figures = held_out_figures()
     lines = []
     for name in model_names():
         model = get_model(name)
@@ -64,6 +66,8 @@ def models() -> None:
                 f"{kind} {span[0]:g}-{span[1]:g}" for kind in ("wide", "paper") for span in [parameter.bounds(kind)]
             )
             lines.append(f"    {parameter.name:<8}[{parameter.unit}]  {wide:<12}  {paper:<16} {parameter.description}")
+        if name in figures:
+            lines.append(f"    on held-out skin: {figures[name]}")
         lines += [f"    source: {model.source}", ""]
     say("\n".join(lines).rstrip())
 

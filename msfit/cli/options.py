@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-# msfit.skin.models.DEFAULT_MODEL says the same, but takes torch to be read.
-DEFAULT_MODEL = "alotaibi-smith-2019"
+# msfit.skin.models says the same, but takes torch to be read.
+DEFAULT_MODEL = "msfit-issa-2025"
+REFERENCE_MODEL = "alotaibi-smith-2019"
 
 Model = Annotated[str, typer.Option(metavar="NAME", help="Skin model; 'msfit models' lists them.")]
 White = Annotated[

@@ -116,7 +116,7 @@ def half_space(absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
 
 def skin_of(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> InternallyReflecting:
     """The model with any values of its constants, differentiable in them, on wavelengths (band,) [nm], float64."""
-    nm = torch.from_numpy(np.asarray(wavelengths, dtype=np.float64))
+    nm = torch.from_numpy(np.array(wavelengths, dtype=np.float64))
     melanosome = values["melanosome_550"] * (nm / 550) ** -values["melanin_exponent"]
     melanosome = melanosome * _correction(values, "melanin", nm)
     baseline = values["baseline_constant"] + values["baseline_amplitude"] * torch.exp(
