@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ Box = tuple[tuple[float, float], tuple[float, float]]
 class Oracle:
     """Least RMSE of pixels (band,) under one model and box."""
 
-    def __init__(self, skin: ReferenceSkin, box: Box, nodes: int = 512, starts: int = 10) -> None:
+    def __init__(self, skin: Callable[[Any, Any], np.ndarray], box: Box, nodes: int = 512, starts: int = 10) -> None:
         self.skin, self.box, self.nodes, self.starts = skin, box, nodes, starts
         self.axes = [np.linspace(low, high, nodes) for low, high in box]
         self.grid = skin(*np.meshgrid(*self.axes, indexing="ij"))  # (nodes, nodes, band)
@@ -100,10 +101,17 @@ def measured_pixels(data: Path, share: float = 1.0) -> dict[str, tuple[np.ndarra
     return picked
 
 
+def reference(model: str, wavelengths: np.ndarray) -> Callable[[Any, Any], np.ndarray]:
+    """A model apart from the library's own code where its formulas are published, else the library's reflectance."""
+    if model in ReferenceSkin.MODELS:
+        return ReferenceSkin(model, wavelengths)
+    return lambda f_mel, f_blood: msfit.reflectance(f_mel, f_blood, wavelengths, model=model)
+
+
 def compare(pixels: np.ndarray, wavelengths: np.ndarray, model: str, bounds: str) -> dict[str, float]:
     """How msfit.fit does against the oracle on pixels (n, band) [RMSE in reflectance]."""
     box = tuple(resolve_bounds(get_model(model), bounds).values())
-    oracle = Oracle(ReferenceSkin(model, wavelengths), (box[0], box[1]))
+    oracle = Oracle(reference(model, wavelengths), (box[0], box[1]))
     best, single = oracle.rmse(pixels), oracle.single_start(pixels)
     excess = {}
     for dtype in ("float64", "float32"):
@@ -129,17 +137,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the reference data")
     parser.add_argument("--share", type=float, default=1.0, help="share of the pixels to use")
+    parser.add_argument("--models", nargs="+", default=model_names(), help="names of skin models")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {"share": arguments.share, "rows": []}
     for name, (pixels, wavelengths) in measured_pixels(arguments.data, arguments.share).items():
-        for model in model_names():
+        for model in arguments.models:
             for bounds in ("wide", "paper"):
                 began = time.perf_counter()
                 row = {"spectra": name, "model": model, "bounds": bounds, **compare(pixels, wavelengths, model, bounds)}
                 figures["rows"].append(row)
                 print(*row.values(), f"{time.perf_counter() - began:.0f} s", sep="  ", flush=True)
-                if arguments.share == 1.0:
-                    record.write("oracle", figures)
+    name = "oracle" if arguments.models == model_names() else "oracle_" + "_".join(arguments.models)
+    record.write(name, figures)
 
 
 if __name__ == "__main__":

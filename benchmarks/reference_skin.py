@@ -14,6 +14,8 @@ from msfit.skin.chromophores import extinction
 class ReferenceSkin:
     """Reflectance (..., band) of one named model on fixed wavelengths [nm]."""
 
+    MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km")
+
     def __init__(self, name: str, wavelengths: np.ndarray) -> None:
         nm = np.asarray(wavelengths, float)
         self.name = name
