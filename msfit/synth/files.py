@@ -12,7 +12,7 @@ import numpy as np
 from msfit.errors import InputError
 from msfit.io.output import written_whole
 from msfit.skin.models import REFERENCE_MODEL, get_model
-from msfit.synth.scene import Scene, make_scene
+from msfit.synth.scene import Scene, check_settings, make_scene
 from msfit.synth.truth import PIGMENT_MAPS, Truth
 
 TRUTH_SUFFIX = "_truth.nc"
@@ -65,6 +65,8 @@ def write_scenes(
     """
     if count < 1:
         raise InputError(f"count: found {count}; expected 1 scene or more")
+    check_settings(seed, size, mode, split)  # before a folder is made for nothing
+    get_model(model)
     folder = made_folder(folder)
     paths = []
     for number in range(count):

@@ -91,7 +91,7 @@ def make_scene(
     InputError
         An unknown mode, split, person or model; a size or seed out of range.
     """
-    _check(seed, size, mode, split)
+    check_settings(seed, size, mode, split)
     streams = np.random.SeedSequence((SPLITS.index(split), seed)).spawn(6)
     who, head, paint, lamp, place, camera = (np.random.default_rng(stream) for stream in streams)
     subject = _subject(who, split, person)
@@ -174,7 +174,8 @@ def coat(
     return spectra, pigments
 
 
-def _check(seed: int, size: int, mode: str, split: str) -> None:
+def check_settings(seed: int, size: int, mode: str, split: str) -> None:
+    """Raise InputError where the settings of a scene are out of range."""
     if mode not in MODES:
         raise InputError(f"mode: found {mode!r}; expected measured or model")
     if split not in SPLITS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -119,3 +120,10 @@ def test_what_cannot_be_read_or_written_is_refused(tmp_path, scene):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be made"):
         write_scenes(tmp_path / "file" / "inside", 1, size=24)
+
+
+@pytest.mark.parametrize("wrong", [{"mode": "soul"}, {"size": 3}, {"split": "none"}, {"model": "none"}, {"seed": -1}])
+def test_wrong_settings_make_no_folder(tmp_path: Path, wrong: dict) -> None:
+    with pytest.raises(InputError):
+        write_scenes(tmp_path / "scenes", 1, **wrong)
+    assert not (tmp_path / "scenes").exists()
