@@ -22,11 +22,16 @@ def check_archive(path: Path) -> None:
     Raises
     ------
     InputError
-        It is not a zip archive, or some of its bytes are not what they were when it was made.
+        It is not a zip archive, some of its bytes are not what they were when it was made, or a member would land
+        outside the archive's folder.
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                _target(path, member, path.parent)
             broken = archive.testzip()
+    except InputError:
+        raise
     except _DAMAGE as error:
         raise InputError(f"{path}: not a whole zip archive ({error})") from error
     if broken is not None:

@@ -65,7 +65,8 @@ def write_scenes(
     """
     if count < 1:
         raise InputError(f"count: found {count}; expected 1 scene or more")
-    check_settings(seed, size, mode, split)  # before a folder is made for nothing
+    for last in (seed, seed + count - 1):
+        check_settings(last, size, mode, split)  # before a folder is made for nothing
     get_model(model)
     folder = made_folder(folder)
     paths = []

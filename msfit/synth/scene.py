@@ -29,6 +29,7 @@ MODES = ("measured", "model")
 _SCATTER_CM = 0.06
 # Texels of the texture sheet for each pixel along the picture's side.
 _TEXELS_A_PIXEL = 1.5
+_LARGEST_SIZE = 4096  # pixels along a side: larger scenes need more memory than most machines have
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,8 +183,10 @@ def check_settings(seed: int, size: int, mode: str, split: str) -> None:
         raise InputError(f"split: found {split!r}; expected one of {', '.join(SPLITS)}")
     if size < 16:
         raise InputError(f"size: found {size}; expected 16 pixels or more")
-    if seed < 0:
-        raise InputError(f"seed: found {seed}; expected 0 or more")
+    if size > _LARGEST_SIZE:
+        raise InputError(f"size: found {size}; expected {_LARGEST_SIZE} pixels or fewer")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed: found {seed}; expected 0 or more, less than 2^63")
 
 
 def _subject(rng: np.random.Generator, split: str, person: str | None) -> Subject:

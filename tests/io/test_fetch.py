@@ -21,7 +21,7 @@ import pytest
 from msfit.cli import main
 from msfit.errors import InputError
 from msfit.io import download
-from msfit.io.archive import unpack
+from msfit.io.archive import check_archive, unpack
 from msfit.io.fetch import CHECKSUMS, DataSet, data_set, fetch
 
 pytest.importorskip("pooch")
@@ -276,6 +276,8 @@ def test_a_zip_with_a_path_outside_is_refused(tmp_path: Path, name: str) -> None
         unpack(archive, target)
     assert list(target.iterdir()) == []
     assert not (tmp_path / "in" / "evil.mat").exists()
+    with pytest.raises(InputError, match="written outside"):  # before its checksum is recorded
+        check_archive(archive)
 
 
 def test_a_zip_with_a_link_is_refused(tmp_path: Path) -> None:

@@ -122,7 +122,18 @@ def test_what_cannot_be_read_or_written_is_refused(tmp_path, scene):
         write_scenes(tmp_path / "file" / "inside", 1, size=24)
 
 
-@pytest.mark.parametrize("wrong", [{"mode": "soul"}, {"size": 3}, {"split": "none"}, {"model": "none"}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mode": "soul"},
+        {"size": 3},
+        {"split": "none"},
+        {"model": "none"},
+        {"seed": -1},
+        {"seed": 2**64},
+        {"size": 10**7},
+    ],
+)
 def test_wrong_settings_make_no_folder(tmp_path: Path, wrong: dict) -> None:
     with pytest.raises(InputError):
         write_scenes(tmp_path / "scenes", 1, **wrong)
