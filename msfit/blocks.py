@@ -15,7 +15,8 @@ from msfit.bands import FEWEST_BANDS
 from msfit.cube import Cube
 from msfit.result import Status
 from msfit.skin.registry import SkinModel
-from msfit.solve.solver import Solution, Solver
+from msfit.solve.newton import Descent
+from msfit.solve.solver import Solver
 from msfit.solve.uncertainty import standard_deviations
 
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
@@ -33,7 +34,6 @@ class Worker:
     """Fits blocks of pixels: the solver with all that it needs to know."""
 
     solver: Solver
-    box: tuple[tuple[float, float], ...]
     device: torch.device
     dtype: torch.dtype
     std: bool
@@ -50,7 +50,7 @@ class Worker:
     ) -> Worker:
         skin = model.at(cube.wavelengths, dtype, device)
         lower, upper = (torch.tensor(ends, dtype=dtype, device=device) for ends in zip(*box.values(), strict=True))
-        return cls(Solver(skin, lower, upper), tuple(box.values()), device, dtype, std)
+        return cls(Solver(skin, lower, upper), device, dtype, std)
 
     def maps(self) -> list[str]:
         """Names of the columns of a fitted block."""
@@ -71,7 +71,7 @@ class Worker:
             columns.append(standard_deviations(solver.skin, point, y, weights, solver.lower, solver.upper))
         return torch.cat(columns, 1).cpu().numpy(), self._status(solution).cpu().numpy()
 
-    def _status(self, solution: Solution) -> Tensor:
+    def _status(self, solution: Descent) -> Tensor:
         point, solver = solution.point, self.solver
         held = solver.lower == solver.upper
         edge = torch.where(point.fractions <= solver.lower, 1, torch.where(point.fractions >= solver.upper, 2, 0))

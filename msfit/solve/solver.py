@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from msfit.skin.registry import Skin
-from msfit.solve.newton import descend
-from msfit.solve.objective import Point
+from msfit.solve.newton import Descent, descend
 from msfit.solve.table import Table
-
-
-@dataclass(eq=False)
-class Solution:
-    """The global minimum of each pixel: its `point`, whether it `converged` (n,) and the `steps` it took (n,)."""
-
-    point: Point
-    converged: Tensor
-    steps: Tensor
 
 
 class Solver:
@@ -37,7 +25,7 @@ class Solver:
         self.skin, self.lower, self.upper = skin, lower, upper
         self.table = Table.over(skin, lower, upper)
 
-    def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:
+    def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Descent:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
         owner, start = self.table.starts(pixels, weights)
         several = owner.numel() > pixels.shape[0]
@@ -50,9 +38,9 @@ class Solver:
             self.upper,
         )
         if not several:
-            return Solution(descent.point, descent.converged, descent.steps)
+            return descent
         best = _best_of(owner, descent.point.cost, pixels.shape[0])
-        return Solution(descent.point.take(best), descent.converged[best], descent.steps[best])
+        return Descent(descent.point.take(best), descent.converged[best], descent.steps[best])
 
 
 def _best_of(owner: Tensor, cost: Tensor, count: int) -> Tensor:
