@@ -42,7 +42,12 @@ def test_a_file_reads_in_one_sitting() -> None:
 
 def test_every_shipped_datum_has_a_source() -> None:
     sources = (ROOT / "SOURCES.md").read_text(encoding="utf-8")
-    data = [p for package in ("msfit", "biofacenet") for p in (ROOT / package).glob("**/data/*") if p.suffix != ".py"]
+    data = [
+        p
+        for package in ("msfit", "biofacenet")
+        for p in (ROOT / package).glob("**/data/*")
+        if p.is_file() and p.suffix != ".py"
+    ]
     assert data
     assert [path.name for path in data if f"`{path.relative_to(ROOT).as_posix()}`" not in sources] == []
 
