@@ -25,6 +25,7 @@ from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import fold_bands, rgb_weights
 from msfit.io.issa import load_faces
 from msfit.io.output import written_whole
+from msfit.metrics import in_unit
 from msfit.synth import Truth, read_truth, samples, write_standins
 from msfit.synth.files import digest
 from msfit.synth.people import ITA_CLASSES, lab, split_table
@@ -138,7 +139,7 @@ def fits(paths: list[Path], truths: list[Truth], reference: Path) -> dict[str, A
 def training_mean(truths: list[Truth]) -> dict[str, float]:
     """RMSE on the stand-ins of a predictor that returns each map's mean over training samples, at 64 x 64.
 
-    D65 and the mean camera; pigments in the unit of BioFaceNet's heads, see `unit_of_heads`.
+    D65 and the mean camera; pigments in the unit of BioFaceNet's heads, see `msfit.metrics.in_unit`.
     """
     train = samples(TRAINING_SAMPLES, pictures="reference", noise=False, model=STANDIN_MODEL)
     face = train["mask"][:, 0] > 0
@@ -157,11 +158,6 @@ def training_mean(truths: list[Truth]) -> dict[str, float]:
         name: float(np.sqrt(((there - here.mean(axis=0)) ** 2).mean()))
         for (name, there), here in zip(_columns(asked).items(), _columns(known).values(), strict=True)
     }
-
-
-def unit_of_heads(fraction: np.ndarray, most: float) -> np.ndarray:
-    """m in [-1, 1] of BioFaceNet's pigment heads: f = most u^3, u = 0.01 + 0.99 (m + 1) / 2."""
-    return 2 * (np.cbrt(fraction / most) - 0.01) / 0.99 - 1
 
 
 def _entry(path: Path, truth: Truth) -> dict[str, Any]:
@@ -241,8 +237,8 @@ def _columns(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "specular": i_s,
         "specular, model's terms": i_s + i_d * maps["offset"],
         "albedo": maps["albedo"],
-        "melanin": unit_of_heads(maps["f_mel"], 0.43),
-        "haemoglobin": unit_of_heads(maps["f_blood"], 0.07),
+        "melanin": in_unit("f_mel", maps["f_mel"], "heads"),
+        "haemoglobin": in_unit("f_blood", maps["f_blood"], "heads"),
         "picture": maps["image"],
     }
 
