@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from msfit.bands import Bands, select_bands
-from msfit.blocks import PARAMETERS, Worker, blocks, pool, screen
+from msfit.blocks import PARAMETERS, Block, FittedBlock, Worker, blocks, pool, screen
 from msfit.bounds import Bounds, resolve_bounds
 from msfit.cube import Cube, precision
 from msfit.errors import InputError
@@ -19,6 +20,7 @@ from msfit.result import FitResult, Status
 from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
 
 Progress = Callable[[int, int], None]
+Run = Callable[[Worker, Iterator[Block]], Iterator[FittedBlock]]
 
 _CHUNK = 262_144  # pixels that are read and screened together
 _BRIGHTEST = 10.0  # i_d of a surface in full light is about 1
@@ -97,40 +99,117 @@ def fit(
     array([0.05, 0.1 ])
     """
     began = time.perf_counter()
-    source = _as_cube(cube, wavelengths)
-    skin_model = model if isinstance(model, SkinModel) else get_model(model)
-    box = resolve_bounds(skin_model, bounds, free)
-    chosen, dropped, notes = select_bands(source, bands, skin_model.wavelength_range, skin_model.name)
-    wanted = _wanted_pixels(chosen, mask)
-    worker = Worker.create(skin_model, box, chosen, torch_device(device), _torch_dtype(dtype, chosen), std)
-    maps = _fit_all(worker, chosen, wanted, progress)
-    status = maps.pop("status").reshape(chosen.shape)
+    source = as_cube(cube, wavelengths)
+    if mask is not None:
+        source = source.with_mask(_wanted_pixels(source, mask))
+    prepared = prepare(source, model=model, bounds=bounds, bands=bands, device=device, dtype=dtype, free=free, std=std)
+    maps = _fit_all(prepared, progress)
+    status = maps["status"]
     if not (status < Status.MASKED_BY_USER).any():
-        raise InputError(f"mask: no pixel is left to fit: {_reasons(status)}; check the data, the mask and the bands")
-    shaped = {name: values.reshape(chosen.shape) for name, values in maps.items()}
-    if (bright := np.nanmedian(shaped["i_d"])) > _BRIGHTEST:
-        notes.append(f"i_d has a median of {bright:.3g}: is the reflectance in percent, or the light too dim?")
+        raise nothing_to_fit(np.bincount(status.ravel(), minlength=len(Status)))
+    notes = prepared.notes + brightness_note(float(np.nanmedian(maps["i_d"])))
     return FitResult(
-        **{name: shaped[name] for name in (*PARAMETERS, "rmse")},
+        **{name: maps[name] for name in (*PARAMETERS, "rmse")},
         status=status,
-        model=skin_model.name,
-        bounds=box,
-        wavelengths=chosen.wavelengths,
-        std={name: shaped[f"std_{name}"] for name in PARAMETERS} if std else None,
-        attrs={
-            "source": str(source.provenance.get("source", "")),
-            "note": "; ".join(filter(None, (str(source.provenance.get("note", "")), *notes))),
-            "bands_dropped": dropped,
-            "free": ",".join(free),
-            "dtype": str(worker.dtype).removeprefix("torch."),
-            "device": str(worker.device),
-            "seconds": time.perf_counter() - began,
-        },
-        cube=chosen,
+        model=prepared.model.name,
+        bounds=prepared.bounds,
+        wavelengths=prepared.cube.wavelengths,
+        std={name: maps[f"std_{name}"] for name in PARAMETERS} if std else None,
+        attrs={**prepared.attributes(notes), "seconds": time.perf_counter() - began},
+        cube=prepared.cube,
     )
 
 
-def _as_cube(cube: Cube | Any, wavelengths: Any) -> Cube:
+@dataclass(frozen=True)
+class Prepared:
+    """A fit that is settled but for the pixels: what streaming and clusters share with `fit`."""
+
+    cube: Cube  # on the bands that are fitted
+    worker: Worker
+    model: SkinModel
+    bounds: Mapping[str, tuple[float, float]]
+    free: tuple[str, ...]
+    dropped: int  # bands
+    notes: tuple[str, ...]
+
+    def attributes(self, notes: tuple[str, ...]) -> dict[str, Any]:
+        """What a result says of how it came about."""
+        provenance = self.cube.provenance
+        return {
+            "source": str(provenance.get("source", "")),
+            "note": "; ".join(filter(None, (str(provenance.get("note", "")), *notes))),
+            "bands_dropped": self.dropped,
+            "free": ",".join(self.free),
+            "dtype": str(self.worker.dtype).removeprefix("torch."),
+            "device": str(self.worker.device),
+        }
+
+
+def prepare(
+    cube: Cube,
+    *,
+    model: str | SkinModel = DEFAULT_MODEL,
+    bounds: Bounds = "wide",
+    bands: Bands | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    free: Collection[str] = ("f_mel", "f_blood"),
+    std: bool = False,
+) -> Prepared:
+    """Choose bands, bounds, device and type as `fit` does, whose arguments and errors these are, and read no pixel."""
+    skin_model = model if isinstance(model, SkinModel) else get_model(model)
+    box = resolve_bounds(skin_model, bounds, free)
+    chosen, dropped, notes = select_bands(cube, bands, skin_model.wavelength_range, skin_model.name)
+    worker = Worker.create(skin_model, box, chosen, torch_device(device), _torch_dtype(dtype, chosen), std)
+    return Prepared(chosen, worker, skin_model, box, tuple(free), dropped, tuple(notes))
+
+
+def fit_rows(prepared: Prepared, rows: slice, run: Run, progress: Progress | None = None) -> dict[str, np.ndarray]:
+    """Maps (row, ...) and `status` of some rows; `run` comes from `msfit.blocks.pool`."""
+    cube, worker = prepared.cube, prepared.worker
+    shape = (len(range(*rows.indices(cube.shape[0]))), *cube.shape[1:])
+    count, names = int(np.prod(shape)), worker.maps()
+    dtype = np.float64 if worker.dtype == torch.float64 else np.float32
+    maps = {name: np.full(count, np.nan, dtype) for name in names}
+    status = np.full(count, Status.MASKED_BY_USER, np.uint8)
+    wanted = np.ones(count, bool) if cube.mask is None else cube.mask[rows].ravel()
+    if wanted.any():
+        pixels, usable = (a.reshape(-1, a.shape[-1]) for a in cube.rows(rows))
+        status = screen(pixels, usable, wanted)
+        done = 0
+        for index, values, found in run(worker, blocks(pixels, usable, status, worker.device)):
+            status[index] = found
+            for column, name in enumerate(names):
+                maps[name][index] = values[:, column]
+            done += index.size
+            if progress is not None and done < count:
+                progress(done, count)
+    if progress is not None:
+        progress(count, count)
+    return {name: values.reshape(shape) for name, values in (*maps.items(), ("status", status))}
+
+
+def nothing_to_fit(counts: np.ndarray) -> InputError:
+    """The error of a fit all of whose pixels are masked, `counts` of them by status."""
+    reasons = ", ".join(f"{counts[s]:,} {s.meaning}" for s in Status if counts[s])
+    return InputError(f"mask: no pixel is left to fit: {reasons}; check the data, the mask and the bands")
+
+
+def brightness_note(median: float) -> tuple[str, ...]:
+    """A remark where the median of i_d is no diffuse shading of a reflectance."""
+    if median <= _BRIGHTEST:
+        return ()
+    return (f"i_d has a median of {median:.3g}: is the reflectance in percent, or the light too dim?",)
+
+
+def as_cube(cube: Cube | Any, wavelengths: Any = None) -> Cube:
+    """The cube of what `fit` takes.
+
+    Raises
+    ------
+    InputError
+        An array without wavelengths, a Cube with others than its own; whatever `Cube` refuses.
+    """
     if isinstance(cube, Cube):
         if wavelengths is not None:
             raise InputError("wavelengths: given beside a Cube, which has its own; leave them out")
@@ -142,9 +221,9 @@ def _as_cube(cube: Cube | Any, wavelengths: Any) -> Cube:
     return Cube(cube.detach().cpu().numpy() if isinstance(cube, Tensor) else cube, wavelengths)
 
 
-def _wanted_pixels(cube: Cube, mask: np.ndarray | None) -> np.ndarray:
-    wanted = np.ones(cube.shape, dtype=bool) if cube.mask is None else cube.mask
-    return wanted if mask is None else wanted & np.asarray(cube.with_mask(mask).mask)
+def _wanted_pixels(cube: Cube, mask: np.ndarray) -> Any:
+    given = cube.with_mask(mask).mask
+    return given if cube.mask is None else cube.mask & np.asarray(given)
 
 
 def torch_device(name: str) -> torch.device:
@@ -170,34 +249,20 @@ def _torch_dtype(name: str | None, cube: Cube) -> torch.dtype:
     return torch.float64 if name == "float64" else torch.float32
 
 
-def _fit_all(worker: Worker, cube: Cube, wanted: np.ndarray, progress: Progress | None) -> dict[str, np.ndarray]:
-    total = int(np.prod(cube.shape))
-    width = total // cube.shape[0]
-    dtype = np.float64 if worker.dtype == torch.float64 else np.float32
-    names = worker.maps()
-    maps = {name: np.full(total, np.nan, dtype) for name in names}
-    status = np.full(total, Status.MASKED_BY_USER, np.uint8)
+def _fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndarray]:
+    shape = prepared.cube.shape
+    total = int(np.prod(shape))
+    width = total // shape[0]
     rows = max(1, _CHUNK // width)
-    with pool(worker.device) as run:
-        for first in range(0, cube.shape[0], rows):
-            chunk = slice(first, min(first + rows, cube.shape[0]))
-            place = slice(chunk.start * width, chunk.stop * width)
-            if wanted[chunk].any():
-                pixels, usable = (a.reshape(-1, a.shape[-1]) for a in cube.rows(chunk))
-                status[place] = screen(pixels, usable, wanted[chunk].ravel())
-                done = place.start
-                for index, values, found in run(worker, blocks(pixels, usable, status[place], worker.device)):
-                    status[place.start + index] = found
-                    done += index.size
-                    if progress is not None and done < place.stop:
-                        progress(done, total)
-                    for column, name in enumerate(names):
-                        maps[name][place.start + index] = values[:, column]
-            if progress is not None:
-                progress(place.stop, total)
-    return {**maps, "status": status}
+    maps: dict[str, np.ndarray] = {}
+    with pool(prepared.worker.device) as run:
+        for first in range(0, shape[0], rows):
+            chunk = slice(first, min(first + rows, shape[0]))
+            told = None if progress is None else _shifted(progress, first * width, total)
+            for name, values in fit_rows(prepared, chunk, run, told).items():
+                maps.setdefault(name, np.empty(shape, values.dtype))[chunk] = values
+    return maps
 
 
-def _reasons(status: np.ndarray) -> str:
-    found = np.bincount(status.ravel(), minlength=len(Status))
-    return ", ".join(f"{found[s]:,} {s.meaning}" for s in Status if found[s])
+def _shifted(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: progress(before + done, total)
