@@ -44,7 +44,7 @@ def descend(skin: Skin, start: Tensor, pixels: Tensor, weights: Tensor | None, l
     damping = torch.zeros_like(energy)
     for count in range(_MOST_STEPS + 1):
         hessian = _safe_hessian(point, curvature, lower, upper)
-        step, promise = _box_step(point.gradient, hessian, damping, lower - point.fractions, upper - point.fractions)
+        step, promise = box_step(point.gradient, hessian, damping, lower - point.fractions, upper - point.fractions)
         # what rounding of the residuals, of the pixels' size, may do to the sum of squares
         rounding = 4 * eps * ((point.cost * energy).sqrt() + eps * energy)
         # damping shortens the promise by at most 1 + damping: a damped step must not look like a converged one
@@ -99,7 +99,7 @@ def _safe_hessian(point: Point, curvature: Tensor, lower: Tensor, upper: Tensor)
     return torch.stack((torch.where(safe, h00, g00), torch.where(safe, h01, g01), torch.where(safe, h11, g11)), 1)
 
 
-def _box_step(gradient: Tensor, hessian: Tensor, damping: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+def box_step(gradient: Tensor, hessian: Tensor, damping: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Minimise g.s + s.H.s/2 over low <= s <= high: the step (n, 2) and how much it promises to gain (n,).
 
     The free minimum, with one coordinate held to the box and the other solved for it, both ways; the better one wins.
