@@ -311,6 +311,8 @@ def test_models_lists_each_with_its_bounds(capsys: pytest.CaptureFixture[str]) -
         "biofacenet-lut",
         "jacques-km",
         "paper 0.013-0.43",
+        "saturation [1]  wide 0-1",
+        "oxygen saturation of the blood; default 0.8349",
     ):
         assert expected in said
 

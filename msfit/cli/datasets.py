@@ -14,6 +14,7 @@ from msfit.cli.options import DEFAULT_MODEL, Model, Quiet
 
 if TYPE_CHECKING:
     from msfit.demo import Row
+    from msfit.skin.registry import Parameter
 
 
 def fetch(
@@ -61,15 +62,19 @@ def models() -> None:
         low, high = model.wavelength_range
         default = ", the default" if name == DEFAULT_MODEL else ""
         lines += [f"{name}  ({low:g}-{high:g} nm{default})", f"    {model.summary}"]
-        for parameter in model.parameters:
-            wide, paper = (
-                f"{kind} {span[0]:g}-{span[1]:g}" for kind in ("wide", "paper") for span in [parameter.bounds(kind)]
-            )
-            lines.append(f"    {parameter.name:<8}[{parameter.unit}]  {wide:<12}  {paper:<16} {parameter.description}")
+        lines += [_line(parameter) for parameter in model.parameters]
+        if model.extras:
+            lines.append("    and, held at their defaults unless they are fitted:")
+        lines += [f"{_line(extra)}; default {extra.default:.4g}" for extra in model.extras]
         if name in figures:
             lines.append(f"    on held-out skin: {figures[name]}")
         lines += [f"    source: {model.source}", ""]
     say("\n".join(lines).rstrip())
+
+
+def _line(parameter: Parameter) -> str:
+    wide, paper = (f"{kind} {low:g}-{high:g}" for kind in ("wide", "paper") for low, high in [parameter.bounds(kind)])
+    return f"    {parameter.name:<10} [{parameter.unit}]  {wide:<12}  {paper:<16} {parameter.description}"
 
 
 def demo(

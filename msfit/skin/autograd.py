@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from msfit.errors import InputError
 
+# Torch counts the levels of forward-mode differentiation for all threads together: one at a time.
+_FORWARD_MODE = threading.Lock()
+
 
 @dataclass(frozen=True, eq=False)
 class AutogradSkin:
-    """A function (f_mel, f_blood, wavelengths) -> reflectance on fixed wavelengths (band,) [nm]."""
+    """A function (f_mel, f_blood, wavelengths, **extras) -> reflectance on fixed wavelengths (band,) [nm].
+
+    `free` names the extras that are the third and further parameters, `held` has the values of the others.
+    """
 
     name: str
-    function: Callable[[Tensor, Tensor, Tensor], Tensor]
+    function: Callable[..., Tensor]
     wavelengths: Tensor
+    free: tuple[str, ...] = ()
+    held: Mapping[str, float] = field(default_factory=dict)
 
     def to(self, dtype: torch.dtype, device: torch.device) -> AutogradSkin:
         """The same skin in another type or place."""
-        return AutogradSkin(self.name, self.function, self.wavelengths.to(dtype=dtype, device=device))
+        return replace(self, wavelengths=self.wavelengths.to(dtype=dtype, device=device))
 
     def reflectance(self, fractions: Tensor) -> Tensor:
         """Reflectance (..., band) at fractions (..., parameter)."""
-        f_mel, f_blood = fractions[..., :1], fractions[..., 1:]
+        f_mel, f_blood, *others = (fractions[..., k : k + 1] for k in range(fractions.shape[-1]))
+        extras = dict(zip(self.free, others, strict=True))
+        extras |= {name: torch.full_like(f_mel, value) for name, value in self.held.items()}
         expected = (*fractions.shape[:-1], self.wavelengths.numel())
         try:
-            found = self.function(f_mel, f_blood, self.wavelengths)
+            found = self.function(f_mel, f_blood, self.wavelengths, **extras)
         except Exception as error:  # whatever a user's code raises
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             raise InputError(f"model {self.name}: its function fails ({reason}); expected torch operations") from error
@@ -49,5 +60,6 @@ class AutogradSkin:
         for index in range(fractions.shape[-1]):
             tangent = torch.zeros_like(fractions)
             tangent[..., index] = 1
-            derivatives.append(torch.func.jvp(self.reflectance, (fractions,), (tangent,))[1])
+            with _FORWARD_MODE:
+                derivatives.append(torch.func.jvp(self.reflectance, (fractions,), (tangent,))[1])
         return reflectance, tuple(derivatives)

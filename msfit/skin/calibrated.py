@@ -16,15 +16,18 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from msfit.skin.chromophores import extinction
-from msfit.skin.layers import TwoLayers
-from msfit.skin.registry import Parameter, SkinModel, add_model
+from msfit.skin.layers import TwoLayers, infinite_scattering_slope
+from msfit.skin.registry import Parameter, Skin, SkinModel, add_model
+from msfit.skin.varying import EPIDERMIS, VaryingLayers, dermal_scattering, oxygen_saturation
+
+_Layers = TypeVar("_Layers", bound=Skin)
 
 _HAEMOGLOBIN_MOLAR_MASS = 64500.0  # [g/mol], as given by Prahl
 #: Wavelengths [nm] of the spectra that the constants are estimated from; the corrections keep their value outside.
@@ -74,32 +77,32 @@ def constants() -> list[Constant]:
 
 
 @dataclass(frozen=True, eq=False)
-class InternallyReflecting:
+class InternallyReflecting(Generic[_Layers]):
     """A two-layer skin under a surface that reflects the share `reflection` of the light from inside back into it.
 
     r = (1 - rho) q / (1 - rho q), q the reflectance of the layers: J. L. Saunderson, J. Opt. Soc. Am. 32, 727 (1942),
     without the first reflection at the surface, which is the specular shading's.
     """
 
-    layers: TwoLayers
+    layers: _Layers
     reflection: Tensor
 
-    def to(self, dtype: torch.dtype, device: torch.device) -> InternallyReflecting:
+    def to(self, dtype: torch.dtype, device: torch.device) -> InternallyReflecting[_Layers]:
         """The same skin with its constants in another type or place."""
         return InternallyReflecting(self.layers.to(dtype, device), self.reflection.to(dtype=dtype, device=device))
 
     def reflectance(self, fractions: Tensor) -> Tensor:
-        """Reflectance (..., band) at fractions (..., 2), the last dimension holding f_mel and f_blood."""
+        """Reflectance (..., band) at the parameters of the layers, (..., parameter)."""
         inside = self.layers.reflectance(fractions)
         return (1 - self.reflection) * inside / (1 - self.reflection * inside)
 
-    def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Reflectance (..., band) and its derivatives with respect to f_mel and f_blood, each (..., band)."""
-        inside, (by_mel, by_blood) = self.layers.jacobian(fractions)
+    def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Reflectance (..., band) and its derivative with respect to each parameter, each (..., band)."""
+        inside, derivatives = self.layers.jacobian(fractions)
         bounces = 1 / (1 - self.reflection * inside)
         out = (1 - self.reflection) * bounces
         slope = out * bounces
-        return out * inside, (slope * by_mel, slope * by_blood)
+        return out * inside, tuple(slope * derivative for derivative in derivatives)
 
 
 def half_space(absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +117,7 @@ def half_space(absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
     return reflectance, -reflectance / root * x_slope
 
 
-def skin_of(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> InternallyReflecting:
+def skin_of(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> InternallyReflecting[TwoLayers]:
     """The model with any values of its constants, differentiable in them, on wavelengths (band,) [nm], float64."""
     nm = torch.from_numpy(np.array(wavelengths, dtype=np.float64))
     melanosome = values["melanosome_550"] * (nm / 550) ** -values["melanin_exponent"]
@@ -151,10 +154,19 @@ def _packed_blood(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> Tens
         torch.from_numpy(extinction(name, wavelengths)) for name in ("oxyhaemoglobin", "deoxyhaemoglobin")
     )
     saturation = values["oxygen_saturation"]
-    blood = (math.log(10) / _HAEMOGLOBIN_MOLAR_MASS) * values["haemoglobin"]
-    blood = blood * (saturation * oxygenated + (1 - saturation) * deoxygenated)
-    shadow = blood * (1e-4 * values["vessel_diameter"])  # um to cm
+    blood = _molar(values) * (saturation * oxygenated + (1 - saturation) * deoxygenated)
+    shadow = blood * _diameter(values)
     return blood * -torch.expm1(-shadow) / shadow
+
+
+def _molar(values: Mapping[str, Tensor]) -> Tensor:
+    """Absorption [cm^-1] of blood per molar extinction of its haemoglobin."""
+    return (math.log(10) / _HAEMOGLOBIN_MOLAR_MASS) * values["haemoglobin"]
+
+
+def _diameter(values: Mapping[str, Tensor]) -> Tensor:
+    """Of the vessels [cm]."""
+    return 1e-4 * values["vessel_diameter"]
 
 
 def _correction(values: Mapping[str, Tensor], spectrum: str, nm: Tensor) -> Tensor:
@@ -166,9 +178,35 @@ def _correction(values: Mapping[str, Tensor], spectrum: str, nm: Tensor) -> Tens
     return torch.exp(torch.stack(series).sum(0))
 
 
-def _issa_2025(wavelengths: np.ndarray) -> InternallyReflecting:
-    values = {row.name: torch.tensor(row.estimate, dtype=torch.float64) for row in constants()}
-    return skin_of(values, wavelengths)
+def _estimates() -> dict[str, Tensor]:
+    return {row.name: torch.tensor(row.estimate, dtype=torch.float64) for row in constants()}
+
+
+def _issa_2025(wavelengths: np.ndarray) -> InternallyReflecting[TwoLayers]:
+    return skin_of(_estimates(), wavelengths)
+
+
+def _varying_issa_2025(
+    wavelengths: np.ndarray, free: tuple[str, ...], held: Mapping[str, float]
+) -> InternallyReflecting[Any]:
+    """The same with more than the pigments free: packed blood, (1 - exp(-mu D)) / D, has a mu linear in saturation."""
+    values = _estimates()
+    skin = skin_of(values, wavelengths)
+    oxygenated, deoxygenated = (
+        torch.from_numpy(extinction(name, wavelengths)) for name in ("oxyhaemoglobin", "deoxyhaemoglobin")
+    )
+    s, diameter = values["oxygen_saturation"], _diameter(values)
+    slope = _molar(values) * (oxygenated - deoxygenated)
+    shadow = _molar(values) * (s * oxygenated + (1 - s) * deoxygenated) * diameter
+    layers = VaryingLayers(
+        skin.layers,
+        saturation=s,
+        dermal_blood=slope * torch.exp(-shadow),
+        flattening=slope * diameter,
+        epidermal_blood=torch.zeros(2, slope.numel(), dtype=torch.float64),
+        by_scattering=infinite_scattering_slope,
+    )
+    return InternallyReflecting(layers.vary(free, held), skin.reflection)
 
 
 MSFIT_ISSA_2025 = add_model(
@@ -183,5 +221,7 @@ MSFIT_ISSA_2025 = add_model(
             Parameter("f_mel", "1", "melanosome volume fraction of the epidermis", (0.0, 0.43), (0.013, 0.43), 0.10),
             Parameter("f_blood", "1", "blood volume fraction of the dermis", (0.0, 0.07), (0.001, 0.07), 0.01),
         ),
+        extras=(oxygen_saturation(float(_estimates()["oxygen_saturation"])), dermal_scattering(), EPIDERMIS),
+        varying=_varying_issa_2025,
     )
 )

@@ -17,6 +17,8 @@ from torch import Tensor
 
 # (absorption, scattering) -> (reflectance, its derivative with respect to absorption)
 Dermis = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+# (absorption, scattering, reflectance, its derivative with respect to absorption) -> that with respect to scattering
+ScatteringSlope = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,29 @@ def finite_kubelka_munk(thickness: float) -> Dermis:
         return reflectance, -reflectance * reflectance / scattering * growth
 
     return dermis
+
+
+def finite_scattering_slope(thickness: float) -> ScatteringSlope:
+    """How the reflectance of `finite_kubelka_munk` changes with its scattering.
+
+    Scaling absorption and scattering together is the same as scaling the thickness: a R_a + s R_s = d R_d, and
+    d R_d = R^2 K^2 d (coth^2 Kd - 1) / s.
+    """
+
+    def slope(absorption: Tensor, scattering: Tensor, reflectance: Tensor, by_absorption: Tensor) -> Tensor:
+        k2 = absorption * (absorption + 2 * scattering)
+        decay = torch.exp(torch.sqrt(k2) * (-2 * thickness))
+        excess = 4 * decay / (1 - decay) ** 2  # coth^2 - 1
+        return (reflectance**2 * k2 * thickness * excess / scattering - absorption * by_absorption) / scattering
+
+    return slope
+
+
+def infinite_scattering_slope(
+    absorption: Tensor, scattering: Tensor, reflectance: Tensor, by_absorption: Tensor
+) -> Tensor:
+    """How the reflectance of an infinitely thick layer changes with its scattering: it depends on their ratio alone."""
+    return -absorption / scattering * by_absorption
 
 
 def diffusing_half_space(absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:

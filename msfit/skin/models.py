@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -20,6 +20,9 @@ from msfit.skin.registry import BLOOD, MELANIN, Parameter, Skin, SkinModel, add_
 REFERENCE_MODEL = ALOTAIBI_SMITH_2019.name
 DEFAULT_MODEL = MSFIT_ISSA_2025.name
 
+#: Names of the maps of a fit, which no extra parameter may have.
+TAKEN = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status", "wavelengths", "wavelength", "gap")
+
 __all__ = [
     "DEFAULT_MODEL",
     "MSFIT_ISSA_2025",
@@ -35,10 +38,10 @@ __all__ = [
 
 
 @overload
-def reflectance(f_mel: Tensor, f_blood: Any, wavelengths: Any, model: str = ...) -> Tensor: ...
+def reflectance(f_mel: Tensor, f_blood: Any, wavelengths: Any, model: str = ..., **extras: Any) -> Tensor: ...
 @overload
-def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = ...) -> Any: ...
-def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = REFERENCE_MODEL) -> Any:
+def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = ..., **extras: Any) -> Any: ...
+def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = REFERENCE_MODEL, **extras: Any) -> Any:
     """Diffuse reflectance of skin.
 
     Parameters
@@ -51,18 +54,23 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = REFEREN
         [nm], inside the model's range.
     model : str
         A name from ``msfit models``. The reference model unless said, whatever `fit` uses unless said.
+    **extras : array (...)
+        Extra parameters of the model (``msfit models``), broadcast with the others; unless given, at their defaults,
+        where the result is the same to the bit: ``saturation=0.6`` [1], ``scattering=1.2``, ``epidermis=0.8`` [times
+        the model's].
 
     Returns
     -------
     array (..., band)
-        Reflectance [1], NaN where a fraction is, or where the model does not hold. Where f_mel or f_blood is a tensor:
-        a tensor of its type and on its device, differentiable; else a numpy array, float32 if both fractions are,
-        float64 otherwise.
+        Reflectance [1], NaN where a parameter is, or where the model does not hold. Where a parameter is a tensor: a
+        tensor of its type and on its device, differentiable; else a numpy array, float32 if all parameters are, float64
+        otherwise.
 
     Raises
     ------
     InputError
-        Unknown model, wavelengths outside its range, fractions outside [0, 1].
+        Unknown model or extra parameter, wavelengths outside its range, fractions outside [0, 1], extras outside their
+        widest bounds.
 
     References
     ----------
@@ -73,45 +81,56 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = REFEREN
     >>> reflectance(0.1, 0.03, [450.0, 550.0, 650.0]).round(4)
     array([0.0019, 0.0179, 0.4038])
     """
-    torch_in = isinstance(f_mel, Tensor) or isinstance(f_blood, Tensor)
-    if torch_in:
-        like = f_mel if isinstance(f_mel, Tensor) else f_blood
+    skin_model = get_model(model)
+    limits = {"f_mel": (0.0, 1.0), "f_blood": (0.0, 1.0)}
+    limits |= {parameter.name: parameter.wide for parameter in skin_model.extra_parameters(extras)}
+    given = {"f_mel": f_mel, "f_blood": f_blood, **extras}
+    like = next((values for values in given.values() if isinstance(values, Tensor)), None)
+    if like is not None:
         dtype = like.dtype if like.is_floating_point() else torch.float64
-        fractions = [torch.as_tensor(f, dtype=dtype, device=like.device) for f in (f_mel, f_blood)]
+        values = {name: torch.as_tensor(value, dtype=dtype, device=like.device) for name, value in given.items()}
     else:
-        arrays = [_numbers(name, f) for name, f in (("f_mel", f_mel), ("f_blood", f_blood))]
-        single = all(a.dtype == np.float32 for a in arrays)
+        arrays = {name: _numbers(name, value) for name, value in given.items()}
+        single = all(a.dtype == np.float32 for a in arrays.values())
         dtype = torch.float32 if single else torch.float64
-        fractions = [torch.from_numpy(np.array(a, dtype=np.float32 if single else np.float64)) for a in arrays]
-    for name, fraction in zip(("f_mel", "f_blood"), fractions, strict=True):
-        if bool(((fraction < 0) | (fraction > 1)).any()):
-            raise InputError(f"{name}: found values outside 0-1; expected volume fractions: divide percent by 100")
+        kind = np.float32 if single else np.float64
+        values = {name: torch.from_numpy(np.array(a, dtype=kind)) for name, a in arrays.items()}
+    for name, value in values.items():
+        _check_range(name, value, *limits[name])
     if isinstance(wavelengths, Tensor):
         wavelengths = wavelengths.detach().cpu().numpy()
-    skin = get_model(model).at(wavelengths, dtype, fractions[0].device)
+    skin = skin_model.at(wavelengths, dtype, values["f_mel"].device, free=extras)
     try:
-        together = torch.stack(torch.broadcast_tensors(*fractions), dim=-1)
+        together = torch.stack(torch.broadcast_tensors(*values.values()), dim=-1)
     except RuntimeError:
-        shapes = " and ".join(str(tuple(f.shape)) for f in fractions)
-        raise InputError(f"f_mel, f_blood: found shapes {shapes}; expected shapes that broadcast") from None
+        shapes = " and ".join(str(tuple(value.shape)) for value in values.values())
+        raise InputError(f"{', '.join(values)}: found shapes {shapes}; expected shapes that broadcast") from None
     result = skin.reflectance(together)
-    return result if torch_in else result.numpy()
+    return result if like is not None else result.numpy()
+
+
+def _check_range(name: str, values: Tensor, low: float, high: float) -> None:
+    slack = 1e-6 * high if name not in ("f_mel", "f_blood") else 0.0  # bounds may have been rounded to single precision
+    if bool(((values < low - slack) | (values > high + slack)).any()):
+        advice = "volume fractions: divide percent by 100" if name in ("f_mel", "f_blood") else "values inside"
+        raise InputError(f"{name}: found values outside {low:g}-{high:g}; expected {advice}")
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
     """A real array, what is masked in it NaN."""
     found = values if isinstance(values, np.ndarray) else np.asarray(values)
     if found.dtype.kind not in "uif":
-        raise InputError(f"{name}: found {found.dtype}; expected volume fractions, real numbers in 0-1")
+        raise InputError(f"{name}: found {found.dtype}; expected real numbers, volume fractions in 0-1")
     return np.ma.filled(found.astype(np.float64), np.nan) if np.ma.isMaskedArray(found) else found
 
 
 def register_model(
     name: str,
-    reflectance: Callable[[Tensor, Tensor, Tensor], Tensor],
+    reflectance: Callable[..., Tensor],
     *,
     wavelength_range: tuple[float, float],
     parameters: Sequence[Parameter] = (MELANIN, BLOOD),
+    extras: Sequence[Parameter] = (),
     summary: str = "",
     source: str = "",
 ) -> SkinModel:
@@ -123,11 +142,14 @@ def register_model(
         How `fit` and `reflectance` will know it.
     reflectance : callable (f_mel, f_blood, wavelengths) -> tensor
         f_mel and f_blood are tensors (..., 1), wavelengths is (band,) [nm] in their type and place; returns reflectance
-        (..., band), written in differentiable torch operations that treat every pixel on its own.
+        (..., band), written in differentiable torch operations that treat every pixel on its own. Extras come as
+        keywords, each a tensor like f_mel.
     wavelength_range : (float, float)
         Where the model holds [nm].
     parameters : sequence of Parameter
         f_mel and f_blood, with bounds.
+    extras : sequence of Parameter
+        What `fit` may fit besides, by name; at its default otherwise.
     summary, source : str
         Shown by ``msfit models``.
 
@@ -151,6 +173,9 @@ def register_model(
     """
     if tuple(parameter.name for parameter in parameters) != ("f_mel", "f_blood"):
         raise InputError(f"parameters: found {[p.name for p in parameters]}; expected f_mel and f_blood, in this order")
+    names = [parameter.name for parameter in extras]
+    if len({*names, *TAKEN}) != len(names) + len(TAKEN) or not all(name.isidentifier() for name in names):
+        raise InputError(f"extras: found {names}; expected different words, none of {', '.join(TAKEN)}")
     if not isinstance(name, str) or not name:
         raise InputError(f"name: found {name!r}; expected a word by which fit and reflectance will know the model")
     if not callable(reflectance):
@@ -164,8 +189,17 @@ def register_model(
     for parameter in parameters:
         if not all(0 <= lower < upper <= 1 for lower, upper in (parameter.wide, parameter.paper)):
             raise InputError(f"parameters: found bounds of {parameter.name} outside 0 <= lower < upper <= 1")
+    for extra in extras:
+        for lower, upper in (extra.wide, extra.paper):
+            if not extra.wide[0] <= lower <= extra.default <= upper <= extra.wide[1] or lower == upper:
+                raise InputError(f"extras: found {extra}; expected wide bounds around paper ones around the default")
+    defaults = {extra.name: extra.default for extra in extras}
+
+    def varying(wavelengths: np.ndarray, free: tuple[str, ...], held: Mapping[str, float]) -> Skin:
+        others = {key: value for key, value in {**defaults, **held}.items() if key not in free}
+        return AutogradSkin(name, reflectance, torch.from_numpy(wavelengths), free, others)
 
     def on_bands(wavelengths: np.ndarray) -> Skin:
-        return AutogradSkin(name, reflectance, torch.from_numpy(wavelengths))
+        return varying(wavelengths, (), {})
 
-    return add_model(SkinModel(name, summary, source, (low, high), on_bands, tuple(parameters)))
+    return add_model(SkinModel(name, summary, source, (low, high), on_bands, tuple(parameters), tuple(extras), varying))

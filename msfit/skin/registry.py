@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -69,10 +69,15 @@ class SkinModel:
         What it is, in a line, and where it comes from.
     wavelength_range : (float, float)
         [nm]. Outside it the model does not hold and is not evaluated.
-    parameters : tuple of Parameter
-        f_mel and f_blood.
     on_bands : callable
         Wavelengths (band,) [nm], float64 -> `Skin`.
+    parameters : tuple of Parameter
+        f_mel and f_blood.
+    extras : tuple of Parameter
+        What else can be fitted; at their defaults the model is that of `on_bands`.
+    varying : callable, where there are extras
+        (wavelengths, names of free extras, {name: value} of held ones) -> `Skin` whose third and further parameters are
+        the free ones.
     """
 
     name: str
@@ -81,8 +86,18 @@ class SkinModel:
     wavelength_range: tuple[float, float]
     on_bands: Callable[[np.ndarray], Skin]
     parameters: tuple[Parameter, ...] = (MELANIN, BLOOD)
+    extras: tuple[Parameter, ...] = ()
+    varying: Callable[[np.ndarray, tuple[str, ...], Mapping[str, float]], Skin] | None = None
 
-    def at(self, wavelengths: Any, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> Skin:
+    def at(
+        self,
+        wavelengths: Any,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+        *,
+        free: Collection[str] = (),
+        held: Mapping[str, float] | None = None,
+    ) -> Skin:
         """The model on some wavelengths.
 
         Parameters
@@ -91,11 +106,15 @@ class SkinModel:
             [nm], inside `wavelength_range`, in any order.
         dtype, device
             Of the tensors that it will work on. The spectral constants are always computed in float64 first.
+        free : collection of str
+            Extras that follow f_mel and f_blood as parameters of the skin, in this order.
+        held : mapping of float, optional
+            Values of other extras; those that are not named keep their default.
 
         Raises
         ------
         InputError
-            A wavelength outside the model's range.
+            A wavelength outside the model's range; an extra that the model does not have.
         """
         bands = np.atleast_1d(np.asarray(wavelengths, dtype=np.float64))
         low, high = self.wavelength_range
@@ -108,7 +127,25 @@ class SkinModel:
                 f"wavelengths: {bands.min():g}-{bands.max():g} nm asked for, model {self.name} holds on "
                 f"{low:g}-{high:g} nm; choose bands inside it"
             )
-        return self.on_bands(bands).to(dtype, torch.device(device))
+        held = held or {}
+        self.extra_parameters([*free, *held])
+        if self.varying is None or not (free or held):
+            return self.on_bands(bands).to(dtype, torch.device(device))
+        return self.varying(bands, tuple(free), held).to(dtype, torch.device(device))
+
+    def extra_parameters(self, names: Collection[str]) -> list[Parameter]:
+        """The extras of these names.
+
+        Raises
+        ------
+        InputError
+            The model does not have one of them; the message lists those it has.
+        """
+        known = {parameter.name: parameter for parameter in self.extras}
+        if unknown := [name for name in names if name not in known]:
+            has = f"has {', '.join(known)}" if known else "has none"
+            raise InputError(f"{unknown[0]}: no extra parameter of model {self.name}, which {has}; see msfit models")
+        return [known[name] for name in names]
 
 
 _MODELS: dict[str, SkinModel] = {}
