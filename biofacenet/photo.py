@@ -1,0 +1,250 @@
+"""Photographs: read as they are meant to be seen, brought to linear light, written back with their depth."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from msfit.colour.transforms import decode_srgb
+from msfit.errors import InputError, said
+from msfit.io.extras import need
+from msfit.io.output import written_whole
+
+#: What a photograph can be written as.
+PHOTO_EXTENSIONS = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+#: Pictures with a side below this show no face [pixels].
+SMALLEST_SIDE = 16
+# Channels that differ by no more than this on all but one pixel in a thousand hold no colour [1].
+_GREY = 3 / 255
+# How each EXIF orientation is turned upright (EXIF 2.32, tag 0x0112).
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a.swapaxes(0, 1)[:, ::-1],
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: a.swapaxes(0, 1)[::-1],
+}
+_ORIENTATION = 0x0112
+_EXPECTED = "expected a colour photograph (JPEG, PNG, TIFF, ...)"
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photograph, upright.
+
+    Attributes
+    ----------
+    rgb : uint8 or uint16 array (y, x, 3)
+        sRGB.
+    alpha : array (y, x), optional
+        Of the type of `rgb`. Pixels that are less than half opaque are not looked at; colours are taken as stored.
+    notes : tuple of str
+        What was done on the way: turned, converted, reduced.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def opaque(self) -> np.ndarray:
+        """Bool array (y, x): the pixel is at least half opaque."""
+        if self.alpha is None:
+            return np.ones(self.rgb.shape[:2], bool)
+        return self.alpha > np.iinfo(self.alpha.dtype).max // 2
+
+
+def read_photo(path: str | Path) -> Photo:
+    """Read a photograph of 8 or 16 bits: EXIF orientation applied, an embedded colour profile converted to sRGB.
+
+    Parameters
+    ----------
+    path : str or Path
+        What Pillow reads; 16 bit PNG keep their depth, so do 16 bit TIFF where tifffile is installed. Of several
+        pictures in a file the first.
+
+    Returns
+    -------
+    Photo
+
+    Raises
+    ------
+    InputError
+        No such file, an empty one, none that holds a picture, a damaged one; no colour; a side below 16 pixels.
+    """
+    path = Path(path)
+    image = need("PIL.Image", "photo")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_EXPECTED}") from None
+    if not content:
+        raise InputError(f"{path}: the file is empty; {_EXPECTED}")
+    try:
+        with warnings.catch_warnings():
+            # a picture that is suspiciously large is refused, not only frowned at
+            warnings.simplefilter("error", image.DecompressionBombWarning)
+            with image.open(BytesIO(content)) as opened:
+                photo = _decoded(opened, content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except image.UnidentifiedImageError:
+        raise InputError(f"{path}: not a picture, or of an unknown kind; {_EXPECTED}") from None
+    except (image.DecompressionBombError, image.DecompressionBombWarning):
+        raise InputError(f"{path}: too many pixels; scale it down below {image.MAX_IMAGE_PIXELS:,} pixels") from None
+    except Exception as error:  # decoders meet damaged files with whatever that causes
+        raise InputError(f"{path}: cannot be read as a picture ({said(error)}); get the file anew") from None
+    return photo
+
+
+def linear_light(rgb: Any, encoding: str | None = None) -> np.ndarray:
+    """Linear sRGB of a picture.
+
+    Parameters
+    ----------
+    rgb : array (y, x, 3) or (y, x, 4)
+        uint8 or uint16, which are sRGB unless `encoding` says otherwise, or floating point with white = 1, which has
+        to say. A fourth channel, alpha, is left aside.
+    encoding : {"srgb", "linear"}, optional
+
+    Returns
+    -------
+    float32 array (y, x, 3)
+        White = 1. Linear values are not clipped; NaN stays.
+
+    Raises
+    ------
+    InputError
+        Another shape or type, floating point without an encoding or beyond 0..1 by far, no colour, a side below 16
+        pixels.
+    """
+    picture = np.asarray(rgb)
+    if picture.ndim != 3 or picture.shape[2] not in (3, 4):
+        grey = " (greyscale)" if picture.ndim == 2 or picture.shape[-1:] == (1,) else ""
+        raise InputError(f"rgb: found shape {picture.shape}{grey}; expected a colour picture (height, width, 3)")
+    if encoding not in (None, "srgb", "linear"):
+        raise InputError(f"encoding: found {encoding!r}; expected 'srgb' or 'linear'")
+    if picture.dtype in (np.uint8, np.uint16):
+        values = picture[..., :3].astype(np.float32) / np.iinfo(picture.dtype).max
+    elif picture.dtype.kind == "f":
+        if encoding is None:
+            raise InputError(f"encoding: not given for {picture.dtype} values; say 'srgb' or 'linear'")
+        values = picture[..., :3].astype(np.float32)
+        highest = float(np.nanmax(values, initial=0))
+        if highest > (1.001 if encoding == "srgb" else 100):
+            raise InputError(f"rgb: found {picture.dtype} values up to {highest:.4g}; expected white = 1")
+    else:
+        raise InputError(f"rgb: found {picture.dtype}; expected uint8, uint16 or floating point")
+    _check_picture(values)
+    return values if encoding == "linear" else decode_srgb(torch.from_numpy(values)).numpy()
+
+
+def write_photo(path: str | Path, rgb: np.ndarray, alpha: np.ndarray | None = None) -> None:
+    """Write an sRGB picture (y, x, 3), uint8 or uint16; the file appears whole or not at all.
+
+    JPEG takes 8 bits and no alpha (y, x); PNG and TIFF keep both. 16 bit TIFF needs tifffile.
+    """
+    path = Path(path)
+    image, is_jpeg = need("PIL.Image", "photo"), path.suffix.lower() in (".jpg", ".jpeg")
+    if rgb.dtype == np.uint16 and is_jpeg:
+        rgb = np.rint(rgb / 257).astype(np.uint8)
+    values = rgb if alpha is None or is_jpeg else np.concatenate([rgb, alpha[..., None]], axis=2)
+    with written_whole(path) as part:
+        if values.dtype == np.uint8:
+            image.fromarray(values).save(part, **({"quality": 95} if is_jpeg else {}))
+        elif path.suffix.lower() == ".png":
+            part.write_bytes(_png16(values))
+        else:
+            extra = {} if alpha is None else {"extrasamples": ("unassalpha",)}
+            need("tifffile").imwrite(part, values, photometric="rgb", **extra)
+
+
+def _decoded(opened: Any, content: bytes) -> Photo:
+    notes = []
+    if min(opened.size) < SMALLEST_SIDE:
+        raise _too_small(*opened.size)
+    if opened.mode in ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "La"):
+        raise InputError("greyscale; expected a picture in colour")
+    # first, because whatever else loads the picture forgets how it is stored
+    values = _sixteen_bits(opened, content)
+    orientation, profile = opened.getexif().get(_ORIENTATION, 1), opened.info.get("icc_profile")
+    converted = _in_srgb(opened, profile) if profile else None
+    if converted is not None:
+        notes.append("its colour profile was converted to sRGB" + (", at 8 bits" if values is not None else ""))
+        values = None
+    if values is None:
+        chosen = opened if converted is None else converted
+        see_through = chosen.has_transparency_data
+        values = np.asarray(chosen.convert("RGBA" if see_through else "RGB"))
+    if orientation in _UPRIGHT:
+        values = np.ascontiguousarray(_UPRIGHT[orientation](values))
+        notes.append("turned upright")
+    _check_picture(values[..., :3].astype(np.float32) / np.iinfo(values.dtype).max)
+    return Photo(values[..., :3], values[..., 3] if values.shape[2] == 4 else None, tuple(notes))
+
+
+def _sixteen_bits(opened: Any, content: bytes) -> np.ndarray | None:
+    """Values (y, x, 3 or 4) of a picture of 16 bits a sample, which Pillow alone would cut to 8; else None."""
+    if opened.format == "PNG" and str(opened.tile[0].args) in ("RGB;16B", "RGBA;16B"):
+        with need("PIL.Image", "photo").open(BytesIO(content)) as again:
+            # read as if the lower byte came first, the other byte is kept
+            again.tile = [tile._replace(args=tile.args.replace("16B", "16L")) for tile in again.tile]
+            low = np.asarray(again).astype(np.uint16)
+        return 256 * np.asarray(opened).astype(np.uint16) + low
+    if opened.format == "TIFF" and set(opened.tag_v2.get(258, ())) == {16} and opened.mode in ("RGB", "RGBA"):
+        with need("tifffile").TiffFile(BytesIO(content)) as file:
+            page = file.pages[0]
+            values = np.asarray(page.asarray())
+            return values if page.planarconfig == 1 else np.moveaxis(values, 0, -1)
+    return None
+
+
+def _in_srgb(opened: Any, profile: bytes) -> Any:
+    """The picture converted from its colour profile; None where that is sRGB or cannot be used."""
+    cms = need("PIL.ImageCms", "photo")
+    try:
+        source = cms.getOpenProfile(BytesIO(profile))
+        if "srgb" in cms.getProfileDescription(source).lower():
+            return None
+        mode = "RGBA" if opened.has_transparency_data else "RGB"
+        image = opened if opened.mode == "CMYK" else opened.convert(mode)
+        return cms.profileToProfile(image, source, cms.createProfile("sRGB"), outputMode=mode)
+    except (cms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _check_picture(values: np.ndarray) -> None:
+    height, width = values.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        raise _too_small(width, height)
+    spread = values.max(axis=2) - values.min(axis=2)
+    if np.nanquantile(np.nan_to_num(spread), 0.999) <= _GREY:
+        raise InputError("greyscale: its channels are equal; expected a picture in colour")
+
+
+def _too_small(width: int, height: int) -> InputError:
+    return InputError(f"{width} x {height} pixels; expected at least {SMALLEST_SIDE} a side")
+
+
+def _png16(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits a sample, which Pillow does not write: every row unfiltered (ISO/IEC 15948)."""
+    height, width, channels = values.shape
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
