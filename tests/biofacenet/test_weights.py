@@ -1,0 +1,103 @@
+"""Weights on disk: what comes back is what was written, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from biofacenet.network import BioFaceNet, NetworkConfig
+from biofacenet.weights import load_weights, save_weights, shipped_weights
+from msfit.errors import InputError
+
+SMALL = NetworkConfig("compact", (4, 6))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "small.safetensors"
+    save_weights(BioFaceNet(SMALL), path, {"skin_model": "alotaibi-smith-2019"})
+    return path
+
+
+def test_a_network_comes_back_as_it_was(saved: Path) -> None:
+    torch.manual_seed(0)
+    original = BioFaceNet(SMALL).eval()
+    network, training = load_weights(saved)
+    assert network.config == SMALL
+    assert training == {"skin_model": "alotaibi-smith-2019"}
+    assert not network.training
+    picture = torch.rand(1, 3, 20, 12)
+    for here, there in zip(original(picture), network(picture), strict=True):
+        assert torch.equal(here, there)
+    assert load_weights(saved.with_suffix(".json")).network.config == SMALL
+
+
+def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
+    save_weights(BioFaceNet(NetworkConfig("paper", (4, 6))), saved.with_name("other.safetensors"))
+    saved.with_name("other.safetensors").replace(saved)
+    with pytest.raises(InputError, match=r"not weights of the architecture compact \(4, 6\): '.+' is not there"):
+        load_weights(saved)
+
+
+def test_weights_of_other_widths_are_refused(saved: Path) -> None:
+    content = json.loads(saved.with_suffix(".json").read_text())
+    content["network"]["widths"] = [4, 8]
+    saved.with_suffix(".json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="has shape"):
+        load_weights(saved)
+
+
+def test_numbers_that_are_not_finite_are_refused(saved: Path) -> None:
+    tensors = load_file(saved)
+    tensors["body.heads.weight"][0] = float("nan")
+    save_file(tensors, saved)
+    with pytest.raises(InputError, match=r"'body.heads.weight' holds numbers that are not finite"):
+        load_weights(saved)
+
+
+@pytest.mark.parametrize("content", [b"", b"not tensors", b"\x80\x04\x95pickled", b"\xff" * 64])
+def test_files_of_other_kinds_are_refused(saved: Path, content: bytes) -> None:
+    saved.write_bytes(content)
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        load_weights(saved)
+
+
+def test_a_file_that_was_cut_off_is_refused(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        load_weights(saved)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"format": "biofacenet-1", "network": 3}', '{"format": "biofacenet-1", "network": {"depth": 3}}',
+     '{"format": "biofacenet-1", "network": {"architecture": "resnet"}}',
+     '{"format": "biofacenet-1", "network": {"widths": "wide"}}',
+     '{"format": "biofacenet-1", "network": {"widths": [0, -1]}}'],
+)  # fmt: skip
+def test_configurations_of_other_kinds_are_refused(saved: Path, content: str) -> None:
+    saved.with_suffix(".json").write_text(content)
+    with pytest.raises(InputError, match=r"small\.json.*expected NAME\.safetensors with NAME\.json"):
+        load_weights(saved)
+
+
+def test_absent_files_and_other_extensions_are_refused(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        load_weights(tmp_path / "absent.safetensors")
+    saved.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        load_weights(saved)
+    with pytest.raises(InputError, match=r"extension '\.pt'"):
+        load_weights(tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"extension '\.pt'"):
+        save_weights(BioFaceNet(SMALL), tmp_path / "model.pt")
+
+
+def test_an_unknown_name_lists_those_there_are() -> None:
+    with pytest.raises(InputError, match="expected one of default"):
+        shipped_weights("enormous")
