@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msfit.errors import InputError, said
+from msfit.chunks import is_lazy, lazy_rows, read_rows
+from msfit.errors import InputError
 from msfit.wavelengths import check_wavelengths
 
 if TYPE_CHECKING:
@@ -119,13 +120,13 @@ class Cube:
         usable : bool array (row, ..., band)
             False where a sample is not finite, saturated or unlit.
         """
-        raw = _rows_of(self.values, rows)
+        raw = read_rows(self.values, rows)
         dtype = precision(raw.dtype)
         reflectance = raw.astype(dtype, copy=False)
         if self.dark is not None:
-            reflectance = reflectance - _rows_of(self.dark, rows).astype(dtype)
+            reflectance = reflectance - read_rows(self.dark, rows).astype(dtype)
         if self.illuminant is not None:
-            light = _rows_of(self.illuminant, rows)
+            light = read_rows(self.illuminant, rows)
             light = np.where(light > 0, light, np.nan).astype(dtype, copy=False)
             reflectance = reflectance / light
         usable = np.isfinite(reflectance)
@@ -174,12 +175,17 @@ class Cube:
         right = np.minimum(left + 1, own.size - 1)
         gap = np.where(right > left, own[right] - own[left], 1.0)
         share = (target - own[left]) / gap
-        reflectance, usable = self.rows(slice(None))
-        reflectance = np.where(usable, reflectance, np.nan)
-        # A share of zero must not let a NaN through: bands that are hit exactly are taken, not mixed.
-        lower, upper = reflectance[..., left], reflectance[..., right]
-        mixed = np.where(share == 0, lower, lower + share.astype(reflectance.dtype) * (upper - lower))
-        return Cube(mixed, target, None, self.mask, None, self.provenance)
+
+        def mixed(rows: slice) -> np.ndarray:
+            reflectance, usable = self.rows(rows)
+            reflectance = np.where(usable, reflectance, np.nan)
+            # A share of zero must not let a NaN through: bands that are hit exactly are taken, not mixed.
+            lower, upper = reflectance[..., left], reflectance[..., right]
+            return np.where(share == 0, lower, lower + share.astype(reflectance.dtype) * (upper - lower))
+
+        shape, dtype = (*self.shape, target.size), precision(self.values.dtype)
+        values = lazy_rows(mixed, shape, dtype, self.values) if is_lazy(self.values) else mixed(slice(None))
+        return Cube(values, target, None, self.mask, None, self.provenance)
 
     @classmethod
     def from_xarray(cls, data: xarray.DataArray | xarray.Dataset, *, variable: str | None = None) -> Cube:
@@ -223,7 +229,7 @@ class Cube:
         values = self.values
         if is_lazy(values):
             middle = values.shape[0] // 2
-            sample = _rows_of(values, slice(middle, middle + 1))
+            sample = read_rows(values, slice(middle, middle + 1))
         else:
             step = max(1, int(np.ceil((values[..., 0].size / _SCALE_PIXELS) ** (1 / len(self.shape)))))
             sample = values[(slice(None, None, step),) * len(self.shape)]
@@ -241,22 +247,6 @@ class Cube:
 def precision(dtype: np.dtype) -> np.dtype:
     """The native type that numbers are computed in: float64 for wide floats of any byte order, else float32."""
     return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32)
-
-
-def is_lazy(values: Any) -> bool:
-    """Whether an array is a dask array, which is read block by block."""
-    return hasattr(values, "dask")
-
-
-def _rows_of(values: Any, rows: slice) -> np.ndarray:
-    if values.ndim == 1:
-        return values
-    if not is_lazy(values):
-        return np.asarray(values[rows])
-    try:
-        return np.asarray(values[rows])
-    except Exception as error:  # the file is read only now, and its reader meets damage with whatever that causes
-        raise InputError(f"values: cannot be read from the file ({said(error)}); get the file anew") from None
 
 
 def _check_values(values: Any) -> Any:

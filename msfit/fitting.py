@@ -14,6 +14,7 @@ from torch import Tensor
 from msfit.bands import Bands, select_bands
 from msfit.blocks import PARAMETERS, Block, FittedBlock, Worker, blocks, pool, screen
 from msfit.bounds import Bounds, resolve_bounds
+from msfit.chunks import row_blocks
 from msfit.cube import Cube, precision
 from msfit.errors import InputError
 from msfit.result import FitResult, Status
@@ -22,7 +23,8 @@ from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
 Progress = Callable[[int, int], None]
 Run = Callable[[Worker, Iterator[Block]], Iterator[FittedBlock]]
 
-_CHUNK = 262_144  # pixels that are read and screened together
+CHUNK = 262_144  # pixels that are read and screened together
+_MOST_SAMPLES = 2**27  # of a block of rows, where a file's chunks span many of them
 _BRIGHTEST = 10.0  # i_d of a surface in full light is about 1
 
 
@@ -253,12 +255,11 @@ def _fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndar
     shape = prepared.cube.shape
     total = int(np.prod(shape))
     width = total // shape[0]
-    rows = max(1, _CHUNK // width)
+    most = max(1, _MOST_SAMPLES // (width * prepared.cube.wavelengths.size))
     maps: dict[str, np.ndarray] = {}
     with pool(prepared.worker.device) as run:
-        for first in range(0, shape[0], rows):
-            chunk = slice(first, min(first + rows, shape[0]))
-            told = None if progress is None else _shifted(progress, first * width, total)
+        for chunk in row_blocks(prepared.cube.values, max(1, CHUNK // width), most):
+            told = None if progress is None else _shifted(progress, chunk.start * width, total)
             for name, values in fit_rows(prepared, chunk, run, told).items():
                 maps.setdefault(name, np.empty(shape, values.dtype))[chunk] = values
     return maps

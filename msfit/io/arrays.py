@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msfit.chunks import STRIP
 from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.labelled import scan_of_xarray
 from msfit.io.scan import Scan
 from msfit.io.variables import scan_of
+
+if TYPE_CHECKING:
+    import xarray
 
 
 def read_npz(path: Path, variable: str | None = None, orientation: str | None = None, wavelengths: Any = None) -> Scan:
@@ -59,12 +63,24 @@ def read_dataset(
     group, _, name = (variable or "").rpartition("/")
     try:
         engine = _engine(path)
-        dataset = xarray.open_dataset(path, chunks={}, group=group or None, **engine)
+        dataset = xarray.open_dataset(path, chunks=None, cache=False, group=group or None, **engine)
+        dataset = dataset.assign({name: _chunked(array) for name, array in dataset.data_vars.items()})
     except InputError:
         raise
     except Exception as error:  # xarray's readers meet damaged bytes with whatever they cause
         raise InputError(f"damaged, or no arrays that xarray can read ({said(error)}); get the file anew") from None
     return scan_of_xarray(dataset, name or None, orientation, wavelengths)
+
+
+def _chunked(array: xarray.DataArray) -> xarray.DataArray:
+    """Lazy in the file's own chunks; where it has none, in strips of rows."""
+    if array.ndim < 2:
+        return array
+    chunks = array.encoding.get("preferred_chunks") or {}
+    if not chunks:
+        slowest = next((d for d in array.dims if array.sizes[d] > 1), array.dims[0])
+        chunks = {slowest: max(1, STRIP * array.sizes[slowest] // max(1, array.size))}
+    return array.chunk(chunks)
 
 
 def _engine(path: Path) -> dict[str, Any]:

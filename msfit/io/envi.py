@@ -9,11 +9,11 @@ import numpy as np
 
 from msfit.errors import InputError, said
 from msfit.io.extras import need
+from msfit.io.flat import FlatArray
 from msfit.io.scan import Quantity, Scan
 from msfit.wavelengths import check_wavelengths, to_nanometres
 
 _LARGEST_HEADER = 16_000_000
-_BLOCK = 16_000_000  # samples read at once
 
 
 def header_of(path: Path) -> Path | None:
@@ -57,9 +57,8 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
     except Exception as error:  # spectral meets damaged headers with whatever they cause
         raise InputError(f"ENVI header that cannot be read ({type(error).__name__}: {said(error)})") from None
     _check_size(data_path, shape, dtype, offset)
-    stored = _mapped(data_path, header["interleave"], shape, dtype, offset)
+    values = _stored(data_path, header["interleave"], shape, dtype, offset)
     nm = check_wavelengths(_wavelengths(header) if wavelengths is None else wavelengths, shape[-1])
-    values = dask.from_array(stored, chunks=(max(1, _BLOCK // (shape[1] * shape[2])), -1, -1))
     saturation = float(np.iinfo(dtype).max) if dtype.kind in "ui" else None
     quantity: Quantity = "counts" if dtype.kind in "ui" else "reflectance"
     if (ignored := _number(header, "data ignore value")) is not None and not np.isnan(ignored):
@@ -101,8 +100,8 @@ def _check_size(data: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int
         )
 
 
-def _mapped(data: Path, interleave: Any, shape: tuple[int, int, int], dtype: np.dtype, offset: int) -> np.ndarray:
-    """The file's samples as (y, x, band), read from disk when they are used."""
+def _stored(data: Path, interleave: Any, shape: tuple[int, int, int], dtype: np.dtype, offset: int) -> Any:
+    """The file's samples as a dask array (y, x, band)."""
     lines, samples, bands = shape
     layouts = {
         "bsq": ((bands, lines, samples), (1, 2, 0)),
@@ -112,7 +111,7 @@ def _mapped(data: Path, interleave: Any, shape: tuple[int, int, int], dtype: np.
     if str(interleave).lower() not in layouts:
         raise InputError(f"interleave: found {interleave!r}; expected bsq, bil or bip")
     stored, axes = layouts[str(interleave).lower()]
-    return np.memmap(data, dtype, "r", offset, stored).transpose(axes)
+    return FlatArray(data, stored, dtype, offset).lazy(axis=axes[0]).transpose(axes)
 
 
 def _wavelengths(header: dict[str, Any]) -> np.ndarray:

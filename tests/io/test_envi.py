@@ -48,7 +48,7 @@ def test_big_endian_after_an_offset(tmp_path: Path, reflectance: np.ndarray) -> 
 
 
 def test_only_the_rows_asked_for_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("msfit.io.envi._BLOCK", W * B)
+    monkeypatch.setattr("msfit.io.flat.STRIP", W * B)
     values = np.random.default_rng(0).uniform(0, 1, (H, W, B)).astype(np.float32)
     cube = msfit.load(saved(tmp_path, values, "bip"))
     assert cube.values.numblocks == (H, 1, 1)
