@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,20 +106,7 @@ def fit(
         source = source.with_mask(_wanted_pixels(source, mask))
     prepared = prepare(source, model=model, bounds=bounds, bands=bands, device=device, dtype=dtype, free=free, std=std)
     maps = _fit_all(prepared, progress)
-    status = maps["status"]
-    if not (status < Status.MASKED_BY_USER).any():
-        raise nothing_to_fit(np.bincount(status.ravel(), minlength=len(Status)))
-    notes = prepared.notes + brightness_note(float(np.nanmedian(maps["i_d"])))
-    return FitResult(
-        **{name: maps[name] for name in (*PARAMETERS, "rmse")},
-        status=status,
-        model=prepared.model.name,
-        bounds=prepared.bounds,
-        wavelengths=prepared.cube.wavelengths,
-        std={name: maps[f"std_{name}"] for name in PARAMETERS} if std else None,
-        attrs={**prepared.attributes(notes), "seconds": time.perf_counter() - began},
-        cube=prepared.cube,
-    )
+    return assemble(prepared, maps, {"seconds": time.perf_counter() - began})
 
 
 @dataclass(frozen=True)
@@ -166,15 +153,17 @@ def prepare(
     return Prepared(chosen, worker, skin_model, box, tuple(free), dropped, tuple(notes))
 
 
-def fit_rows(prepared: Prepared, rows: slice, run: Run, progress: Progress | None = None) -> dict[str, np.ndarray]:
-    """Maps (row, ...) and `status` of some rows; `run` comes from `msfit.blocks.pool`."""
+def fit_rows(
+    prepared: Prepared, rows: slice, run: Run, progress: Progress | None = None, mask: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Maps (row, ...) and `status` of some rows; `run` comes from `msfit.blocks.pool`, `mask` is that of these rows."""
     cube, worker = prepared.cube, prepared.worker
     shape = (len(range(*rows.indices(cube.shape[0]))), *cube.shape[1:])
     count, names = int(np.prod(shape)), worker.maps()
     dtype = np.float64 if worker.dtype == torch.float64 else np.float32
     maps = {name: np.full(count, np.nan, dtype) for name in names}
     status = np.full(count, Status.MASKED_BY_USER, np.uint8)
-    wanted = np.ones(count, bool) if cube.mask is None else cube.mask[rows].ravel()
+    wanted = np.ones(count, bool) if mask is None else mask.ravel()
     if wanted.any():
         pixels, usable = (a.reshape(-1, a.shape[-1]) for a in cube.rows(rows))
         status = screen(pixels, usable, wanted)
@@ -191,17 +180,31 @@ def fit_rows(prepared: Prepared, rows: slice, run: Run, progress: Progress | Non
     return {name: values.reshape(shape) for name, values in (*maps.items(), ("status", status))}
 
 
-def nothing_to_fit(counts: np.ndarray) -> InputError:
-    """The error of a fit all of whose pixels are masked, `counts` of them by status."""
-    reasons = ", ".join(f"{counts[s]:,} {s.meaning}" for s in Status if counts[s])
-    return InputError(f"mask: no pixel is left to fit: {reasons}; check the data, the mask and the bands")
+def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:
+    """The result of a fit from its maps, numpy or dask arrays (y, x) or (pixel,) by the names of `fit_rows`.
 
-
-def brightness_note(median: float) -> tuple[str, ...]:
-    """A remark where the median of i_d is no diffuse shading of a reflectance."""
-    if median <= _BRIGHTEST:
-        return ()
-    return (f"i_d has a median of {median:.3g}: is the reflectance in percent, or the light too dim?",)
+    Raises
+    ------
+    InputError
+        Every pixel is masked.
+    """
+    found = FitResult(
+        **{name: maps[name] for name in (*PARAMETERS, "rmse")},
+        status=maps["status"],
+        model=prepared.model.name,
+        bounds=prepared.bounds,
+        wavelengths=prepared.cube.wavelengths,
+        std={name: maps[f"std_{name}"] for name in PARAMETERS} if prepared.worker.std else None,
+        cube=prepared.cube,
+    )
+    counts = found.counts()
+    if all(status >= Status.MASKED_BY_USER for status in counts):
+        reasons = ", ".join(f"{count:,} {status.meaning}" for status, count in counts.items())
+        raise InputError(f"mask: no pixel is left to fit: {reasons}; check the data, the mask and the bands")
+    notes = prepared.notes
+    if (median := found.median("i_d")) > _BRIGHTEST:
+        notes += (f"i_d has a median of {median:.3g}: is the reflectance in percent, or the light too dim?",)
+    return replace(found, attrs={**prepared.attributes(notes), **attrs})
 
 
 def as_cube(cube: Cube | Any, wavelengths: Any = None) -> Cube:
@@ -260,7 +263,8 @@ def _fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndar
     with pool(prepared.worker.device) as run:
         for chunk in row_blocks(prepared.cube.values, max(1, CHUNK // width), most):
             told = None if progress is None else _shifted(progress, chunk.start * width, total)
-            for name, values in fit_rows(prepared, chunk, run, told).items():
+            mask = None if prepared.cube.mask is None else prepared.cube.mask[chunk]
+            for name, values in fit_rows(prepared, chunk, run, told, mask).items():
                 maps.setdefault(name, np.empty(shape, values.dtype))[chunk] = values
     return maps
 

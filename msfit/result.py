@@ -65,6 +65,7 @@ _MEANINGS = {
 
 # Fits of fewer pixels spend their time on preparations.
 _ENOUGH_FOR_A_RATE = 1000
+_COUNTED, _SAMPLED = 2**22, 2**20  # pixels counted at once, and in the median of a map that is not in memory
 
 # Statuses of pixels that lie on the edge of the box of pigments: see whether the bounds, not the data, decide.
 AT_BOUND = tuple(Status(code) for code in range(Status.F_MEL_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER + 1))
@@ -73,6 +74,8 @@ AT_BOUND = tuple(Status(code) for code in range(Status.F_MEL_LOWER, Status.F_MEL
 @dataclass(frozen=True, eq=False)
 class FitResult:
     """Maps of a fit. All have the shape of the picture, (y, x) or (pixel,), and are NaN where a pixel is masked.
+
+    They are numpy arrays; dask arrays in a result of `msfit.fit_file`, which may be larger than memory.
 
     Attributes
     ----------
@@ -131,13 +134,26 @@ class FitResult:
 
     def counts(self) -> dict[Status, int]:
         """Number of pixels of each status that occurs, {Status: int}; they add up to all pixels."""
-        found = np.bincount(self.status.ravel(), minlength=len(Status))
+        rows = max(1, _COUNTED // max(1, int(np.prod(self.shape[1:]))))
+        found = np.zeros(len(Status), np.int64)
+        for first in range(0, self.shape[0], rows):
+            part = np.asarray(self.status[first : first + rows])
+            found += np.bincount(part.ravel(), minlength=len(Status))
         return {status: int(found[status]) for status in Status if found[status]}
+
+    def median(self, name: str) -> float:
+        """Median of a map over the pixels where it is known; of a lazy map over about a million of them."""
+        values = getattr(self, name)
+        if hasattr(values, "dask"):
+            step = int(np.ceil(values.size / _SAMPLED))
+            values = np.asarray(values.reshape(-1)[::step])
+        known = values[np.isfinite(values)]
+        return float(np.median(known)) if known.size else float("nan")
 
     def summary(self) -> str:
         """One line: pixels fitted, seconds, median RMSE; how many were masked, at a bound or not converged."""
-        fitted = self.fitted
-        number = int(fitted.sum())
+        counts = self.counts()
+        number = sum(count for status, count in counts.items() if status < Status.MASKED_BY_USER)
         one, several = ("pixel", "pixels") if len(self.shape) == 2 else ("spectrum", "spectra")
         line = f"{number:,} {one if number == 1 else several} fitted"
         seconds = self.attrs.get("seconds")
@@ -146,13 +162,12 @@ class FitResult:
             if number >= _ENOUGH_FOR_A_RATE:
                 line += f" ({_two_digits(number / seconds)} a second)"
         if number:
-            line += f", median RMSE {np.nanmedian(self.rmse[fitted]):.2g}"
-        counts = self.counts()
+            line += f", median RMSE {self.median('rmse'):.2g}"
         kinds = {
             "at a bound": sum(counts.get(status, 0) for status in AT_BOUND),
             "without diffuse light": counts.get(Status.NO_DIFFUSE, 0),
             "not converged": counts.get(Status.NOT_CONVERGED, 0),
-            "masked": fitted.size - number,
+            "masked": sum(counts.values()) - number,
         }
         parts = [line, ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)]
         if dropped := self.attrs.get("bands_dropped"):
