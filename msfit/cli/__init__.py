@@ -10,16 +10,20 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from msfit.cli.console import complain, flush
+from msfit.cli.console import complain, flush, speak_as
 from msfit.errors import InputError
+
+if TYPE_CHECKING:
+    import typer
 
 _DONE, _BUG, _WRONG_INPUT, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command of msfit.
 
     Parameters
     ----------
@@ -31,6 +35,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
+
+    def commands() -> typer.Typer:
+        from msfit.cli.app import app
+
+        return app
+
+    return run("msfit", commands, arguments)
+
+
+def run(program: str, commands: Callable[[], typer.Typer], arguments: Sequence[str] | None = None) -> int:
+    """Run a command of any program of this project: its refusals are one line, its exit statuses those above.
+
+    Parameters
+    ----------
+    program : str
+        Its name, which begins each line that it complains with.
+    commands : callable
+        Gives the program's commands; what they load is loaded then.
+    arguments : sequence of str, optional
+        Those of the process, if absent.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    speak_as(program)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # a terminal that lacks a sign gets a question mark, not a traceback
@@ -42,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # they speak to programmers, between the lines that speak to the user
             warnings.simplefilter("ignore")
     try:
-        status = _run(list(arguments) or ["--help"])
+        status = _run(program, commands, list(arguments) or ["--help"])
     except InputError as error:
         complain(f"error: {error}")
         status = _WRONG_INPUT
@@ -54,33 +85,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _DONE
     except Exception as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch raises a RuntimeError
-            complain("error: not enough memory; fit a smaller scene, or fewer bands with --bands")
+            complain("error: not enough memory; take a smaller picture, or fewer bands")
             status = _WRONG_INPUT
         else:
-            status = _fault(error)
+            status = _fault(program, error)
     flush()
     return status
 
 
-def _fault(error: Exception) -> int:
+def _fault(program: str, error: Exception) -> int:
     if os.environ.get("MSFIT_DEBUG") == "1":
         traceback.print_exc()
     complain(
-        f"this is a fault of msfit, please report it: {type(error).__name__}: {error} "
+        f"this is a fault of {program}, please report it: {type(error).__name__}: {error} "
         "(run again with MSFIT_DEBUG=1 for the traceback to send along)"
     )
     return _BUG
 
 
-def _run(arguments: list[str]) -> int:
+def _run(program: str, commands: Callable[[], typer.Typer], arguments: list[str]) -> int:
     """Run a command, with typer's own ways of ending turned into a status."""
     import typer
 
-    from msfit.cli.app import app
-
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(commands())
     try:
-        with command.make_context("msfit", arguments) as context:
+        with command.make_context(program, arguments) as context:
             command.invoke(context)
     except typer.Exit as ended:
         return ended.exit_code
@@ -91,7 +120,7 @@ def _run(arguments: list[str]) -> int:
         if not hasattr(error, "format_message"):
             raise
         usage = getattr(error, "ctx", None)
-        where = usage.command_path if usage is not None else "msfit"
+        where = usage.command_path if usage is not None else program
         raise InputError(f"{_one_line(error.format_message())} See '{where} --help'.") from error
     return _DONE
 

@@ -17,6 +17,14 @@ _PATIENCE = 1.0
 
 Advance = Callable[[int, int], None]
 
+_program = "msfit"
+
+
+def speak_as(program: str) -> None:
+    """Name the program that complains from now on."""
+    global _program
+    _program = program
+
 
 def say(text: str) -> None:
     """Print a result. A reader that has gone away does not stop the work."""
@@ -25,7 +33,7 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Print one line on standard error."""
-    _write(sys.stderr, f"msfit: {' '.join(text.split())}")
+    _write(sys.stderr, f"{_program}: {' '.join(text.split())}")
 
 
 def flush() -> None:

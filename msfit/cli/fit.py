@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from msfit.cli.arguments import check_apart, choose_mask, parse_bounds, read_mask
+from msfit.cli.arguments import choose_mask, parse_bounds, read_mask
 from msfit.cli.console import complain, progress_bar, say
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
+from msfit.cli.targets import output_paths, save_figure
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
     from msfit.result import FitResult
-
-_FIGURES = (".png", ".pdf", ".svg", ".jpg")
 
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Scenes or spectra.", show_default=False)]
 Output = Annotated[
@@ -56,7 +55,7 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Fit melanin, haemoglobin and shading to every pixel."""
-    results, figures = _targets(inputs, output, plot)
+    results, figures = output_paths(inputs, output, plot)
     loading = loading_options(white, dark, variable, orientation)
     fitting = {"model": model, "bounds": parse_bounds(bounds), "bands": bands, "device": device, "std": std}
     _check_before(model, fitting["bounds"], device, mask)
@@ -67,7 +66,7 @@ def fit(
             figure = result.plot() if figure_path is not None else None
             result.save(result_path)
             if figure is not None and figure_path is not None:
-                _save_figure(figure, figure_path)
+                save_figure(figure, figure_path)
         except InputError as error:
             if len(inputs) == 1:
                 raise
@@ -99,30 +98,6 @@ def _fit_one(path: Path, loading: dict[str, Any], mask: str | None, fitting: dic
     return result
 
 
-def _targets(inputs: list[Path], output: Path, plot: Path | None) -> tuple[list[Path], list[Path | None]]:
-    """Where each result and figure will go; all are tried before the work begins."""
-    from msfit.io.output import check_output
-    from msfit.io.results import EXTENSIONS
-
-    if len(inputs) > 1 or output.is_dir():
-        for option, folder in (("-o", output), ("--plot", plot)):
-            if folder is not None and not folder.is_dir() and (option == "-o" or len(inputs) > 1):
-                raise InputError(f"{option}: {folder} is no folder; expected one for {len(inputs)} inputs: create it")
-        results = [output / f"{path.resolve().stem}.h5" for path in inputs]
-    else:
-        results = [output]
-    if plot is not None and plot.is_dir():
-        figures: list[Path | None] = [plot / f"{path.resolve().stem}.png" for path in inputs]
-    else:
-        figures = [plot for _ in inputs]
-    check_apart([*results, *(figure for figure in figures if figure is not None)], inputs)
-    for result, figure in zip(results, figures, strict=True):
-        check_output(result, EXTENSIONS)
-        if figure is not None:
-            check_output(figure, _FIGURES)
-    return results, figures
-
-
 def _check_before(model: str, bounds: Any, device: str, mask: str | None) -> None:
     """Arguments that are wrong for every input are reported once, before the first is read."""
     from msfit.bounds import resolve_bounds
@@ -133,10 +108,3 @@ def _check_before(model: str, bounds: Any, device: str, mask: str | None) -> Non
     torch_device(device)
     if mask not in (None, "auto", "none"):
         read_mask(mask)
-
-
-def _save_figure(figure: Any, path: Path) -> None:
-    from msfit.io.output import written_whole
-
-    with written_whole(path) as part:
-        figure.savefig(part)

@@ -1,0 +1,43 @@
+"""Where the results and figures of a command go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from msfit.cli.arguments import check_apart
+from msfit.errors import InputError
+
+_FIGURES = (".png", ".pdf", ".svg", ".jpg")
+
+
+def output_paths(inputs: list[Path], output: Path, plot: Path | None) -> tuple[list[Path], list[Path | None]]:
+    """Where each result and figure will go; all are tried before the work begins."""
+    from msfit.io.output import check_output
+    from msfit.io.results import EXTENSIONS
+
+    if len(inputs) > 1 or output.is_dir():
+        for option, folder in (("-o", output), ("--plot", plot)):
+            if folder is not None and not folder.is_dir() and (option == "-o" or len(inputs) > 1):
+                raise InputError(f"{option}: {folder} is no folder; expected one for {len(inputs)} inputs: create it")
+        results = [output / f"{path.resolve().stem}.h5" for path in inputs]
+    else:
+        results = [output]
+    if plot is not None and plot.is_dir():
+        figures: list[Path | None] = [plot / f"{path.resolve().stem}.png" for path in inputs]
+    else:
+        figures = [plot for _ in inputs]
+    check_apart([*results, *(figure for figure in figures if figure is not None)], inputs)
+    for result, figure in zip(results, figures, strict=True):
+        check_output(result, EXTENSIONS)
+        if figure is not None:
+            check_output(figure, _FIGURES)
+    return results, figures
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure; the file appears whole or not at all."""
+    from msfit.io.output import written_whole
+
+    with written_whole(path) as part:
+        figure.savefig(part)
