@@ -49,15 +49,11 @@ class Compact(nn.Module):
             nn.init.zeros_(layer.bias)
             nn.init.normal_(layer.weight, std=0.01)
 
-    def forward(self, light: Tensor) -> tuple[Tensor, Tensor]:
-        logarithm = torch.log(light + _DARKEST)
-        picture = torch.cat([2 * encode_srgb(light) - 1, 0.5 * logarithm + 1], dim=1)
-        features = self.stem(F.pixel_unshuffle(picture, 2))
-        levels: list[Tensor] = []
-        for number, level in enumerate(self.encoder):
-            features = level(F.max_pool2d(features, 2) if number else features)
-            levels.append(features)
-        context = self.context(torch.cat([features.mean((-2, -1)), features.amax((-2, -1))], dim=1))
+    def forward(self, light: Tensor, overview: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        picture = _seen(light)
+        levels = self._encoded(picture)
+        features = levels[-1]
+        context = self.overview(features) if overview is None else overview
         for up, steer, level, beside in zip(self.up, self.steer, self.decoder, levels[-2::-1], strict=True):
             above = F.interpolate(up(features), scale_factor=2, mode="nearest")
             gain, shift = steer(context)[..., None, None].chunk(2, dim=1)
@@ -66,6 +62,28 @@ class Compact(nn.Module):
         heads = self.heads(fine)
         brightness = torch.log((self.luminance * light).sum(1, keepdim=True) + _DARKEST)
         return torch.cat([heads[:, :2], heads[:, 2:4] + brightness, heads[:, 4:]], dim=1), self.numbers(context)
+
+    def lowest(self, light: Tensor) -> Tensor:
+        """Features of the lowest level, (n, channel, y / step, x / step)."""
+        return self._encoded(_seen(light))[-1]
+
+    def overview(self, features: Tensor) -> Tensor:
+        """What the whole picture says, (n, context), from the features of its lowest level."""
+        context: Tensor = self.context(torch.cat([features.mean((-2, -1)), features.amax((-2, -1))], dim=1))
+        return context
+
+    def _encoded(self, picture: Tensor) -> list[Tensor]:
+        features = self.stem(F.pixel_unshuffle(picture, 2))
+        levels: list[Tensor] = []
+        for number, level in enumerate(self.encoder):
+            features = level(F.max_pool2d(features, 2) if number else features)
+            levels.append(features)
+        return levels
+
+
+def _seen(light: Tensor) -> Tensor:
+    """What the network sees of linear light: display values and logarithms, (n, 6, y, x)."""
+    return torch.cat([2 * encode_srgb(light) - 1, 0.5 * torch.log(light + _DARKEST) + 1], dim=1)
 
 
 class _Convolution(nn.Sequential):

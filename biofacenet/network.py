@@ -100,13 +100,15 @@ class BioFaceNet(nn.Module):
         body = Compact if self.config.architecture == "compact" else Paper
         self.body: Compact | Paper = body(self.config.widths)
 
-    def forward(self, rgb: Tensor) -> Prediction:
+    def forward(self, rgb: Tensor, overview: Tensor | None = None) -> Prediction:
         """Take pictures apart.
 
         Parameters
         ----------
         rgb : tensor (n, 3, y, x)
             Linear sRGB, white = 1; clipped to 0..1, as a photograph is.
+        overview : tensor (n, number), optional
+            What the body's `overview` says of the whole pictures of which these are parts.
 
         Returns
         -------
@@ -122,7 +124,7 @@ class BioFaceNet(nn.Module):
         height, width = rgb.shape[-2:]
         padding = (0, -width % self.body.step, 0, -height % self.body.step)
         light = F.pad(rgb.clamp(0, 1), padding, mode="replicate") if any(padding) else rgb.clamp(0, 1)
-        maps, numbers = self.body(light)
+        maps, numbers = self.body(light, overview)
         # heads and what follows in full precision, whatever the convolutions were done in
         heads = maps[..., :height, :width].float() if maps.dtype != torch.float64 else maps[..., :height, :width]
         numbers = numbers.to(heads.dtype)

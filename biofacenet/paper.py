@@ -35,14 +35,27 @@ class Paper(nn.Module):
         self.decoders = nn.ModuleList(_Decoder(widths) for _ in range(_MAPS))
         self.branch = nn.Linear(widths[-1] * _LOWEST**2, _NUMBERS)
 
-    def forward(self, light: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, light: Tensor, overview: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        levels = self._encoded(light)
+        maps = torch.cat([decoder(levels) for decoder in self.decoders], dim=1)
+        return maps, self.overview(levels[-1]) if overview is None else overview
+
+    def lowest(self, light: Tensor) -> Tensor:
+        """Features of the lowest level, (n, channel, y / step, x / step)."""
+        return self._encoded(light)[-1]
+
+    def overview(self, features: Tensor) -> Tensor:
+        """What the whole picture says of light and camera, (n, 17), from the features of its lowest level."""
+        numbers: Tensor = self.branch(F.adaptive_avg_pool2d(features, _LOWEST).flatten(1))
+        return numbers
+
+    def _encoded(self, light: Tensor) -> list[Tensor]:
         features = 255 * light - self.mean
         levels: list[Tensor] = []
         for number, level in enumerate(self.encoder):
             features = level(F.max_pool2d(features, 2) if number else features)
             levels.append(features)
-        maps = torch.cat([decoder(levels) for decoder in self.decoders], dim=1)
-        return maps, self.branch(F.adaptive_avg_pool2d(features, _LOWEST).flatten(1))
+        return levels
 
 
 class _Decoder(nn.Module):
