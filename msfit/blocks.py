@@ -12,20 +12,25 @@ import torch
 from torch import Tensor
 
 from msfit.bands import FEWEST_BANDS
+from msfit.criterion import Criterion
 from msfit.cube import Cube
 from msfit.result import Status
 from msfit.skin.registry import SkinModel
+from msfit.solve.loss import Loss
 from msfit.solve.newton import Descent
+from msfit.solve.objective import Point
+from msfit.solve.robust import residuals, solve_robustly
 from msfit.solve.solver import Solver
-from msfit.solve.uncertainty import standard_deviations
+from msfit.solve.uncertainty import pairs, uncertainty
 
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
 _BLOCK = 4_096
 _BLOCK_GPU = 262_144
 _LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
 PARAMETERS = ("f_mel", "f_blood", "i_d", "i_s")
+STD, CORRELATION = "std_", "correlation_"
 
-Block = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # index, pixels, usable bands or None for all
+Block = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # index, pixels, scales as in Criterion or None for ones
 FittedBlock = tuple[np.ndarray, np.ndarray, np.ndarray]  # index, maps, statuses
 
 
@@ -36,6 +41,7 @@ class Worker:
     solver: Solver
     device: torch.device
     dtype: torch.dtype
+    criterion: Criterion
     std: bool
 
     @classmethod
@@ -46,30 +52,40 @@ class Worker:
         cube: Cube,
         device: torch.device,
         dtype: torch.dtype,
+        criterion: Criterion,
         std: bool,
     ) -> Worker:
         skin = model.at(cube.wavelengths, dtype, device)
         lower, upper = (torch.tensor(ends, dtype=dtype, device=device) for ends in zip(*box.values(), strict=True))
-        return cls(Solver(skin, lower, upper), device, dtype, std)
+        return cls(Solver(skin, lower, upper), device, dtype, criterion, std)
 
     def maps(self) -> list[str]:
         """Names of the columns of a fitted block."""
-        return [*PARAMETERS, "rmse", *(f"std_{name}" for name in PARAMETERS if self.std)]
+        certainty = [*(STD + name for name in PARAMETERS), *(CORRELATION + pair for pair in pairs(PARAMETERS))]
+        return [*PARAMETERS, "rmse", *(certainty if self.std else ())]
 
-    def __call__(self, pixels: np.ndarray, usable: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Fit (n, band) reflectances, of which some bands are not usable: maps (n, map) and statuses (n,)."""
+    def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (n, map) and statuses (n,)."""
         y = torch.from_numpy(pixels).to(self.device, self.dtype)
-        weights = None if usable is None else torch.from_numpy(usable).to(self.device, self.dtype)
-        solver = self.solver
-        solution = solver(y, weights)
+        solver, criterion = self.solver, self.criterion
+        loss = criterion.loss(None if scale is None else torch.from_numpy(scale).to(self.device), y)
+        solution = solver(y, loss.squares(y)) if criterion.huber is None else solve_robustly(solver, y, loss)
         point = solution.point
-        bands = y.shape[1] if weights is None else weights.sum(1)
         unlit = (point.i_d <= 0).unsqueeze(1)
         fractions = torch.where(unlit, torch.nan, point.fractions)
-        columns = [fractions, torch.stack((point.i_d, point.i_s, (point.cost / bands).sqrt()), 1)]
+        columns = [fractions, torch.stack((point.i_d, point.i_s, self._rmse(point, y, loss)), 1)]
         if self.std:
-            columns.append(standard_deviations(solver.skin, point, y, weights, solver.lower, solver.upper))
+            certainty = uncertainty(solver.skin, point, y, loss, solver.lower, solver.upper)
+            columns += [certainty.std, certainty.correlation]
         return torch.cat(columns, 1).cpu().numpy(), self._status(solution).cpu().numpy()
+
+    def _rmse(self, point: Point, pixels: Tensor, loss: Loss) -> Tensor:
+        """Root mean squared residual in reflectance over the samples that count, whatever was minimised."""
+        bands = pixels.shape[1] if loss.scale is None else (loss.scale > 0).sum(1)
+        if self.criterion.plain:
+            return (point.cost / bands).sqrt()
+        squares = residuals(self.solver.skin, point, pixels).square()
+        return ((squares if loss.scale is None else squares * (loss.scale > 0)).sum(1) / bands).sqrt()
 
     def _status(self, solution: Descent) -> Tensor:
         point, solver = solution.point, self.solver
@@ -102,17 +118,17 @@ def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.nda
     return np.where(wanted, status, Status.MASKED_BY_USER).astype(np.uint8)
 
 
-def blocks(pixels: np.ndarray, usable: np.ndarray, status: np.ndarray, device: torch.device) -> Iterator[Block]:
-    """Blocks of pixels to fit: (index, pixels, usable), those with all their bands first, without weights."""
+def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: torch.device) -> Iterator[Block]:
+    """Blocks of pixels to fit: (index, pixels, scale), first those with all their bands where the scale is 1 or 0."""
     size = _BLOCK if device.type == "cpu" else _BLOCK_GPU
     fittable = status == Status.CONVERGED
-    complete = usable.all(1)
+    complete = scale.all(1) if scale.dtype == np.bool_ else np.zeros(len(scale), dtype=bool)
     for group, weighted in ((fittable & complete, False), (fittable & ~complete, True)):
         index = np.flatnonzero(group)
         for first in range(0, index.size, size):
             block = index[first : first + size]
-            good = usable[block] if weighted else None
-            yield block, pixels[block] if good is None else np.where(good, pixels[block], 0), good
+            scales = scale[block] if weighted else None
+            yield block, pixels[block] if scales is None else np.where(scales > 0, pixels[block], 0), scales
 
 
 @contextmanager
@@ -122,7 +138,7 @@ def pool(device: torch.device) -> Iterator[Callable[[Worker, Iterator[Block]], I
     Torch's own threads would split every small operation and wait for each other after each.
     """
     if device.type != "cpu":
-        yield lambda worker, blocks: ((index, *worker(pixels, usable)) for index, pixels, usable in blocks)
+        yield lambda worker, blocks: ((index, *worker(pixels, scale)) for index, pixels, scale in blocks)
         return
     cores = torch.get_num_threads()
     with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as threads:

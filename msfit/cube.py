@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LARGEST_REFLECTANCE = 2.0
 _SCALE_QUANTILE = 0.9
 _SCALE_PIXELS = 4096
+TURNED_ROUND = "bands were in descending order and have been turned round"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +77,7 @@ class Cube:
             values, wavelengths = values[..., ::-1], wavelengths[::-1]
             illuminant = None if illuminant is None else illuminant[..., ::-1]
             dark = None if dark is None else dark[..., ::-1]
-            note = "bands were in descending order and have been turned round"
-            provenance["note"] = "; ".join(filter(None, [provenance.get("note"), note]))
+            provenance["note"] = "; ".join(filter(None, [provenance.get("note"), TURNED_ROUND]))
         checked = {
             "values": values,
             "wavelengths": wavelengths,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msfit.cube import Cube
+from msfit.errors import InputError
 
 if TYPE_CHECKING:
     import xarray
@@ -94,7 +95,11 @@ class FitResult:
     wavelengths : float64 array (band,)
         The bands that were fitted [nm].
     std : mapping of float arrays, optional
-        One standard deviation of each of f_mel, f_blood, i_d, i_s, where asked for.
+        One standard deviation of each of f_mel, f_blood, i_d, i_s [1], where asked for. Of a parameter on a bound: how
+        far it may go into the box for as much more loss as one std means for the others. NaN where it is held fixed,
+        and of the pigments where i_d is 0 (`msfit.solve.uncertainty`).
+    correlation : mapping of float arrays, optional
+        Of each pair of parameters, "f_mel,f_blood" and so on, -1 to 1; NaN where one is on a bound or held.
     attrs : mapping
         Plain strings and numbers: source, bands dropped, versions, seconds.
     cube : Cube, optional
@@ -111,6 +116,7 @@ class FitResult:
     bounds: Mapping[str, tuple[float, float]]
     wavelengths: np.ndarray
     std: Mapping[str, np.ndarray] | None = None
+    correlation: Mapping[str, np.ndarray] | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     cube: Cube | None = None
 
@@ -131,6 +137,31 @@ class FitResult:
     def fitted(self) -> np.ndarray:
         """Bool array: the pixel was fitted, that is, not masked."""
         return self.status < Status.MASKED_BY_USER
+
+    def strongest_correlation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where two parameters trade: the correlation of largest size, and which pair's it is.
+
+        Returns
+        -------
+        correlation : float array
+            -1 to 1, NaN where fewer than two parameters are free. Near -1 or 1 the data tell only a combination of the
+            two, and each alone follows from the other.
+        pair : int array
+            Index into ``list(result.correlation)``, -1 where there is none.
+
+        Raises
+        ------
+        InputError
+            A result without correlations: fit with std=True.
+        """
+        if self.correlation is None:
+            raise InputError("correlation: this result has none; fit with std=True (msfit fit --std)")
+        values = np.stack(list(self.correlation.values()))
+        size = np.where(np.isfinite(values), np.abs(values), -1)
+        pair = size.argmax(axis=0)
+        known = size.max(axis=0) >= 0
+        strongest = np.take_along_axis(values, pair[None], axis=0)[0]
+        return np.where(known, strongest, np.nan).astype(values.dtype), np.where(known, pair, -1)
 
     def counts(self) -> dict[Status, int]:
         """Number of pixels of each status that occurs, {Status: int}; they add up to all pixels."""

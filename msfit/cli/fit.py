@@ -101,7 +101,7 @@ def _fit_one(path: Path, loading: dict[str, Any], mask: str | None, fitting: dic
 def _check_before(model: str, bounds: Any, device: str, mask: str | None) -> None:
     """Arguments that are wrong for every input are reported once, before the first is read."""
     from msfit.bounds import resolve_bounds
-    from msfit.fitting import torch_device
+    from msfit.preparation import torch_device
     from msfit.skin.models import get_model
 
     resolve_bounds(get_model(model), bounds)

@@ -24,7 +24,7 @@ _LONG_NAMES = {
     "i_s": "specular shading",
     "rmse": "root mean squared residual of the reflectance",
 }
-_STD = "std_"
+_STD, _CORRELATION = "std_", "correlation_"
 _STATUS_NAMES = [status.name.lower() for status in Status]
 # Attributes of a file that describe the fit itself; all others are `FitResult.attrs`.
 _OWN = ("Conventions", "model", "bounds", "bands", "counts")
@@ -36,9 +36,9 @@ def to_dataset(result: FitResult) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        Maps f_mel, f_blood, i_d, i_s, rmse [1], std_* where there are any, and status (uint8 with ``flag_values`` and
-        ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the coordinate `wavelength` [nm]; model,
-        bounds (JSON), bands, counts of each status (JSON) and `FitResult.attrs` as attributes.
+        Maps f_mel, f_blood, i_d, i_s, rmse [1], std_* and correlation_* where there are any, and status (uint8 with
+        ``flag_values`` and ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the coordinate `wavelength`
+        [nm]; model, bounds (JSON), bands, counts of each status (JSON) and `FitResult.attrs` as attributes.
     """
     import xarray
 
@@ -47,6 +47,10 @@ def to_dataset(result: FitResult) -> xarray.Dataset:
     for name, values in (result.std or {}).items():
         described = {"units": "1", "long_name": f"standard deviation of the {_LONG_NAMES.get(name, name)}"}
         variables[_STD + name] = (dims, values, described)
+    for pair, values in (result.correlation or {}).items():
+        first, second = (_LONG_NAMES.get(name, name) for name in pair.split(","))
+        described = {"units": "1", "long_name": f"correlation of the {first} and the {second}", "parameters": pair}
+        variables[_correlation_name(pair)] = (dims, values, described)
     flags = {
         "long_name": "what became of the pixel",
         "flag_values": np.array([int(status) for status in Status], np.uint8),
@@ -55,6 +59,10 @@ def to_dataset(result: FitResult) -> xarray.Dataset:
     variables["status"] = (dims, result.status.astype(np.uint8, copy=False), flags)
     described = {"units": "nm", "long_name": "wavelengths of the bands that were fitted"}
     return xarray.Dataset(variables, {"wavelength": ("wavelength", result.wavelengths, described)}, _attributes(result))
+
+
+def _correlation_name(pair: str) -> str:
+    return _CORRELATION + pair.replace(",", "_")
 
 
 def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] | None = None) -> None:
@@ -129,6 +137,11 @@ def _from_dataset(dataset: xarray.Dataset) -> FitResult:
         raise InputError("its pixels have a status without a meaning")
     f_mel, f_blood, i_d, i_s, rmse = (dataset[name].to_numpy() for name in MAPS)
     std = {name: dataset[_STD + name].to_numpy() for name in MAPS if _STD + name in dataset}
+    correlation = {
+        str(variable.attrs["parameters"]): variable.to_numpy()
+        for name, variable in dataset.data_vars.items()
+        if str(name).startswith(_CORRELATION)
+    }
     return FitResult(
         f_mel=f_mel,
         f_blood=f_blood,
@@ -140,6 +153,7 @@ def _from_dataset(dataset: xarray.Dataset) -> FitResult:
         bounds={name: (float(low), float(high)) for name, (low, high) in json.loads(dataset.attrs["bounds"]).items()},
         wavelengths=dataset["wavelength"].to_numpy(),
         std=std or None,
+        correlation=correlation or None,
         attrs={name: _plain(value) for name, value in dataset.attrs.items() if name not in _OWN},
     )
 
@@ -227,7 +241,8 @@ def _as_npz(result: FitResult) -> bytes:
 def _arrays(result: FitResult) -> dict[str, Any]:
     std = {_STD + name: values for name, values in (result.std or {}).items()}
     maps = {name: getattr(result, name) for name in MAPS}
-    return {**maps, **std, "status": result.status, "wavelengths": result.wavelengths}
+    correlation = {_correlation_name(pair): values for pair, values in (result.correlation or {}).items()}
+    return {**maps, **std, **correlation, "status": result.status, "wavelengths": result.wavelengths}
 
 
 def _matlab_names(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,39 +1,92 @@
-"""How well the data determine each parameter: standard deviations from the residual."""
+"""How well the data determine each parameter: standard deviations and correlations."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor
 
 from msfit.skin.registry import Skin
+from msfit.solve.loss import Loss
 from msfit.solve.objective import Point
 
 
-def standard_deviations(
-    skin: Skin, point: Point, pixels: Tensor, weights: Tensor | None, lower: Tensor, upper: Tensor
-) -> Tensor:
-    """One standard deviation of f_mel, f_blood, i_d and i_s, (n, 4).
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """`std` (n, parameter) and `correlation` (n, pair) of f_mel, f_blood, i_d, i_s; pairs as `pairs` lists them."""
 
-    cov = s^2 (J' W J)^-1 over the parameters that are free at the minimum, with J the Jacobian of the model and
-    s^2 = sum w e^2 / (bands with weight - free parameters): linearised, for noise of one size on all bands. A parameter
-    on a bound, or held fixed, is left out, and its entry is NaN. Always computed in float64.
+    std: Tensor
+    correlation: Tensor
+
+
+def pairs(names: tuple[str, ...]) -> list[str]:
+    """Names of the pairs of parameters, as "f_mel,f_blood", in the order of `Uncertainty.correlation`."""
+    return [",".join(pair) for pair in combinations(names, 2)]
+
+
+def uncertainty(skin: Skin, point: Point, pixels: Tensor, loss: Loss, lower: Tensor, upper: Tensor) -> Uncertainty:
+    """Standard deviations and correlations at a minimum, in float64.
+
+    cov = A^-1 M A^-1 over the parameters that are free there, with A = J' diag(a) J, M = J' diag(m) J, J the Jacobian
+    of the model, a the curvature of the loss and m the variance of its score in each band (`Loss.information`): for plain
+    least squares and noise of one size s, cov = s^2 (J' J)^-1. The curvature of the model itself is left out
+    (Gauss-Newton): it has expectation zero.
+
+    A parameter on a bound does not move to both sides. Its std is how far it may go into the box, the others following,
+    until the loss has risen by as much as it has for a free parameter one std away: the t > 0 of g t + h t^2 / 2 = h
+    V / 2, where g is the slope that presses it against the bound, h the curvature and V the variance that it would have
+    if free. It has no correlation (NaN). The others' std is that for the bound given. A parameter that is held fixed,
+    and the pigments where i_d is 0, have no std (NaN).
     """
-    double = torch.float64
-    reflectance, derivatives = skin.to(double, pixels.device).jacobian(point.fractions.to(double))
-    i_d = point.i_d.to(double).unsqueeze(1)
-    jacobian = torch.stack([*(i_d * d for d in derivatives), reflectance, torch.ones_like(reflectance)], dim=1)
-    w = torch.ones_like(reflectance) if weights is None else weights.to(double)
-    inside = (point.fractions > lower) & (point.fractions < upper) & (point.i_d > 0).unsqueeze(1)
-    free = torch.cat((inside, (point.i_d > 0).unsqueeze(1), (point.i_s > 0).unsqueeze(1)), 1)
-    jacobian = torch.where(free.unsqueeze(2), jacobian, 0)
+    double, count = torch.float64, point.fractions.shape[1]
+    fractions, i_d = point.fractions.to(double), point.i_d.to(double).unsqueeze(1)
+    reflectance, derivatives = skin.to(double, pixels.device).jacobian(fractions)
+    residual = pixels.to(double) - i_d * reflectance - point.i_s.to(double).unsqueeze(1)
+    columns = (*(i_d * slope for slope in derivatives), reflectance, torch.ones_like(reflectance))
+    lit, glossy = (point.i_d > 0).unsqueeze(1), (point.i_s > 0).unsqueeze(1)
+    inside = (point.fractions > lower) & (point.fractions < upper)
+    free = torch.cat((inside & lit, lit, glossy), 1)
+    on_bound = torch.cat((lit & ~inside & (lower < upper), torch.zeros_like(lit), ~glossy), 1)
+
+    loss = loss.to(double)
+    bend, noise = loss.information(residual, free.sum(1))
     # columns of unit length, so that parameters of different sizes do not spoil the inverse
-    scale = ((jacobian * w.unsqueeze(1)) * jacobian).sum(2).sqrt()
+    scale = torch.stack([(bend * column * column).sum(1).sqrt() for column in columns], 1)
     scale = torch.where(scale > 0, scale, 1)
-    jacobian = jacobian / scale.unsqueeze(2)
-    normal = (jacobian * w.unsqueeze(1)) @ jacobian.transpose(1, 2)
-    normal = normal + torch.diag_embed((~free).to(double))
-    inverse, info = torch.linalg.inv_ex(normal)
-    spare = (w > 0).sum(1) - free.sum(1)
-    variance = (point.cost.to(double) / spare).unsqueeze(1) * inverse.diagonal(dim1=1, dim2=2) / scale**2
-    known = free & (info == 0).unsqueeze(1) & (variance > 0)
-    return torch.where(known, variance.clamp_min(0).sqrt(), torch.nan).to(pixels.dtype)
+    columns = tuple(column / size.unsqueeze(1) for column, size in zip(columns, scale.T, strict=True))
+    curvature, spread = _products(columns, bend), _products(columns, noise)
+    both = free.unsqueeze(1) & free.unsqueeze(2)
+    inverse, info = torch.linalg.inv_ex(torch.where(both, curvature, torch.diag_embed((~free).to(double))))
+    inverse = torch.where(both, inverse, 0)
+    solved = (info == 0).unsqueeze(1)
+
+    covariance = inverse @ spread @ inverse
+    std = covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt()
+    # directions in which a parameter that is not free could go, the free ones following
+    follow = torch.eye(count + 2, dtype=double, device=pixels.device) - inverse @ curvature
+    h = (follow * (curvature @ follow)).sum(1)
+    variance = (follow * (spread @ follow)).sum(1) / h.square()
+    score = loss.score(residual)
+    g = torch.stack([(score * column).sum(1) for column in columns], 1).abs()
+    reach = h * variance / ((g * g + h * h * variance).sqrt() + g)
+
+    known = solved & (noise.sum(1, keepdim=True) > 0)
+    value = torch.where(free, std, torch.where(on_bound, reach, torch.nan)) / scale
+    first, second = zip(*combinations(range(count + 2), 2), strict=True)
+    correlation = covariance[:, first, second] / (std[:, first] * std[:, second])
+    there = known & free[:, first] & free[:, second]
+    return Uncertainty(
+        torch.where(known, value, torch.nan).to(pixels.dtype),
+        torch.where(there, correlation.clamp(-1, 1), torch.nan).to(pixels.dtype),
+    )
+
+
+def _products(columns: tuple[Tensor, ...], weights: Tensor) -> Tensor:
+    """J' diag(weights) J from the columns of J, (n, parameter, parameter).
+
+    Summed pixel by pixel: a batched product may round differently with the size of the batch.
+    """
+    rows = [torch.stack([(weights * one * other).sum(1) for other in columns], 1) for one in columns]
+    return torch.stack(rows, 1)

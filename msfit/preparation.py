@@ -1,0 +1,163 @@
+"""A fit settled but for its pixels: on which bands, what is minimised, how and where; and the maps of some rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from msfit.bands import Bands, select_bands
+from msfit.blocks import CORRELATION, PARAMETERS, STD, Block, FittedBlock, Worker, blocks, screen
+from msfit.bounds import Bounds, resolve_bounds
+from msfit.criterion import PerBand, resolve_criterion
+from msfit.cube import Cube, precision
+from msfit.errors import InputError
+from msfit.result import FitResult, Status
+from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
+
+Progress = Callable[[int, int], None]
+Run = Callable[[Worker, Iterator[Block]], Iterator[FittedBlock]]
+
+_BRIGHTEST = 10.0  # i_d of a surface in full light is about 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A fit that is settled but for the pixels: what streaming and clusters share with `fit`."""
+
+    cube: Cube  # on the bands that are fitted
+    worker: Worker
+    model: SkinModel
+    bounds: Mapping[str, tuple[float, float]]
+    free: tuple[str, ...]
+    dropped: int  # bands
+    notes: tuple[str, ...]
+
+    def attributes(self, notes: tuple[str, ...]) -> dict[str, Any]:
+        """What a result says of how it came about."""
+        provenance = self.cube.provenance
+        return {
+            "source": str(provenance.get("source", "")),
+            "note": "; ".join(filter(None, (str(provenance.get("note", "")), *notes))),
+            "bands_dropped": self.dropped,
+            "free": ",".join(self.free),
+            "dtype": str(self.worker.dtype).removeprefix("torch."),
+            "device": str(self.worker.device),
+            **self.worker.criterion.attributes(),
+        }
+
+
+def prepare(
+    cube: Cube,
+    *,
+    model: str | SkinModel = DEFAULT_MODEL,
+    bounds: Bounds = "wide",
+    bands: Bands | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    free: Collection[str] = ("f_mel", "f_blood"),
+    weights: PerBand | None = None,
+    residual: str = "reflectance",
+    huber: float | None = None,
+    std: bool = False,
+    noise: float | PerBand | None = None,
+) -> Prepared:
+    """Choose bands, bounds, device and type as `fit` does, whose arguments and errors these are, and read no pixel."""
+    skin_model = model if isinstance(model, SkinModel) else get_model(model)
+    box = resolve_bounds(skin_model, bounds, free)
+    chosen, dropped, notes = select_bands(cube, bands, skin_model.wavelength_range, skin_model.name)
+    selected = chosen.wavelengths.size
+    chosen, criterion = resolve_criterion(
+        cube, chosen, weights=weights, residual=residual, huber=huber, noise=noise, std=std
+    )
+    dropped += selected - chosen.wavelengths.size
+    worker = Worker.create(skin_model, box, chosen, torch_device(device), _torch_dtype(dtype, chosen), criterion, std)
+    return Prepared(chosen, worker, skin_model, box, tuple(free), dropped, tuple(notes))
+
+
+def fit_rows(
+    prepared: Prepared, rows: slice, run: Run, progress: Progress | None = None, mask: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Maps (row, ...) and `status` of some rows; `run` comes from `msfit.blocks.pool`, `mask` is that of these rows."""
+    cube, worker = prepared.cube, prepared.worker
+    shape = (len(range(*rows.indices(cube.shape[0]))), *cube.shape[1:])
+    count, names = int(np.prod(shape)), worker.maps()
+    dtype = np.float64 if worker.dtype == torch.float64 else np.float32
+    maps = {name: np.full(count, np.nan, dtype) for name in names}
+    status = np.full(count, Status.MASKED_BY_USER, np.uint8)
+    wanted = np.ones(count, bool) if mask is None else mask.ravel()
+    if wanted.any():
+        reflectance, usable = cube.rows(rows)
+        scale = worker.criterion.scale(cube, rows, usable)
+        pixels, usable, scale = (a.reshape(-1, a.shape[-1]) for a in (reflectance, usable, scale))
+        status = screen(pixels, usable, wanted)
+        done = 0
+        for index, values, found in run(worker, blocks(pixels, scale, status, worker.device)):
+            status[index] = found
+            for column, name in enumerate(names):
+                maps[name][index] = values[:, column]
+            done += index.size
+            if progress is not None and done < count:
+                progress(done, count)
+    if progress is not None:
+        progress(count, count)
+    return {name: values.reshape(shape) for name, values in (*maps.items(), ("status", status))}
+
+
+def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:
+    """The result of a fit from its maps, numpy or dask arrays (y, x) or (pixel,) by the names of `fit_rows`.
+
+    Raises
+    ------
+    InputError
+        Every pixel is masked.
+    """
+    found = FitResult(
+        **{name: maps[name] for name in (*PARAMETERS, "rmse")},
+        status=maps["status"],
+        model=prepared.model.name,
+        bounds=prepared.bounds,
+        wavelengths=prepared.cube.wavelengths,
+        std=_named(maps, STD),
+        correlation=_named(maps, CORRELATION),
+        cube=prepared.cube,
+    )
+    counts = found.counts()
+    if all(status >= Status.MASKED_BY_USER for status in counts):
+        reasons = ", ".join(f"{count:,} {status.meaning}" for status, count in counts.items())
+        raise InputError(f"mask: no pixel is left to fit: {reasons}; check the data, the mask and the bands")
+    notes = prepared.notes
+    if (median := found.median("i_d")) > _BRIGHTEST:
+        notes += (f"i_d has a median of {median:.3g}: is the reflectance in percent, or the light too dim?",)
+    return replace(found, attrs={**prepared.attributes(notes), **attrs})
+
+
+def _named(maps: Mapping[str, Any], prefix: str) -> dict[str, Any] | None:
+    """Those of the maps whose name begins so, by the rest of it; None where there are none."""
+    return {name.removeprefix(prefix): values for name, values in maps.items() if name.startswith(prefix)} or None
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of that name, "auto" being a GPU if there is one; an InputError where it cannot be used."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = str(error).split(". ")[0].splitlines()[0]
+        raise InputError(
+            f"device: {name!r} cannot be used ({reason}); expected auto, cpu or a GPU that is there"
+        ) from None
+    return device
+
+
+def _torch_dtype(name: str | None, cube: Cube) -> torch.dtype:
+    if name is None:
+        return torch.float64 if precision(cube.values.dtype) == np.float64 else torch.float32
+    if name not in ("float32", "float64"):
+        raise InputError(f"dtype: found {name!r}; expected float32 or float64")
+    return torch.float64 if name == "float64" else torch.float32
