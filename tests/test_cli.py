@@ -87,6 +87,43 @@ def test_bounds_and_bands_reach_the_fit(scene: Path, out: Path) -> None:
     assert result.model == "jacques-km"
 
 
+def test_weights_loss_and_noise_reach_the_fit(scene: Path, out: Path) -> None:
+    options = ["--weights", "400:420=0.5,700:720=0", "--huber", "0.004", "--std", "--noise", "0.002"]
+    assert main(["fit", str(scene), "-o", f"{out}/maps.h5", "--quiet", *options]) == 0
+    result = load_result(out / "maps.h5")
+    assert result.wavelengths.tolist() == list(range(400, 700, 10))
+    assert result.attrs["huber"] == 0.004
+    assert "0.002" in result.attrs["noise"]
+    assert result.correlation is not None
+    assert len(result.correlation) == 6
+    weights = np.where(np.arange(35) < 3, 0.5, 1) * (np.arange(35) < 30)
+    np.savetxt(out / "weights.csv", weights)
+    np.save(out / "noise.npy", np.full(35, 0.002))
+    options[1], options[-1] = f"{out}/weights.csv", f"{out}/noise.npy"
+    assert main(["fit", str(scene), "-o", f"{out}/same.h5", "--quiet", *options]) == 0
+    np.testing.assert_array_equal(load_result(out / "same.h5").f_mel, result.f_mel)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--weights", "400:450"], "no file"),
+        (["--weights", "400-450=2"], "A:B=NUMBER"),
+        (["--weights", "400:450=-2"], "found -2"),
+        (["--noise", "0.01"], "without std"),
+        (["--std", "--noise", "loud"], "no file"),
+        (["--residual", "radiance"], "illuminant"),
+        (["--residual", "counts"], "reflectance or radiance"),
+        (["--huber", "-1"], "positive threshold"),
+    ],
+)
+def test_criteria_that_are_refused(
+    scene: Path, out: Path, capsys: pytest.CaptureFixture[str], options: list[str], word: str
+) -> None:
+    assert word in refused(capsys, "fit", scene, "-o", out / "maps.h5", *options)
+    assert list(out.iterdir()) == []
+
+
 def test_a_mask_is_a_picture_or_an_array(scene: Path, out: Path) -> None:
     wanted = np.zeros((6, 5), bool)
     wanted[2:4, 1:3] = True

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import xarray
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import msfit
 from msfit import Cube, InputError, Status
@@ -154,6 +156,158 @@ def test_standard_deviations() -> None:
     assert held.std is not None
     assert np.isnan(held.std["f_blood"]).all()
     assert fit(pixel[None], NM).std is None
+
+
+def test_correlations_show_where_two_parameters_trade() -> None:
+    found = fit(SKIN + 0.001 * np.cos(np.arange(31)), NM, std=True)
+    assert found.correlation is not None
+    assert list(found.correlation) == [
+        "f_mel,f_blood",
+        "f_mel,i_d",
+        "f_mel,i_s",
+        "f_blood,i_d",
+        "f_blood,i_s",
+        "i_d,i_s",
+    ]
+    strongest, pair = found.strongest_correlation()
+    names = list(found.correlation)
+    for index in np.ndindex(found.shape):
+        values = {name: found.correlation[name][index] for name in names}
+        assert abs(strongest[index]) == max(abs(value) for value in values.values())
+        assert strongest[index] == values[names[pair[index]]]
+    held = fit(SKIN, NM, std=True, bounds={"f_mel": (0.1, 0.1), "f_blood": (0.03, 0.03)}, noise=0.01)
+    assert (held.strongest_correlation()[1] == 5).all()
+    with pytest.raises(InputError, match="std=True"):
+        fit(SKIN, NM).strongest_correlation()
+
+
+NOISY = SKIN + 0.004 * np.random.default_rng(8).standard_normal(SKIN.shape)
+FIGURES = ("f_mel", "f_blood", "i_d", "i_s", "rmse")
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=31, max_size=31).filter(
+        lambda w: np.count_nonzero(w) >= 8
+    ),
+    factor=st.sampled_from([1e-6, 0.3, 1e9]),
+)
+@settings(max_examples=15)
+def test_weights_are_relative_and_nought_leaves_a_band_out(weights: list[float], factor: float) -> None:
+    w = np.array(weights)
+    found, scaled, without = (
+        fit(NOISY, NM, weights=w, std=True),
+        fit(NOISY, NM, weights=factor * w, std=True),
+        fit(NOISY[..., w > 0], NM[w > 0], weights=w[w > 0], std=True),
+    )
+    np.testing.assert_array_equal(found.wavelengths, NM[w > 0])
+    assert found.attrs["bands_dropped"] == np.count_nonzero(w == 0)
+    for name in FIGURES:
+        np.testing.assert_allclose(getattr(scaled, name), getattr(found, name), rtol=1e-4, atol=1e-7)
+        np.testing.assert_array_equal(getattr(without, name), getattr(found, name))
+    for name, values in (without.std or {}).items():
+        np.testing.assert_array_equal(values, (found.std or {})[name])
+
+
+def test_weights_by_range_and_by_band_are_the_same() -> None:
+    by_band = fit(NOISY, NM, weights=np.where(NM <= 450, 0.25, 1.0))
+    by_range = fit(NOISY, NM, weights={(400, 450): 0.25})
+    np.testing.assert_array_equal(by_range.f_mel, by_band.f_mel)
+    assert not np.array_equal(by_range.f_mel, fit(NOISY, NM).f_mel)
+    # weights belong to the data's bands, whichever are then fitted
+    some = fit(NOISY, NM, weights={(400, 450): 0.25}, bands="420:700")
+    np.testing.assert_array_equal(some.f_mel, fit(NOISY[..., 2:], NM[2:], weights={(400, 450): 0.25}).f_mel)
+    resampled = fit(NOISY, NM, weights=np.linspace(1, 2, 31), bands="400:700:5")
+    np.testing.assert_allclose(resampled.attrs["weights"], np.linspace(1, 2, 61) / 1.5)
+    # unusable bands stay out
+    broken = NOISY.copy()
+    broken[0, 0, 3] = np.nan
+    found = fit(broken, NM, weights=np.linspace(1, 2, 31))
+    rest = np.delete(np.arange(31), 3)
+    alone = fit(NOISY[:1, :1, rest], NM[rest], weights=np.linspace(1, 2, 31)[rest])
+    np.testing.assert_allclose(found.f_mel[0, 0], alone.f_mel[0, 0], rtol=1e-6)
+
+
+def test_a_weight_of_two_is_a_band_twice() -> None:
+    """For Huber's loss too, of which bands a hair apart are the same."""
+    twice = np.sort(np.concatenate([NM, NM[10:20] + 1e-9]))
+    weights = np.where(np.isin(NM, NM[10:20]), 2.0, 1.0)
+    for huber in (None, 0.003):
+        once, repeated = (
+            fit(NOISY, NM, weights=weights, huber=huber),
+            fit(NOISY.repeat(weights.astype(int), -1), twice, huber=huber),
+        )
+        np.testing.assert_allclose(once.f_mel, repeated.f_mel, rtol=1e-4)
+        np.testing.assert_allclose(once.i_d, repeated.i_d, rtol=1e-4)
+
+
+@pytest.mark.parametrize("huber", [None, 0.003])
+def test_a_residual_in_radiance_under_flat_light_is_one_in_reflectance(huber: float | None) -> None:
+    expected = fit(NOISY, NM, huber=huber, std=True)
+    for level in (1.0, 1e-15, 1e16):
+        threshold = None if huber is None else huber * level
+        cube = Cube(NOISY * level, NM, np.full(31, level))
+        found = fit(cube, residual="radiance", huber=threshold, std=True)
+        for name in FIGURES:
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-7)
+        for name, values in (found.std or {}).items():
+            np.testing.assert_allclose(values, (expected.std or {})[name], rtol=1e-3)
+    assert found.attrs["residual"] == "radiance"
+
+
+def test_a_residual_in_radiance_weighs_by_the_light_of_each_pixel() -> None:
+    lamp = np.linspace(0.3, 3, 31) ** 2
+    shade = np.array([[1.0, 2.0, 0.1], [5.0, 1e-3, 1.0]])[..., None] * np.ones(31)
+    shade[1, 2] = np.linspace(3, 1, 31)
+    light = lamp * shade
+    found = fit(Cube(NOISY * light, NM, light), residual="radiance", std=True, noise=0.01)
+    for index in np.ndindex(2, 3):
+        alone = fit(NOISY[index][None], NM, weights=light[index] ** 2, std=True, noise=0.01 / light[index])
+        for name in FIGURES:
+            np.testing.assert_allclose(getattr(found, name)[index], getattr(alone, name)[0], rtol=1e-4, atol=1e-7)
+        for name, values in (found.std or {}).items():
+            np.testing.assert_allclose(values[index], (alone.std or {})[name][0], rtol=1e-3)
+    flat = fit(Cube(NOISY * lamp, NM, lamp), residual="radiance")
+    np.testing.assert_allclose(flat.f_mel[0], found.f_mel[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "word"),
+    [
+        ({"weights": np.ones(30)}, "31 bands"),
+        ({"weights": [1.0] * 30 + [np.nan]}, "found nan"),
+        ({"weights": [1.0] * 30 + [-1.0]}, "found -1"),
+        ({"weights": [1.0] * 7 + [0.0] * 24}, "7 of 31"),
+        ({"weights": "some"}, "number a band"),
+        ({"weights": {(400, 450): -1}}, "found -1"),
+        ({"weights": {(800, 900): 2}}, "0 bands"),
+        ({"weights": {400: 2}}, "0 bands"),
+        ({"weights": {(400, 450): "two"}}, "number a band"),
+        ({"residual": "photons"}, "reflectance or radiance"),
+        ({"residual": "radiance"}, "illuminant"),
+        ({"huber": 0}, "positive threshold"),
+        ({"huber": np.nan}, "positive threshold"),
+        ({"huber": True}, "positive threshold"),
+        ({"noise": 0.01}, "without std"),
+        ({"noise": 0.0, "std": True}, "positive"),
+        ({"noise": -0.01, "std": True}, "found -0.01"),
+        ({"noise": {(400, 650): 0.01}, "std": True}, "none at 660 nm"),
+        ({"noise": np.ones((2, 31)), "std": True}, "31 bands"),
+    ],
+)
+def test_criteria_that_are_refused(keywords: dict, word: str) -> None:
+    with pytest.raises(InputError, match=word) as caught:
+        fit(SKIN, NM, **keywords)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_criterion_needs_of_the_data() -> None:
+    light = Cube(SKIN * 2, NM, np.full(31, 2.0))
+    with pytest.raises(InputError, match="resampled"):
+        fit(light, residual="radiance", bands="400:700:5")
+    with pytest.raises(InputError, match="turned round"):
+        fit(SKIN[..., ::-1], NM[::-1], weights=np.ones(31))
+    turned = fit(NOISY[..., ::-1], NM[::-1], weights={(400, 450): 0.25})
+    np.testing.assert_allclose(turned.f_mel, fit(NOISY, NM, weights={(400, 450): 0.25}).f_mel, rtol=1e-4)
 
 
 def test_progress_reaches_the_end() -> None:

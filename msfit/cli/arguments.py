@@ -35,6 +35,39 @@ def parse_bounds(text: str) -> str | dict[str, tuple[float, float]]:
     return bounds
 
 
+def parse_per_band(option: str, text: str) -> float | dict[tuple[float, float], float] | np.ndarray:
+    """A number, numbers for ranges of wavelengths as ``400:450=0.5,650:700=0``, or a file with one number a band.
+
+    Examples
+    --------
+    >>> parse_per_band("--weights", "400:450=0.5,650:700=0")
+    {(400.0, 450.0): 0.5, (650.0, 700.0): 0.0}
+    """
+    if "=" not in text:
+        number = _numbers(text)
+        return number[0] if number is not None and len(number) == 1 else _numbers_in_file(option, text)
+    ranges = {}
+    for part in text.split(","):
+        ends, value = (_numbers(piece) for piece in (part.split("=") if part.count("=") == 1 else ("", "")))
+        if ends is None or value is None or len(ends) != 2 or len(value) != 1:
+            raise InputError(f"{option}: found {part!r}; expected A:B=NUMBER in nm, as in 400:450=0.5,650:700=0")
+        ranges[ends[0], ends[1]] = value[0]
+    return ranges
+
+
+def _numbers_in_file(option: str, path: str) -> np.ndarray:
+    import numpy as np
+
+    kind = "a number, ranges as 400:450=0.5, or a text or .npy file with one number a band"
+    if not Path(path).is_file():
+        raise InputError(f"{option}: found {path!r}, which is no file; expected {kind}")
+    try:
+        found = np.load(path, allow_pickle=False) if path.lower().endswith(".npy") else np.loadtxt(path, delimiter=",")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{option}: {path} cannot be read; expected {kind}") from error
+    return np.asarray(found).ravel()
+
+
 def choose_mask(cube: Cube, text: str | None) -> Cube:
     """A cube with the mask that ``auto`` finds, with that of a file, with none, or (nothing said) with its own."""
     if text is None:

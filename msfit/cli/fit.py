@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from msfit.cli.arguments import choose_mask, parse_bounds, read_mask
+from msfit.cli.arguments import choose_mask, parse_bounds, parse_per_band, read_mask
 from msfit.cli.console import complain, progress_bar, say
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
 from msfit.cli.targets import output_paths, save_figure
@@ -37,6 +37,17 @@ Mask = Annotated[
     ),
 ]
 
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="A:B=W,...|FILE", help="Weights of bands [nm], 1 elsewhere; or a file with one a band."),
+]
+Noise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIGMA|A:B=SIGMA,...|FILE", help="Known noise of a band, for --std. Default: from the residual."
+    ),
+]
+
 
 def fit(
     inputs: Inputs,
@@ -47,7 +58,13 @@ def fit(
     bands: Bands = None,
     mask: Mask = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    std: Annotated[bool, typer.Option("--std", help="Standard deviations as well.")] = False,
+    weights: Weights = None,
+    residual: Annotated[str, typer.Option(help="What is squared: reflectance, or radiance.")] = "reflectance",
+    huber: Annotated[
+        float | None, typer.Option(metavar="K", help="Residual beyond which a band counts linearly (Huber's loss).")
+    ] = None,
+    std: Annotated[bool, typer.Option("--std", help="Standard deviations and correlations as well.")] = False,
+    noise: Noise = None,
     white: White = None,
     dark: Dark = None,
     variable: Variable = None,
@@ -57,7 +74,17 @@ def fit(
     """Fit melanin, haemoglobin and shading to every pixel."""
     results, figures = output_paths(inputs, output, plot)
     loading = loading_options(white, dark, variable, orientation)
-    fitting = {"model": model, "bounds": parse_bounds(bounds), "bands": bands, "device": device, "std": std}
+    fitting = {
+        "model": model,
+        "bounds": parse_bounds(bounds),
+        "bands": bands,
+        "device": device,
+        "weights": None if weights is None else parse_per_band("--weights", weights),
+        "residual": residual,
+        "huber": huber,
+        "std": std,
+        "noise": None if noise is None else parse_per_band("--noise", noise),
+    }
     _check_before(model, fitting["bounds"], device, mask)
     failed: list[Path] = []
     for path, result_path, figure_path in zip(inputs, results, figures, strict=True):

@@ -30,8 +30,8 @@ def uncertainty(skin: Skin, point: Point, pixels: Tensor, loss: Loss, lower: Ten
     """Standard deviations and correlations at a minimum, in float64.
 
     cov = A^-1 M A^-1 over the parameters that are free there, with A = J' diag(a) J, M = J' diag(m) J, J the Jacobian
-    of the model, a the curvature of the loss and m the variance of its score in each band (`Loss.information`): for plain
-    least squares and noise of one size s, cov = s^2 (J' J)^-1. The curvature of the model itself is left out
+    of the model, a the curvature of the loss and m the variance of its score in each band (`Loss.information`): for
+    plain least squares and noise of one size s, cov = s^2 (J' J)^-1. The curvature of the model itself is left out
     (Gauss-Newton): it has expectation zero.
 
     A parameter on a bound does not move to both sides. Its std is how far it may go into the box, the others following,

@@ -37,6 +37,7 @@ def a_result(shape: tuple[int, ...] = (4, 5), dtype: str = "float32", std: bool 
         bounds={"f_mel": (0.013, 0.43), "f_blood": (0.02, 0.07)},
         wavelengths=np.arange(400.0, 701.0, 10.0),
         std={name: rng.uniform(0, 1, shape).astype(dtype) for name in MAPS[:4]} if std else None,
+        correlation={"f_mel,f_blood": rng.uniform(-1, 1, shape).astype(dtype)} if std else None,
         attrs=attrs or {"source": "face.mat", "seconds": 0.25, "bands_dropped": 3},
     )
 
@@ -47,6 +48,9 @@ def assert_equal(one: FitResult, other: FitResult) -> None:
     assert (one.std or {}).keys() == (other.std or {}).keys()
     for name, values in (one.std or {}).items():
         np.testing.assert_array_equal(values, (other.std or {})[name], strict=True)
+    assert (one.correlation or {}).keys() == (other.correlation or {}).keys()
+    for pair, values in (one.correlation or {}).items():
+        np.testing.assert_array_equal(values, (other.correlation or {})[pair], strict=True)
     assert (one.model, dict(one.bounds)) == (other.model, dict(other.bounds))
 
 
@@ -94,6 +98,8 @@ def test_xarray_opens_it_with_units_flags_and_bounds(tmp_path: Path) -> None:
         assert all(found[name].attrs["units"] == "1" for name in MAPS)
         assert found["wavelength"].attrs["units"] == "nm"
         assert (found["f_blood"].attrs["lower_bound"], found["f_blood"].attrs["upper_bound"]) == (0.02, 0.07)
+        assert found["correlation_f_mel_f_blood"].attrs["parameters"] == "f_mel,f_blood"
+        assert found["correlation_f_mel_f_blood"].attrs["units"] == found["std_f_mel"].attrs["units"] == "1"
         assert found["f_mel"].encoding["zlib"]
         meanings = found["status"].attrs["flag_meanings"].split()
         values = found["status"].attrs["flag_values"]
