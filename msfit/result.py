@@ -156,7 +156,7 @@ class FitResult:
         """
         if self.correlation is None:
             raise InputError("correlation: this result has none; fit with std=True (msfit fit --std)")
-        values = np.stack(list(self.correlation.values()))
+        values = np.stack([np.asarray(value) for value in self.correlation.values()])
         size = np.where(np.isfinite(values), np.abs(values), -1)
         pair = size.argmax(axis=0)
         known = size.max(axis=0) >= 0
