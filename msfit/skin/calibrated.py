@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from msfit.skin.chromophores import extinction
-from msfit.skin.layers import TwoLayers, infinite_scattering_slope
+from msfit.skin.layers import HalfSpace, TwoLayers, infinite_scattering_slope
 from msfit.skin.registry import Parameter, Skin, SkinModel, add_model
 from msfit.skin.varying import EPIDERMIS, VaryingLayers, dermal_scattering, oxygen_saturation
 
@@ -105,18 +105,6 @@ class InternallyReflecting(Generic[_Layers]):
         return out * inside, tuple(slope * derivative for derivative in derivatives)
 
 
-def half_space(absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
-    """Kubelka-Munk reflectance of an infinitely thick layer with K = 2 mu_a, S = 3/4 mu_s', and its slope in mu_a.
-
-    R = 1 / (1 + x + sqrt(x^2 + 2x)) with x = K/S. S. L. Jacques, Phys. Med. Biol. 58, R37 (2013).
-    """
-    x_slope = 8 / (3 * scattering)
-    x = absorption * x_slope
-    root = torch.sqrt(x * (x + 2))
-    reflectance = 1 / (1 + x + root)
-    return reflectance, -reflectance / root * x_slope
-
-
 def skin_of(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> InternallyReflecting[TwoLayers]:
     """The model with any values of its constants, differentiable in them, on wavelengths (band,) [nm], float64."""
     nm = torch.from_numpy(np.array(wavelengths, dtype=np.float64))
@@ -140,7 +128,7 @@ def skin_of(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> Internally
         absorption=baseline,
         absorption_blood=blood - baseline,
         scattering=scattering,
-        dermis=half_space,
+        dermis=HalfSpace(loss=0.0),
     )
     return InternallyReflecting(layers, values["internal_reflection"])
 

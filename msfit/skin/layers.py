@@ -66,7 +66,8 @@ class TwoLayers:
         return reflectance, (by_mel, by_blood)
 
 
-def finite_kubelka_munk(thickness: float) -> Dermis:
+@dataclass(frozen=True)
+class FiniteKubelkaMunk:
     """Kubelka-Munk reflectance of a layer over nothing, in the form of Alotaibi & Smith's released model.
 
     With K = sqrt(mu_a (mu_a + 2 mu_s)) and B = sqrt(mu_a / (mu_a + 2 mu_s)), their
@@ -74,21 +75,22 @@ def finite_kubelka_munk(thickness: float) -> Dermis:
     which does not overflow.
     """
 
-    def dermis(absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
+    thickness: float
+
+    def __call__(self, absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
+        """Reflectance and its derivative with respect to absorption."""
         extinction = absorption + scattering
         k = torch.sqrt(absorption * (extinction + scattering))
-        decay = torch.exp(k * (-2 * thickness))
+        decay = torch.exp(k * (-2 * self.thickness))
         coth = (1 + decay) / (1 - decay)
         reflectance = scattering / (extinction + k * coth)
         # d(K coth Kd) / dK = coth - K d (coth^2 - 1);  dK / dmu_a = (mu_a + mu_s) / K
-        growth = 1 + extinction * (coth / k - thickness * (coth * coth - 1))
+        growth = 1 + extinction * (coth / k - self.thickness * (coth * coth - 1))
         return reflectance, -reflectance * reflectance / scattering * growth
-
-    return dermis
 
 
 def finite_scattering_slope(thickness: float) -> ScatteringSlope:
-    """How the reflectance of `finite_kubelka_munk` changes with its scattering.
+    """How the reflectance of `FiniteKubelkaMunk` changes with its scattering.
 
     Scaling absorption and scattering together is the same as scaling the thickness: a R_a + s R_s = d R_d, and
     d R_d = R^2 K^2 d (coth^2 Kd - 1) / s.
@@ -110,16 +112,23 @@ def infinite_scattering_slope(
     return -absorption / scattering * by_absorption
 
 
-def diffusing_half_space(absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
-    """Kubelka-Munk reflectance of an infinitely thick layer, K = 2 mu_a, S = 3/4 mu_s' - mu_a/4.
+@dataclass(frozen=True)
+class HalfSpace:
+    """Kubelka-Munk reflectance of an infinitely thick layer, K = 2 mu_a, S = 3/4 mu_s' - `loss` mu_a.
 
     R = 1 + x - sqrt(x^2 + 2x) with x = K/S, computed as 1 / (1 + x + sqrt(x^2 + 2x)), which does not cancel.
-    NaN where S is not positive: the approximation does not hold there.
+    `loss` is 1/4 in diffusion theory, 0 in S. L. Jacques, Phys. Med. Biol. 58, R37 (2013). NaN where S is not positive:
+    the approximation does not hold there.
     """
-    s = 0.75 * scattering - 0.25 * absorption
-    s = torch.where(s > 0, s, torch.nan)
-    x = 2 * absorption / s
-    root = torch.sqrt(x * (x + 2))
-    reflectance = 1 / (1 + x + root)
-    x_slope = (2 + 0.25 * x) / s
-    return reflectance, -reflectance / root * x_slope
+
+    loss: float
+
+    def __call__(self, absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
+        """Reflectance and its derivative with respect to absorption."""
+        s = 0.75 * scattering - self.loss * absorption
+        s = torch.where(s > 0, s, torch.nan)
+        x = 2 * absorption / s
+        root = torch.sqrt(x * (x + 2))
+        reflectance = 1 / (1 + x + root)
+        x_slope = (2 + self.loss * x) / s
+        return reflectance, -reflectance / root * x_slope

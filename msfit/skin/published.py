@@ -10,10 +10,10 @@ import torch
 
 from msfit.skin.chromophores import extinction
 from msfit.skin.layers import (
+    FiniteKubelkaMunk,
+    HalfSpace,
     ScatteringSlope,
     TwoLayers,
-    diffusing_half_space,
-    finite_kubelka_munk,
     finite_scattering_slope,
     infinite_scattering_slope,
 )
@@ -67,7 +67,7 @@ def _alotaibi_smith(wavelengths: np.ndarray, melanin_scale: float, epidermal: _E
     epidermal_blood, epidermal_change = epidermal(oxygenated, deoxygenated)
     thickness = 0.3  # of the dermis
     layers = TwoLayers.from_numpy(
-        finite_kubelka_munk(thickness),
+        FiniteKubelkaMunk(thickness),
         depth=base,
         depth_mel=melanin_scale * melanin - base,
         depth_blood=0.25 * (epidermal_blood - base),  # a quarter of the dermis's blood reaches the epidermis
@@ -109,7 +109,7 @@ def _jacques_km(wavelengths: np.ndarray) -> VaryingLayers:
     blood = molar * (_SATURATION * oxygenated + (1 - _SATURATION) * deoxygenated)
     thickness = 0.006  # of the epidermis [cm]
     layers = TwoLayers.from_numpy(
-        diffusing_half_space,
+        HalfSpace(loss=0.25),
         depth=thickness * base,
         depth_mel=thickness * (melanosome - base),
         depth_blood=np.zeros_like(base),

@@ -11,14 +11,10 @@ from torch import Tensor
 from msfit.errors import InputError
 from msfit.skin.registry import Skin
 
-# Nodes an axis of the coarse grid, which is searched, and steps of the fine one, which is interpolated, between two of
-# them. Whether they find every basin is checked against an exhaustive search (benchmarks/oracle.py).
+# Nodes an axis. Whether they find every basin is checked against an exhaustive search (benchmarks/oracle.py).
 _NODES = 13
-_REFINEMENT = 4
 # Reflectance bends most where there is little pigment: nodes lie at s(u) = u (u + a) / (1 + a) of the box, u uniform.
 _BEND = 0.1
-# Coordinates in which a pixel is compared with the table: the model's span beyond them is about 1e-4 of it.
-_RANK = 16  # as in compiled.RANK
 _MOST_STARTS = 4
 _PLATEAU = 1 + 1e-6
 
@@ -27,16 +23,14 @@ _PLATEAU = 1 + 1e-6
 class Table:
     """Reflectance on a grid over the box of pigments, and where in the box its local minima lie for given pixels.
 
-    `lower` and `width` (2,) of the box; `fractions` (node, 2) and float32 `spectra` (band, node) of the coarse grid,
-    whose `shape` is nodes an axis; `compiled`: what the compiled search needs, on the CPU only.
+    `fractions` (node, 2) and float32 `spectra` (band, node) of the grid, whose `shape` is nodes an axis; `compiled`:
+    basis and table of the compiled search, on the CPU only.
     """
 
-    lower: Tensor
-    width: Tensor
     fractions: Tensor
     spectra: Tensor
     shape: tuple[int, int]
-    compiled: tuple[np.ndarray, ...] | None
+    compiled: tuple[np.ndarray, np.ndarray] | None
 
     @classmethod
     def over(cls, skin: Skin, lower: Tensor, upper: Tensor) -> Table:
@@ -48,28 +42,19 @@ class Table:
             The model is not defined (not finite and positive) somewhere in the box.
         """
         width = upper - lower
-        steps = [(_NODES - 1) * _REFINEMENT if w > 0 else 0 for w in width.tolist()]
-        u, v = (torch.linspace(0, 1, step + 1, dtype=lower.dtype, device=lower.device) for step in steps)
-        positions = torch.cartesian_prod(u, v)
-        fractions = lower + width * _stretch(positions)
-        spectra, slopes = skin.jacobian(fractions)
+        nodes = [_NODES if w > 0 else 1 for w in width.tolist()]
+        u, v = (torch.linspace(0, 1, count, dtype=lower.dtype, device=lower.device) for count in nodes)
+        fractions = lower + width * _stretch(torch.cartesian_prod(u, v))
+        spectra = skin.reflectance(fractions)
         if not bool((torch.isfinite(spectra) & (spectra > 0)).all()):
             box = ", ".join(f"{a:g} to {b:g}" for a, b in zip(lower.tolist(), upper.tolist(), strict=True))
             raise InputError(
                 f"bounds: the skin model is not finite and positive everywhere in f_mel, f_blood = {box}; "
                 "choose narrower bounds, or mend the model"
             )
-        grid = spectra.view(u.numel(), v.numel(), -1)
-        coarse = grid[::_REFINEMENT, ::_REFINEMENT]
-        shape = (coarse.shape[0], coarse.shape[1])
-        nodes = fractions.view(*grid.shape[:2], 2)[::_REFINEMENT, ::_REFINEMENT].reshape(-1, 2)
-        compiled = None
-        if lower.device.type == "cpu":
-            # slopes with respect to a step of the grid, (row, column, band)
-            per_step = width * (2 * positions + _BEND) / (1 + _BEND) / torch.tensor(steps).clamp_min(1)
-            by_u, by_v = (slopes[axis].mul(per_step[:, axis : axis + 1]).view_as(grid).numpy() for axis in (0, 1))
-            compiled = _for_compiled_search(grid.numpy(), by_u, by_v)
-        return cls(lower, width, nodes, coarse.reshape(-1, grid.shape[2]).T.contiguous().float(), shape, compiled)
+        shape = (nodes[0], nodes[1])
+        compiled = _for_compiled_search(spectra.double().numpy(), shape) if lower.device.type == "cpu" else None
+        return cls(fractions, spectra.T.contiguous().float(), shape, compiled)
 
     def starts(self, pixels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Points from which to descend to every minimum: pixel index (start,), sorted, and fractions (start, 2).
@@ -79,13 +64,10 @@ class Table:
         """
         pixels = pixels.float()
         if weights is None and self.compiled is not None:
-            from msfit.solve.compiled import search  # numba is not needed where there is a GPU
+            from msfit.solve.compiled_search import search  # numba is not needed where there is a GPU
 
-            basis, coarse, patches = self.compiled
-            found, numbers = search(pixels.numpy(), basis, coarse, *self.shape, _REFINEMENT, patches)
-            keep = torch.arange(_MOST_STARTS) < torch.from_numpy(numbers).unsqueeze(1)
-            pixel = keep.nonzero()[:, 0]
-            return pixel, self.lower + self.width * _stretch(torch.from_numpy(found)[keep].to(self.lower.dtype))
+            owner, found = (torch.from_numpy(a) for a in search(pixels.numpy(), *self.compiled))
+            return owner, self.fractions[found]
         node = self.summits(pixels, None if weights is None else weights.float())
         pixel, rank = (node >= 0).nonzero(as_tuple=True)
         return pixel, self.fractions[node[pixel, rank]]
@@ -125,26 +107,25 @@ def _stretch(u: Tensor) -> Tensor:
     return u * (u + _BEND) / (1 + _BEND)
 
 
-def _for_compiled_search(grid: np.ndarray, by_u: np.ndarray, by_v: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Basis (band, k), coarse table (k, node) and patches (row, column, 4 k) from a grid (row, column, band)."""
-    bands = grid.shape[-1]
+def _for_compiled_search(spectra: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Basis and table of `compiled_search.search` from spectra (node, band)."""
+    from msfit.solve.compiled_search import NODE, RANK
+
+    bands = spectra.shape[1]
     white = np.full((bands, 1), bands**-0.5)
-    spectra = grid.reshape(-1, bands)
     # dark nodes count as much as bright ones: any of them may be lit by any i_d
-    spectra = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
-    centred = spectra - (spectra @ white) @ white.T
+    unit = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
+    centred = unit - (unit @ white) @ white.T
     _, directions = np.linalg.eigh(centred.T @ centred)  # ascending: the first is white's, of length zero
-    count = min(_RANK, bands)
-    basis = np.zeros((bands, _RANK))
+    basis = np.zeros((bands, 1 + RANK))
     basis[:, :1] = white
-    basis[:, 1:count] = directions[:, :-count:-1]
-    # the twist need not be exact: it bends a patch between its nodes, where the exact descent takes over
-    twist = (
-        np.gradient(by_u, axis=1, edge_order=min(2, by_u.shape[1] - 1)) if by_u.shape[1] > 1 else np.zeros_like(by_u)
-    )
-    patches = np.stack([part @ basis for part in (grid, by_u, by_v, twist)], axis=2).astype(np.float32)
-    coarse = patches[::_REFINEMENT, ::_REFINEMENT, 0].reshape(-1, _RANK).T
-    return basis.astype(np.float32), np.ascontiguousarray(coarse), patches.reshape(*grid.shape[:2], 4 * _RANK)
+    count = min(RANK, bands - 1)
+    basis[:, 1 : 1 + count] = directions[:, : -count - 1 : -1]
+    projected = spectra @ basis
+    across = np.linalg.norm(projected[:, 1:], axis=1, keepdims=True)
+    share = 1 / (projected * projected).sum(1, keepdims=True)
+    table = np.hstack((projected[:, 1:] / across, projected[:, :1], across, share))
+    return basis.astype(np.float32), table.astype(np.float32).reshape(*shape, NODE)
 
 
 def _spread(grid: Tensor, axis: int) -> Tensor:

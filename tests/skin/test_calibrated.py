@@ -10,8 +10,9 @@ import torch
 
 import msfit
 from benchmarks.calibration import Faces, Form, Weights, _normal_equations, calibrate, fit, objective
-from msfit.skin.calibrated import constants, half_space
+from msfit.skin.calibrated import constants
 from msfit.skin.chromophores import extinction
+from msfit.skin.layers import HalfSpace
 from msfit.skin.models import get_model
 
 NAME = "msfit-issa-2025"
@@ -60,8 +61,10 @@ def test_equals_its_formulas_in_plain_numpy() -> None:
         np.testing.assert_allclose(msfit.reflectance(f_mel, f_blood, NM, model=NAME), expected, rtol=1e-10)
 
 
-def test_half_space_slope_and_limits() -> None:
-    absorption = torch.tensor([1e-3, 0.1, 10.0, 1e3], dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("loss", [0.0, 0.25])
+def test_half_space_slope_and_limits(loss: float) -> None:
+    half_space = HalfSpace(loss)
+    absorption = torch.tensor([1e-3, 0.1, 10.0, 100.0], dtype=torch.float64, requires_grad=True)
     scattering = torch.full((4,), 40.0, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda a: half_space(a, scattering)[0], (absorption,))
     reflectance, slope = half_space(absorption, scattering)

@@ -1,0 +1,300 @@
+"""The descent of `newton` as compiled code for CPUs, on two layers of skin: the exact model, residual and Jacobian.
+
+Descents run side by side, one a lane: the innermost loop always goes over the lanes and does the same to all, so the
+compiler turns it into vector instructions, and a descent cannot depend on its neighbours. A lane whose descent has
+ended takes the next one at once, so that none waits for the slowest. The spectra of the lanes lie in `rows`, four rows
+of `LANES` numbers a band; all else in `state`, a row a quantity: constant offsets in one array tell the compiler that
+rows do not overlap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from msfit.solve.compilation import compiled
+
+LANES = 64
+# Rows of a band: the pixel, the model's reflectance and its derivatives by melanin and by blood.
+_Y, _R, _BY_MEL, _BY_BLOOD = (LANES * k for k in range(4))
+# Rows of the state: the best point so far with the objective there; what was learnt on the way; the pixel;
+_X0, _X1, _I_D, _I_S, _COST, _G0, _G1, _H00, _H01, _H11 = (LANES * k for k in range(10))
+_CONVERGED, _STEPS, _C00, _C01, _C11, _DAMPING, _MEAN, _ENERGY = (LANES * k for k in range(10, 18))
+# the point that is tried, its reflectance under way, its shadings; and what is summed up over the bands.
+_T0, _T1, _DERMIS, _SLOPE, _TRIED_D, _TRIED_S, _DONE = (LANES * k for k in range(18, 25))
+_MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(25, 39))
+_ROWS = 39
+RESULTS = 12  # the first rows of the state come out
+# Columns of a skin's constants, see `two_layers.constants`.
+_DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
+
+_ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+_TINY, _EPS, _INFINITE = np.finfo(np.float32).tiny, np.finfo(np.float32).eps, np.float32(np.inf)
+_MOST_STEPS = np.float32(200)
+# A descent is done when its next step promises to lower the sum of squares by less than this share of it; as in newton.
+_TOLERANCE = np.float32(1e-6)
+_LOG2_E, _LN_2_HIGH, _LN_2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
+_E2, _E3, _E4 = np.float32(5.0000001201e-1), np.float32(1.6666665459e-1), np.float32(4.1665795894e-2)
+_E5, _E6, _E7 = np.float32(8.3334519073e-3), np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
+_BIAS, _EXPONENT = np.int32(127), np.int32(1 << 23)
+
+
+@compiled
+def _exp(x):  # type: ignore[no-untyped-def]
+    """e^x of float32 to a unit in the last place, 0 below e^-87: Cephes' expf (S. Moshier), without branches."""
+    x = x if x > np.float32(-87) else np.float32(-87)
+    n = np.floor(x * _LOG2_E + _HALF)
+    x = x - n * _LN_2_HIGH - n * _LN_2_LOW
+    series = ((((_E7 * x + _E6) * x + _E5) * x + _E4) * x + _E3) * x + _E2
+    return (series * x * x + x + _ONE) * np.int32((np.int32(n) + _BIAS) * _EXPONENT).view(np.float32)
+
+
+@compiled
+def descend(pixels, owner, start, skin, thickness, lower, upper):  # type: ignore[no-untyped-def]
+    """Best end of the descents of every pixel (n, RESULTS): point, whether converged, steps; see `newton.descend`.
+
+    pixels (n, band) float32; owner (start,), the pixel of each start, sorted, all pixels in it; start (start, 2)
+    float32; skin (band, 8) and thickness float32, see `two_layers.constants`; lower, upper (2,) float32.
+    """
+    bands = pixels.shape[1]
+    results = np.full((pixels.shape[0], RESULTS), _INFINITE, np.float32)
+    winner = np.zeros(pixels.shape[0], np.int64)
+    rows, state = np.zeros((bands, 4 * LANES), np.float32), np.zeros(_ROWS * LANES, np.float32)
+    descent = np.full(LANES, -1)
+    waiting = 0
+    for lane in range(min(LANES, owner.size)):
+        descent[lane] = waiting
+        _begin(pixels[owner[waiting]], start[waiting], rows, state, lane)
+        waiting += 1
+    running = waiting
+    while running > 0:
+        _evaluate(skin, thickness, rows, state)
+        _judge(state)
+        _step(state, lower[0], lower[1], upper[0], upper[1])
+        for lane in range(LANES):
+            if state[_DONE + lane] == _ZERO or descent[lane] < 0:
+                continue
+            _record(state, lane, descent[lane], owner[descent[lane]], results, winner)
+            if waiting < owner.size:
+                descent[lane] = waiting
+                _begin(pixels[owner[waiting]], start[waiting], rows, state, lane)
+                waiting += 1
+            else:
+                descent[lane] = -1
+                running -= 1
+    return results
+
+
+@compiled
+def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
+    """Put a pixel and a start into a lane."""
+    total = energy = _ZERO
+    for band in range(pixel.size):
+        total += pixel[band]
+        energy += pixel[band] * pixel[band]
+    for band in range(pixel.size):
+        rows[band, _Y + lane] = pixel[band]
+    state[_MEAN + lane] = total / np.float32(pixel.size)
+    state[_ENERGY + lane] = energy
+    state[_X0 + lane] = state[_T0 + lane] = start[0]
+    state[_X1 + lane] = state[_T1 + lane] = start[1]
+    state[_COST + lane] = _INFINITE
+    state[_STEPS + lane] = -_ONE
+    state[_C00 + lane] = state[_C01 + lane] = state[_C11 + lane] = state[_DAMPING + lane] = _ZERO
+
+
+@compiled
+def _record(state, lane, descent, pixel, results, winner):  # type: ignore[no-untyped-def]
+    """Keep the cheapest end of a pixel's descents, the earliest among equals, whichever ended first."""
+    cost = state[_COST + lane]
+    best = results[pixel, 4]
+    if cost < best or (cost == best and descent < winner[pixel]) or best == _INFINITE:
+        winner[pixel] = descent
+        for column in range(RESULTS):
+            results[pixel, column] = state[column * LANES + lane]
+
+
+@compiled
+def _evaluate(skin, thickness, rows, state):  # type: ignore[no-untyped-def]
+    """The objective at the points that are tried: `objective.evaluate` up to what `_judge` does with the sums."""
+    bands = skin.shape[0]
+    for at in range(_MEAN_R, _ROWS * LANES):
+        state[at] = _ZERO
+    for band in range(bands):
+        _dermis(skin[band], thickness, state)
+        _skin(skin[band], rows[band], state)
+    for at in range(_MEAN_R, _MEAN_R + 3 * LANES):
+        state[at] /= np.float32(bands)
+    for band in range(bands):
+        _spread(rows[band], state)
+    _shade(state, np.float32(bands))
+    for band in range(bands):
+        _residual(rows[band], state)
+
+
+@compiled
+def _dermis(skin, thickness, state):  # type: ignore[no-untyped-def]
+    """Kubelka-Munk reflectance of the dermis and its derivative by blood."""
+    absorption, absorption_blood, scattering, scattering_blood = skin[_A], skin[_A_BLOOD], skin[_S], skin[_S_BLOOD]
+    for lane in range(LANES):
+        blood = state[_T1 + lane]
+        a = absorption + blood * absorption_blood
+        s = scattering + blood * scattering_blood
+        extinction = a + s
+        k = np.sqrt(a * (extinction + s))
+        decay = _exp(-_TWO * thickness * k)
+        coth = (_ONE + decay) / (_ONE - decay)
+        share = _ONE / (extinction + k * coth)
+        growth = _ONE + extinction * (coth / k - thickness * (coth * coth - _ONE))
+        state[_DERMIS + lane] = s * share
+        # only an infinitely thick dermis scatters less with more blood: there but the ratio of both counts
+        state[_SLOPE + lane] = share * share * growth * (scattering_blood * a - absorption_blood * s)
+
+
+@compiled
+def _skin(skin, line, state):  # type: ignore[no-untyped-def]
+    """Reflectance of a band and its derivatives into its rows, summed up."""
+    depth, by_mel, by_blood, rho = skin[_DEPTH], skin[_DEPTH_MEL], skin[_DEPTH_BLOOD], skin[_RHO]
+    for lane in range(LANES):
+        transmittance = _exp(depth + state[_T0 + lane] * by_mel + state[_T1 + lane] * by_blood)
+        inside = transmittance * state[_DERMIS + lane]
+        bounces = _ONE / (_ONE - rho * inside)
+        out = (_ONE - rho) * bounces
+        r, r_0 = out * inside, out * bounces * inside * by_mel
+        r_1 = out * bounces * (inside * by_blood + transmittance * state[_SLOPE + lane])
+        line[_R + lane], line[_BY_MEL + lane], line[_BY_BLOOD + lane] = r, r_0, r_1
+        state[_MEAN_R + lane] += r
+        state[_MEAN_0 + lane] += r_0
+        state[_MEAN_1 + lane] += r_1
+
+
+@compiled
+def _spread(line, state):  # type: ignore[no-untyped-def]
+    """Square of the reflectance and its product with the pixel, both about the mean, of one band."""
+    for lane in range(LANES):
+        centred = line[_R + lane] - state[_MEAN_R + lane]
+        state[_RR + lane] += centred * centred
+        state[_RY + lane] += centred * line[_Y + lane]
+
+
+@compiled
+def _shade(state, bands):  # type: ignore[no-untyped-def]
+    """The best shadings, as in `shading`; while i_s is free, means are taken out of the spectra from here on."""
+    for lane in range(LANES):
+        r, y, rr, ry = state[_MEAN_R + lane], state[_MEAN + lane], state[_RR + lane], state[_RY + lane]
+        i_d = ry / (rr if rr > _TINY else _TINY)
+        i_s = y - i_d * r
+        matte = i_s < _ZERO
+        whole = rr + bands * r * r
+        i_d = (ry + bands * r * y) / (whole if whole > _TINY else _TINY) if matte else i_d
+        lit = i_d > _ZERO
+        i_s = (_ZERO if matte else i_s) if lit else (y if y > _ZERO else _ZERO)
+        glossy, length = _ONE if i_s > _ZERO else _ZERO, rr if i_s > _ZERO else whole
+        state[_TRIED_D + lane], state[_TRIED_S + lane] = i_d if lit else _ZERO, i_s
+        state[_RR + lane] = length if length > _TINY else _TINY
+        state[_MEAN_R + lane] *= glossy
+        state[_MEAN_0 + lane] *= glossy
+        state[_MEAN_1 + lane] *= glossy
+
+
+@compiled
+def _residual(line, state):  # type: ignore[no-untyped-def]
+    """Products of residual, reflectance and derivatives of a band, summed up."""
+    for lane in range(LANES):
+        e = line[_Y + lane] - state[_TRIED_D + lane] * line[_R + lane] - state[_TRIED_S + lane]
+        r = line[_R + lane] - state[_MEAN_R + lane]
+        r_0, r_1 = line[_BY_MEL + lane] - state[_MEAN_0 + lane], line[_BY_BLOOD + lane] - state[_MEAN_1 + lane]
+        products = (e * e, e * r, e * r_0, e * r_1, r * r_0, r * r_1, r_0 * r_0, r_0 * r_1, r_1 * r_1)
+        for k in range(9):
+            state[_EE + k * LANES + lane] += products[k]
+
+
+@compiled
+def _clip(x, low, high):  # type: ignore[no-untyped-def]
+    return low if x < low else (high if x > high else x)
+
+
+@compiled
+def _judge(state):  # type: ignore[no-untyped-def]
+    """Accept or refuse the point that was tried, and learn from it what Gauss-Newton leaves out of the curvature."""
+    for lane in range(LANES):
+        # the projected objective's gradient and Gauss-Newton Hessian there, both halved
+        i_d, rr, re = state[_TRIED_D + lane], state[_RR + lane], state[_RE + lane]
+        r_0, r_1, square = state[_R0 + lane], state[_R1 + lane], i_d * i_d
+        g_0, g_1 = i_d * (r_0 * re / rr - state[_E0 + lane]), i_d * (r_1 * re / rr - state[_E1 + lane])
+        h_00, h_11 = state[_S00 + lane] - r_0 * r_0 / rr, state[_S11 + lane] - r_1 * r_1 / rr
+        h_00, h_11 = square * _clip(h_00, _ZERO, _INFINITE), square * _clip(h_11, _ZERO, _INFINITE)
+        h_01 = square * (state[_S01 + lane] - r_0 * r_1 / rr)
+        cost, energy = state[_COST + lane], state[_ENERGY + lane]
+        better = state[_EE + lane] <= cost + _rounding(cost, energy)
+        s_0, s_1 = state[_T0 + lane] - state[_X0 + lane], state[_T1 + lane] - state[_X1 + lane]
+        y_0, y_1 = g_0 - state[_G0 + lane], g_1 - state[_G1 + lane]
+        state[_X0 + lane] = state[_T0 + lane] if better else state[_X0 + lane]
+        state[_X1 + lane] = state[_T1 + lane] if better else state[_X1 + lane]
+        state[_I_D + lane] = i_d if better else state[_I_D + lane]
+        state[_I_S + lane] = state[_TRIED_S + lane] if better else state[_I_S + lane]
+        state[_COST + lane] = state[_EE + lane] if better else cost
+        state[_G0 + lane] = g_0 if better else state[_G0 + lane]
+        state[_G1 + lane] = g_1 if better else state[_G1 + lane]
+        h_00, h_01 = h_00 if better else state[_H00 + lane], h_01 if better else state[_H01 + lane]
+        h_11 = h_11 if better else state[_H11 + lane]
+        state[_H00 + lane], state[_H01 + lane], state[_H11 + lane] = h_00, h_01, h_11
+        # the symmetric secant update, as in newton
+        c_00, c_01, c_11 = state[_C00 + lane], state[_C01 + lane], state[_C11 + lane]
+        z_0 = y_0 - (h_00 + c_00) * s_0 - (h_01 + c_01) * s_1
+        z_1 = y_1 - (h_01 + c_01) * s_0 - (h_11 + c_11) * s_1
+        length = h_00 * s_0 * s_0 + h_11 * s_1 * s_1
+        known = length > _TINY
+        z_0, z_1 = z_0 if known else _ZERO, z_1 if known else _ZERO
+        u_0, u_1 = h_00 * s_0 / length if known else _ZERO, h_11 * s_1 / length if known else _ZERO
+        miss = z_0 * s_0 + z_1 * s_1
+        state[_C00 + lane] = c_00 + _TWO * z_0 * u_0 - miss * u_0 * u_0
+        state[_C01 + lane] = c_01 + z_0 * u_1 + z_1 * u_0 - miss * u_0 * u_1
+        state[_C11 + lane] = c_11 + _TWO * z_1 * u_1 - miss * u_1 * u_1
+        damping = state[_DAMPING + lane]
+        relaxed = _ZERO if damping < np.float32(1e-3) else np.float32(0.1) * damping
+        state[_DAMPING + lane] = relaxed if better else _clip(np.float32(8) * damping, np.float32(1e-2), _INFINITE)
+        state[_STEPS + lane] += _ONE
+
+
+@compiled
+def _rounding(cost, energy):  # type: ignore[no-untyped-def]
+    """What rounding of the residuals, of the pixel's size, may do to the sum of squares."""
+    return np.float32(4) * _EPS * (np.sqrt(cost * energy) + _EPS * energy)
+
+
+@compiled
+def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
+    """Say what to try next, as `newton` does; or that the descent is done."""
+    for lane in range(LANES):
+        x_0, x_1, g_0, g_1 = state[_X0 + lane], state[_X1 + lane], state[_G0 + lane], state[_G1 + lane]
+        h_00, h_01, h_11 = state[_H00 + lane], state[_H01 + lane], state[_H11 + lane]
+        held_0 = ((x_0 <= low_0) & (g_0 > _ZERO)) | ((x_0 >= high_0) & (g_0 < _ZERO))
+        held_1 = ((x_1 <= low_1) & (g_1 > _ZERO)) | ((x_1 >= high_1) & (g_1 < _ZERO))
+        h_01 = _ZERO if held_0 | held_1 else h_01
+        b_00 = h_00 + (_ZERO if held_0 else state[_C00 + lane])
+        b_11 = h_11 + (_ZERO if held_1 else state[_C11 + lane])
+        b_01 = h_01 + (_ZERO if held_0 | held_1 else state[_C01 + lane])
+        safe = (b_00 > np.float32(0.02) * h_00) & (b_11 > np.float32(0.02) * h_11)
+        safe = safe & (b_00 * b_11 - b_01 * b_01 > np.float32(1e-3) * (h_00 * h_11 - h_01 * h_01))
+        damped = _ONE + state[_DAMPING + lane]
+        h_00, h_11 = damped * (b_00 if safe else h_00), damped * (b_11 if safe else h_11)
+        h_01 = b_01 if safe else h_01
+        h_00, h_11 = h_00 if h_00 > _TINY else _TINY, h_11 if h_11 > _TINY else _TINY
+        # the free minimum, with one coordinate held to the box and the other solved for it, both ways
+        determinant = h_00 * h_11 - h_01 * h_01
+        determinant = _INFINITE if determinant <= np.float32(8) * _EPS * h_00 * h_11 else determinant
+        least_0, most_0, least_1, most_1 = low_0 - x_0, high_0 - x_0, low_1 - x_1, high_1 - x_1
+        a_0 = _clip((h_01 * g_1 - h_11 * g_0) / determinant, least_0, most_0)
+        b_1 = _clip((h_01 * g_0 - h_00 * g_1) / determinant, least_1, most_1)
+        a_1 = _clip(-(g_1 + h_01 * a_0) / h_11, least_1, most_1)
+        b_0 = _clip(-(g_0 + h_01 * b_1) / h_00, least_0, most_0)
+        value_a = g_0 * a_0 + g_1 * a_1 + _HALF * (h_00 * a_0 * a_0 + h_11 * a_1 * a_1) + h_01 * a_0 * a_1
+        value_b = g_0 * b_0 + g_1 * b_1 + _HALF * (h_00 * b_0 * b_0 + h_11 * b_1 * b_1) + h_01 * b_0 * b_1
+        s_0, s_1 = a_0 if value_a <= value_b else b_0, a_1 if value_a <= value_b else b_1
+        promise = -(value_a if value_a <= value_b else value_b)
+        state[_T0 + lane], state[_T1 + lane] = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
+        # damping shortens the promise by at most 1 + damping: a damped step must not look like a converged one
+        rounding = _rounding(state[_COST + lane], state[_ENERGY + lane])
+        done = _TWO * promise * damped <= _TOLERANCE * state[_COST + lane] + rounding
+        state[_CONVERGED + lane] = _ONE if done else _ZERO
+        state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= _MOST_STEPS) else _ZERO

@@ -1,0 +1,50 @@
+"""The constants of two-layer skins as the compiled descents read them: one form for every kind of dermis.
+
+    r = (1 - rho) q / (1 - rho q),   q = exp(d + f_mel d_mel + f_blood d_blood) S / (A + S + K coth(K D))
+
+with A = a + f_blood a_blood, S = s + f_blood s_blood, K = sqrt(A (A + 2 S)) and D the thickness of the dermis; where it
+is infinite, coth(K D) is 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from msfit.skin.calibrated import InternallyReflecting
+from msfit.skin.layers import FiniteKubelkaMunk, HalfSpace, TwoLayers
+from msfit.skin.registry import Skin
+
+# So thick that e^-2KD is 0 for every skin, and D times what is 0 remains it.
+_INFINITE = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Constants:
+    """`spectra` (band, 8) float32: d, d_mel, d_blood, a, a_blood, s, s_blood, rho; `thickness`: D."""
+
+    spectra: np.ndarray
+    thickness: np.float32
+
+
+def constants(skin: Skin) -> Constants | None:
+    """The constants of a skin, or None where it is not of this form."""
+    layers = skin.layers if isinstance(skin, InternallyReflecting) else skin
+    if not isinstance(layers, TwoLayers):
+        return None
+    absorption, absorption_blood, scattering = layers.absorption, layers.absorption_blood, layers.scattering
+    if isinstance(layers.dermis, FiniteKubelkaMunk):
+        thickness, scattering_blood = layers.dermis.thickness, torch.zeros_like(scattering)
+    elif isinstance(layers.dermis, HalfSpace):
+        thickness, loss = _INFINITE, layers.dermis.loss
+        scattering, scattering_blood = 0.75 * scattering - loss * absorption, -loss * absorption_blood
+        absorption, absorption_blood = 2 * absorption, 2 * absorption_blood
+    else:
+        return None
+    rho = skin.reflection if isinstance(skin, InternallyReflecting) else torch.zeros(())
+    depths = (-2 * layers.depth, -2 * layers.depth_mel, -2 * layers.depth_blood)
+    dermis = (absorption, absorption_blood, scattering, scattering_blood, rho.expand_as(scattering))
+    spectra = torch.stack([column.float() for column in (*depths, *dermis)], 1)
+    return Constants(spectra.cpu().contiguous().numpy(), np.float32(thickness))
