@@ -59,7 +59,8 @@ class Compact(nn.Module):
             gain, shift = steer(context)[..., None, None].chunk(2, dim=1)
             features = level((1 + gain) * (above + beside) + shift)
         fine = self.refine(F.pixel_shuffle(self.widen(features), 2) + self.detail(picture))
-        heads = self.heads(fine)
+        with torch.autocast(light.device.type, enabled=False):  # logarithms need more than half precision's digits
+            heads = self.heads(fine.to(light.dtype))
         brightness = torch.log((self.luminance * light).sum(1, keepdim=True) + _DARKEST)
         return torch.cat([heads[:, :2], heads[:, 2:4] + brightness, heads[:, 4:]], dim=1), self.numbers(context)
 

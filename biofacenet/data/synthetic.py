@@ -1,0 +1,208 @@
+"""Samples with known truth, from the endless stream of `msfit.synth`: drawn as they are needed, or kept on disk."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biofacenet.decoder import HIGHEST_FRACTIONS, head_units, lighting_of_daylight
+from biofacenet.losses import Batch
+from msfit.errors import InputError
+from msfit.skin.models import REFERENCE_MODEL
+from msfit.synth import Bank, samples
+from msfit.synth.bank import cache_folder
+
+#: Maps of `msfit.synth.samples` that training uses.
+MAPS = ("image", "mask", "f_mel", "f_blood", "i_d", "i_s", "scale", "offset", "albedo", "light", "camera")
+# Raised whenever a kept sample of the same settings would look different.
+_EDITION = 1
+_CHUNK = 32
+_D65_KELVIN = 6504.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which samples.
+
+    Attributes
+    ----------
+    split : {"train", "validation", "test"}
+    seed : int
+        Of the stream.
+    heads : int
+        Heads in the bank.
+    model : str
+        Skin model whose fit is the truth, in its `wide` bounds.
+    size : int
+        Height and width of the pictures.
+    """
+
+    split: str = "train"
+    seed: int = 0
+    heads: int = 768
+    model: str = REFERENCE_MODEL
+    size: int = 64
+
+
+def draw(source: Source, indices: Iterable[int]) -> dict[str, Tensor]:
+    """Samples of those indices, `MAPS` of `msfit.synth.samples`.
+
+    The even ones are seen under D65 through the mean camera, the odd ones under light and camera of their own.
+    """
+    wanted = list(indices)
+    bank = Bank(source.heads, source.size, source.split)
+    even = torch.tensor([index % 2 == 0 for index in wanted])
+    together: dict[str, Tensor] = {}
+    for own, pictures in ((even, "reference"), (~even, "varied")):
+        chosen = [index for index, here in zip(wanted, own.tolist(), strict=True) if here]
+        if not chosen:
+            continue
+        made = samples(chosen, seed=source.seed, bank=bank, split=source.split, model=source.model, pictures=pictures)
+        for name in MAPS:
+            values = made[name]
+            together.setdefault(name, values.new_empty(len(wanted), *values.shape[1:]))[own] = values
+    together["light"][even] = lighting_of_daylight(_D65_KELVIN)
+    return together
+
+
+def as_batch(drawn: dict[str, Tensor]) -> Batch:
+    """A batch from `draw`, its truth in the skin model's terms: ``i_d scale`` and ``i_s + i_d offset``."""
+    found = {name: values.float() for name, values in drawn.items()}
+    mask = found["mask"]
+    m_mel, m_blood = (
+        head_units(found[name].clamp(min=0), most).clamp(-1, 1)
+        for name, most in zip(("f_mel", "f_blood"), HIGHEST_FRACTIONS, strict=True)
+    )
+    return Batch(
+        picture=found["image"].clamp(0, 1),
+        clean=found["image"],
+        mask=mask,
+        m_mel=m_mel * mask,
+        m_blood=m_blood * mask,
+        i_d=found["i_d"] * found["scale"],
+        i_s=found["i_s"] + found["i_d"] * found["offset"],
+        scale=found["scale"],
+        offset=found["offset"],
+        albedo=found["albedo"],
+        lighting=found["light"],
+        camera=found["camera"],
+    )
+
+
+class Stream:
+    """The endless stream, drawn ahead by worker processes.
+
+    Parameters
+    ----------
+    source : Source
+    size : int
+        Samples a batch.
+    workers : int
+        Processes; batches do not depend on their number.
+    """
+
+    def __init__(self, source: Source, size: int, workers: int = 2) -> None:
+        self._source, self._size, self._ahead = source, size, 2 * workers
+        self._pending: dict[int, Future[dict[str, Tensor]]] = {}
+        Bank(source.heads, source.size, source.split, workers=workers)
+        # a process started anew knows nothing of this one's threads, unlike one that is forked
+        self._pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step: samples step size .. (step + 1) size - 1."""
+        self._pending = {number: job for number, job in self._pending.items() if number >= step}
+        for number in range(step, step + self._ahead + 1):
+            if number not in self._pending:
+                indices = range(number * self._size, (number + 1) * self._size)
+                self._pending[number] = self._pool.submit(draw, self._source, indices)
+        return as_batch(self._pending.pop(step).result())
+
+    def close(self) -> None:
+        """End the workers."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class Kept:
+    """The first `count` samples of the stream, kept on disk in half precision and shuffled anew each time through.
+
+    Parameters
+    ----------
+    source : Source
+    size : int
+        Samples a batch.
+    count : int
+        Samples to keep, about 0.1 MB each at 64 x 64; drawn where they are not there yet.
+    workers : int
+        Processes that draw them.
+    folder : Path, optional
+        $MSFIT_CACHE, else the user's cache folder.
+    progress : callable (done, total), optional
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        size: int,
+        count: int,
+        workers: int = 2,
+        folder: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        if not 1 <= size <= count:
+            raise InputError(f"samples: found {count} for batches of {size}; expected at least one batch")
+        name = f"samples-{_EDITION}-{source.split}-{source.model}-{source.size}-{source.heads}-{source.seed}-{count}"
+        self.path = (folder or cache_folder()) / name
+        if not (self.path / "complete.json").is_file():
+            _keep(self.path, source, count, workers, progress)
+        self._arrays = {name: np.load(self.path / f"{name}.npy", mmap_mode="r") for name in MAPS}
+        self._source, self._size, self._steps = source, size, count // size
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step; every `count // size` steps make one time through."""
+        round_number, within = divmod(step, self._steps)
+        indices = np.sort(_order(self._source.seed, round_number, self._count)[within * self._size :][: self._size])
+        return as_batch({name: torch.from_numpy(values[indices]) for name, values in self._arrays.items()})
+
+    @property
+    def _count(self) -> int:
+        return len(self._arrays["mask"])
+
+    def close(self) -> None:
+        """Nothing to end: as of `Stream`."""
+
+
+@functools.lru_cache(maxsize=2)
+def _order(seed: int, round_number: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, round_number)).permutation(count)
+
+
+def _keep(path: Path, source: Source, count: int, workers: int, progress: Callable[[int, int], None] | None) -> None:
+    """Draw and write all samples; what an interrupted run has written is written again."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made ({error.strerror}); set MSFIT_CACHE to a folder that can") from None
+    Bank(source.heads, source.size, source.split, workers=workers)
+    chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+    arrays: dict[str, np.memmap] = {}
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for chunk, drawn in zip(chunks, pool.map(functools.partial(draw, source), chunks), strict=True):
+            for name, values in drawn.items():
+                if name not in arrays:
+                    shape = (count, *values.shape[1:])
+                    arrays[name] = np.lib.format.open_memmap(path / f"{name}.npy", "w+", np.float16, shape)
+                arrays[name][chunk.start : chunk.stop] = values.numpy()
+            if progress is not None:
+                progress(chunk.stop, count)
+    for array in arrays.values():
+        array.flush()
+    (path / "complete.json").write_text(json.dumps({"samples": count, **vars(source)}) + "\n", encoding="utf-8")

@@ -1,0 +1,48 @@
+"""What is written beside weights: with which truth, data, code and effort they were made."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import msfit
+from biofacenet.checkpoint import Progress
+from biofacenet.config import Config
+from biofacenet.decoder import HIGHEST_FRACTIONS
+
+
+def provenance(config: Config, at: Progress, figures: Mapping[str, float]) -> dict[str, Any]:
+    """Skin model, bounds, split, seeds, settings, commit, machine and time of a run that stands at `at`."""
+    return {
+        "skin_model": config.data.model,
+        "bounds": "wide",
+        "highest_fractions": dict(zip(("f_mel", "f_blood"), HIGHEST_FRACTIONS, strict=True)),
+        "split": "train",
+        "data_seed": config.data.seed,
+        "settings": config.to_dict(),
+        "steps": at.step,
+        "pictures": at.step * config.training.batch,
+        "seconds": round(at.seconds, 1),
+        "validation": {name: round(value, 5) for name, value in figures.items()},
+        "commit": commit(),
+        "versions": {"msfit": msfit.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of the code, asked for once: a long run is that of the code it began with."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"

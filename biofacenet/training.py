@@ -1,0 +1,219 @@
+"""Training: batches, descent, figures after every epoch, checkpoints from which it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biofacenet.checkpoint import Progress, load_checkpoint, save_checkpoint
+from biofacenet.config import Config, TrainingConfig, read_config
+from biofacenet.data.augment import augment
+from biofacenet.data.geometry import move
+from biofacenet.data.synthetic import Kept, Source, Stream
+from biofacenet.decoder import Decoder
+from biofacenet.journal import Journal
+from biofacenet.losses import LOSSES, Batch, Terms, weighted
+from biofacenet.network import BioFaceNet
+from biofacenet.provenance import commit, provenance
+from biofacenet.scores import score
+from biofacenet.weights import Loaded, save_weights
+from msfit.errors import InputError
+from msfit.synth.files import made_folder
+
+#: Nodes a side of the decoder's table in training: within 4e-4 of the model.
+_NODES = 64
+_VALIDATION_HEADS = 64
+# Root of what a constant leaves on samples, see `biofacenet.losses`: the score is the mean of figures over these.
+_CONSTANT = {
+    "diffuse": 0.255,
+    "specular": 0.076,
+    "albedo": 0.045,
+    "melanin": 0.293,
+    "haemoglobin": 0.207,
+    "reconstruction": 0.137,
+}
+
+
+def train(
+    config: str | Path | Mapping[str, Any] | Config,
+    output: str | Path,
+    *,
+    resume: bool = True,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Loaded:
+    """Train a network.
+
+    Parameters
+    ----------
+    config : str, Path, mapping or Config
+        See `biofacenet.config.read_config`.
+    output : str or Path
+        Folder, made if absent: best.safetensors and .json (the weights of the epoch with the best score),
+        checkpoint.safetensors, log.csv, TensorBoard's events and panels/.
+    resume : bool
+        Go on from the checkpoint in that folder, if there is one: the curve is that of a run without interruption, on
+        one machine and number of threads to the bit.
+    progress : callable (step, steps, message), optional
+
+    Returns
+    -------
+    Loaded
+        The network after the last step, and what is written beside its weights.
+
+    Raises
+    ------
+    InputError
+        As of `read_config`; a folder that cannot be written to, or that holds the checkpoint of other settings; a loss
+        that is not finite.
+    """
+    config = config if isinstance(config, Config) else read_config(config)
+    return _Run(config, made_folder(output), progress or _silent).all_steps(resume)
+
+
+def learning_rate(settings: TrainingConfig, step: int) -> float:
+    """The rate of a step (from 0): a linear rise, a constant, a linear fall to zero over the last `decay` share."""
+    rise = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
+    fall = min(1.0, (settings.steps - step) / (settings.decay * settings.steps)) if settings.decay else 1.0
+    return settings.learning_rate * rise * fall
+
+
+class _Run:
+    """A run: what stays the same from step to step."""
+
+    def __init__(self, config: Config, folder: Path, progress: Callable[[int, int, str], None]) -> None:
+        self.config, self.folder, self.report = config, folder, progress
+        data, settings = config.data, config.training
+        commit()
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(wanted if settings.device == "auto" else settings.device)
+        torch.manual_seed(settings.seed)
+        self.network = BioFaceNet(config.network).to(self.device).to(memory_format=torch.channels_last)
+        self.decoder = Decoder(data.model, nodes=_NODES).to(self.device, torch.float32)
+        self.optimizer = _optimizer(self.network, settings)
+        self.loss = LOSSES[config.loss.name]
+        source = Source("train", data.seed, data.heads, data.model, data.size)
+        self.samples: Kept | Stream = (
+            Kept(source, settings.batch, data.samples, data.workers, progress=self._drawing)
+            if data.samples
+            else Stream(source, settings.batch, data.workers)
+        )
+        exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS))
+        drawn = Kept(exam, 2 * data.validation, 2 * data.validation, data.workers, progress=self._drawing)[0]
+        # the even samples: under D65 through the mean camera, as the test scenes are seen
+        self.exam = drawn.each(lambda values: values[::2].to(self.device))
+
+    def _drawing(self, done: int, total: int) -> None:
+        self.report(0, self.config.training.steps, f"{done} of {total} samples drawn")
+
+    def all_steps(self, resume: bool) -> Loaded:
+        settings, saved = self.config.training, self.folder / "checkpoint.safetensors"
+        at = Progress()
+        if resume and saved.is_file():
+            at = load_checkpoint(saved, self.network, self.optimizer, self.config.to_dict())
+        journal = Journal(self.folder, at.step)
+        sums: dict[str, float] = {}
+        began = written = time.monotonic()
+        with contextlib.closing(self.samples), contextlib.closing(journal):
+            while at.step < settings.steps:
+                terms = self._step(at.step)
+                for name, term in terms.items():
+                    sums[name] = sums.get(name, 0.0) + term / settings.epoch
+                at.step += 1
+                self.report(at.step, settings.steps, f"loss {sum(terms.values()):.4f}")
+                ended = at.step % settings.epoch == 0 or at.step == settings.steps
+                now = time.monotonic()
+                at.seconds, began = at.seconds + now - began, now
+                if ended:
+                    self._epoch(at, journal, sums)
+                    sums = {}
+                if ended or now - written > 60 * settings.checkpoint_minutes:
+                    save_checkpoint(saved, self.network, self.optimizer, at, self.config.to_dict())
+                    written = now
+                if settings.patience and at.stale >= settings.patience:
+                    break
+        return Loaded(self.network.eval(), provenance(self.config, at, {}))
+
+    def _batch(self, step: int) -> Batch:
+        """The batch of a step, made worse and moved: all that is random follows from seed and step."""
+        generator = torch.Generator().manual_seed(self.config.training.seed * 1_000_003 + step)
+        data = self.config.data
+        batch = move(self.samples[step], generator, data.moved)
+        count = round(data.degraded * len(batch.picture))
+        if count:
+            chosen = torch.randperm(len(batch.picture), generator=generator)[:count]
+            worse, exposure = augment(batch.picture[chosen], generator)
+            gain = torch.ones(len(batch.picture), 1, 1, 1).index_put((chosen,), exposure)
+            batch = replace(batch, picture=batch.picture.index_put((chosen,), worse), clean=gain * batch.clean)
+            if batch.i_d is not None and batch.i_s is not None:
+                batch = replace(batch, i_d=gain * batch.i_d, i_s=gain * batch.i_s)
+        return batch.each(lambda values: values.to(self.device, non_blocking=True))
+
+    def _step(self, step: int) -> dict[str, float]:
+        settings = self.config.training
+        batch = self._batch(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(settings, step)
+        self.network.train()
+        with self._precision():
+            prediction = self.network(batch.picture.contiguous(memory_format=torch.channels_last))
+        terms = weighted(self.loss(prediction, batch, self.decoder), self.config.loss.weights)
+        total = torch.stack([*terms.values()]).sum()
+        if not bool(torch.isfinite(total)):
+            broken = [name for name, term in terms.items() if not bool(torch.isfinite(term))]
+            raise InputError(
+                f"loss: {', '.join(broken)} not finite at step {step}; lower training.learning_rate and resume"
+            )
+        self.optimizer.zero_grad()
+        total.backward()
+        if settings.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        self.optimizer.step()
+        return _numbers(terms)
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        wanted = self.config.training.precision
+        if wanted == "float32" or (wanted == "auto" and self.device.type == "cpu"):
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.float16 if wanted == "float16" else torch.bfloat16)
+
+    def _epoch(self, at: Progress, journal: Journal, sums: dict[str, float]) -> None:
+        figures, prediction = score(self.network, self.exam, self.decoder)
+        total = sum(figures[name] / constant for name, constant in _CONSTANT.items()) / len(_CONSTANT)
+        better = total < at.best
+        at.best, at.stale = (total, 0) if better else (at.best, at.stale + 1)
+        rate = learning_rate(self.config.training, at.step - 1)
+        journal.write(at.step, {"seconds": at.seconds, "rate": rate, "score": total}, sums, figures)
+        if self.config.training.panels:
+            journal.panel(at.step, self.exam, prediction, self.decoder, self.config.training.panels)
+        if better:
+            save_weights(self.network, self.folder / "best.safetensors", provenance(self.config, at, figures))
+        self.report(at.step, self.config.training.steps, f"score {total:.4f}")
+
+
+def _optimizer(network: BioFaceNet, settings: TrainingConfig) -> torch.optim.Optimizer:
+    # biases and normalisations are not drawn to zero
+    groups = [
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _numbers(terms: Terms) -> dict[str, float]:
+    values: Tensor = torch.stack([term.detach() for term in terms.values()])
+    return dict(zip(terms, values.tolist(), strict=True))
+
+
+def _silent(step: int, steps: int, message: str) -> None:
+    """Tell nobody."""
