@@ -32,6 +32,8 @@ class DataConfig:
     """Skin model whose fit is the truth."""
     size: int = 64
     """Height and width [pixels]."""
+    balance: float = 1.0
+    """How far classes of skin tone are brought to equal shares, 0 to 1."""
     workers: int = 2
     """Processes that draw samples."""
     validation: int = 256
@@ -122,7 +124,12 @@ class Config:
             ("training.patience", training.patience, 0),
         ):
             _check(name, value >= least, value, f"at least {least}")
-        for name, share in (("data.degraded", data.degraded), ("data.moved", data.moved), ("decay", training.decay)):
+        for name, share in (
+            ("data.degraded", data.degraded),
+            ("data.moved", data.moved),
+            ("data.balance", data.balance),
+            ("training.decay", training.decay),
+        ):
             _check(name, 0 <= share <= 1, share, "0 to 1")
         _check("training.learning_rate", training.learning_rate > 0, training.learning_rate, "above 0")
         _check("data.samples", not 0 < data.samples < training.batch, data.samples, "0, or at least a batch")

@@ -40,7 +40,7 @@ class Journal:
         if importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
 
-            self._curves = SummaryWriter(str(folder), purge_step=step)  # type: ignore[no-untyped-call]
+            self._curves = SummaryWriter(str(folder), purge_step=step)
 
     def write(
         self, step: int, state: Mapping[str, float], terms: Mapping[str, float], figures: Mapping[str, float]

@@ -96,11 +96,12 @@ class _Run:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(wanted if settings.device == "auto" else settings.device)
         torch.manual_seed(settings.seed)
-        self.network = BioFaceNet(config.network).to(self.device).to(memory_format=torch.channels_last)
+        self.network = BioFaceNet(config.network).to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.decoder = Decoder(data.model, nodes=_NODES).to(self.device, torch.float32)
         self.optimizer = _optimizer(self.network, settings)
         self.loss = LOSSES[config.loss.name]
-        source = Source("train", data.seed, data.heads, data.model, data.size)
+        source = Source("train", data.seed, data.heads, data.model, data.size, data.balance)
         self.samples: Kept | Stream = (
             Kept(source, settings.batch, data.samples, data.workers, progress=self._drawing)
             if data.samples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL
 from msfit.synth import Bank, samples
 from msfit.synth.bank import cache_folder
+from msfit.synth.people import wearable
+from msfit.synth.sampling import subject_of
 
 #: Maps of `msfit.synth.samples` that training uses.
 MAPS = ("image", "mask", "f_mel", "f_blood", "i_d", "i_s", "scale", "offset", "albedo", "light", "camera")
@@ -27,6 +30,9 @@ MAPS = ("image", "mask", "f_mel", "f_blood", "i_d", "i_s", "scale", "offset", "a
 _EDITION = 1
 _CHUNK = 32
 _D65_KELVIN = 6504.0
+# Samples of the stream that a batch chooses from, for each that it takes.
+_STRETCH = 32
+_LIGHT = ("light", "very light")
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class Source:
         Skin model whose fit is the truth, in its `wide` bounds.
     size : int
         Height and width of the pictures.
+    balance : float
+        How far classes of skin tone are brought to equal shares: 0 leaves them as they are among the subjects, where
+        dark and very light skin is rare; 1 makes them equal.
     """
 
     split: str = "train"
@@ -51,6 +60,23 @@ class Source:
     heads: int = 768
     model: str = REFERENCE_MODEL
     size: int = 64
+    balance: float = 0.0
+
+    def chances(self, indices: Iterable[int]) -> np.ndarray:
+        """How often each sample of the stream is to be taken, float64 (n,); 1 for the rarest class."""
+        shares = _class_shares(self.split)
+        rarest = min(shares.values())
+        tones = (subject_of(int(index), seed=self.seed, split=self.split).ita_class for index in indices)
+        return np.array([(rarest / shares[tone]) ** self.balance for tone in tones])
+
+
+@functools.cache
+def _class_shares(split: str) -> dict[str, float]:
+    """Share of the subjects in each class; a class too small to stand alone counts with its neighbour."""
+    people = wearable(split)
+    counts = Counter(one.ita_class for one in people)
+    joined = counts["light"] + counts["very light"]
+    return {**{tone: n / len(people) for tone, n in counts.items()}, **dict.fromkeys(_LIGHT, joined / len(people))}
 
 
 def draw(source: Source, indices: Iterable[int]) -> dict[str, Tensor]:
@@ -118,12 +144,11 @@ class Stream:
         self._pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step: samples step size .. (step + 1) size - 1."""
+        """The batch of a step: of each further sample of the stream, if its chance admits it, else of the next."""
         self._pending = {number: job for number, job in self._pending.items() if number >= step}
         for number in range(step, step + self._ahead + 1):
             if number not in self._pending:
-                indices = range(number * self._size, (number + 1) * self._size)
-                self._pending[number] = self._pool.submit(draw, self._source, indices)
+                self._pending[number] = self._pool.submit(_draw_batch, self._source, number, self._size)
         return as_batch(self._pending.pop(step).result())
 
     def close(self) -> None:
@@ -131,8 +156,22 @@ class Stream:
         self._pool.shutdown(cancel_futures=True)
 
 
+def _draw_batch(source: Source, number: int, size: int) -> dict[str, Tensor]:
+    """Samples of a batch's own stretch of the stream, long enough that its chances fill the batch."""
+    rng = np.random.default_rng((source.seed, number))
+    stretch = range(number * size * _STRETCH, (number + 1) * size * _STRETCH)
+    taken: list[int] = []
+    for index in stretch:
+        if len(taken) == size:
+            break
+        # the last ones are taken unasked where chance was unkind
+        if rng.random() < source.chances([index])[0] or stretch.stop - index <= size - len(taken):
+            taken.append(index)
+    return draw(source, taken)
+
+
 class Kept:
-    """The first `count` samples of the stream, kept on disk in half precision and shuffled anew each time through.
+    """The first `count` samples of the stream, kept on disk in half precision and taken in ever new order.
 
     Parameters
     ----------
@@ -164,25 +203,28 @@ class Kept:
         if not (self.path / "complete.json").is_file():
             _keep(self.path, source, count, workers, progress)
         self._arrays = {name: np.load(self.path / f"{name}.npy", mmap_mode="r") for name in MAPS}
-        self._source, self._size, self._steps = source, size, count // size
+        self._seed, self._size, self._steps = source.seed, size, count // size
+        chances = source.chances(range(count)) if source.balance else np.ones(count)
+        self._share = chances / chances.sum()
+        self._turn, self._indices = -1, np.empty(0, int)
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step; every `count // size` steps make one time through."""
-        round_number, within = divmod(step, self._steps)
-        indices = np.sort(_order(self._source.seed, round_number, self._count)[within * self._size :][: self._size])
+        """The batch of a step; after every `count // size` steps the order is drawn anew."""
+        turn, within = divmod(step, self._steps)
+        indices = np.sort(self._order(turn)[within * self._size :][: self._size])
         return as_batch({name: torch.from_numpy(values[indices]) for name, values in self._arrays.items()})
 
-    @property
-    def _count(self) -> int:
-        return len(self._arrays["mask"])
+    def _order(self, turn: int) -> np.ndarray:
+        if self._turn != turn:
+            # systematic sampling: a sample comes up as often as its share says, give or take one
+            rng, count = np.random.default_rng((self._seed, turn)), len(self._share)
+            marks = (np.arange(count) + rng.random()) / count
+            self._indices = rng.permutation(np.searchsorted(np.cumsum(self._share), marks).clip(max=count - 1))
+            self._turn = turn
+        return self._indices
 
     def close(self) -> None:
         """Nothing to end: as of `Stream`."""
-
-
-@functools.lru_cache(maxsize=2)
-def _order(seed: int, round_number: int, count: int) -> np.ndarray:
-    return np.random.default_rng((seed, round_number)).permutation(count)
 
 
 def _keep(path: Path, source: Source, count: int, workers: int, progress: Callable[[int, int], None] | None) -> None:

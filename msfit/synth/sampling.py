@@ -14,7 +14,7 @@ from msfit.synth.appearance import surface, texture_sheets
 from msfit.synth.bank import Bank
 from msfit.synth.buffers import FACE, Buffers
 from msfit.synth.light import random_light
-from msfit.synth.people import SPLITS, wearable
+from msfit.synth.people import SPLITS, Subject, wearable
 from msfit.synth.scene import MODES, coat, shading
 from msfit.synth.spectra import WAVELENGTHS, product, random_palette
 from msfit.synth.texture import random_texture
@@ -67,7 +67,7 @@ def samples(
         image (3): linear RGB through the pipeline `neutral`, white = 1, not clipped. mask (1): 1 on the face.
         f_mel, f_blood (1), i_d, i_s (1), scale, offset (1), albedo (3), normals (3): as of `msfit.synth.Truth`, with 0
         in place of NaN. light (n, 15): parameters of `IlluminationModel`, camera (n, 2): of `CameraModel`; zeros in
-        pictures "reference". person: (n,) index into `subjects()`.
+        pictures "reference". Whose skin it is tells `subject_of`.
 
     Raises
     ------
@@ -100,13 +100,21 @@ def samples(
     return {name: torch.from_numpy(values) for name, values in stacked.items()}
 
 
+def subject_of(index: int, *, seed: int = 0, split: str = "train") -> Subject:
+    """Whose skin a sample of `samples` wears, without making it: for choosing among indices."""
+    return _begun(index, seed, split)[1]
+
+
+def _begun(index: int, seed: int, split: str) -> tuple[np.random.Generator, Subject]:
+    rng = np.random.default_rng(np.random.SeedSequence((SPLITS.index(split), seed, index, 1)))
+    people = wearable(split)
+    return rng, people[int(rng.integers(len(people)))]
+
+
 def _sample(
     index: int, seed: int, bank: Bank, mode: str, model: str, pictures: str, noise: bool
 ) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(np.random.SeedSequence((SPLITS.index(bank.split), seed, index, 1)))
-    people = wearable(bank.split)
-    person = int(rng.integers(len(people)))
-    subject = people[person]
+    rng, subject = _begun(index, seed, bank.split)
     buffers = bank[int(rng.integers(bank.count))]
     palette = random_palette(rng, subject.ita)
     texture = random_texture(rng, round(_TEXELS_A_PIXEL * bank.size), subject.ita, beard=not buffers.long_hair)
