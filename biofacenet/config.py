@@ -35,7 +35,7 @@ class DataConfig:
     balance: float = 1.0
     """How far classes of skin tone are brought to equal shares, 0 to 1."""
     workers: int = 2
-    """Processes that draw samples."""
+    """Processes that draw samples; 0: the one that trains."""
     validation: int = 256
     """Samples of other persons and heads, on which the figures of each epoch are measured."""
     degraded: float = 0.5
@@ -111,7 +111,7 @@ class Config:
         _check("training.precision", training.precision in PRECISIONS, training.precision, f"of {PRECISIONS}")
         _check("loss.name", loss.name in LOSSES, loss.name, f"of {tuple(LOSSES)}")
         for name, value, least in (
-            ("data.workers", data.workers, 1),
+            ("data.workers", data.workers, 0),
             ("data.heads", data.heads, 1),
             ("data.size", data.size, 16),
             ("data.validation", data.validation, 2),
@@ -191,8 +191,8 @@ def _section(name: str, kind: type[_T], content: Any) -> _T:
         if key not in known:
             raise InputError(f"{name}: found {key!r}; expected some of {', '.join(known)}")
         wanted = getattr(defaults, key)
-        number = isinstance(wanted, float) and isinstance(value, int) and not isinstance(value, bool)
-        if not (number or isinstance(value, list if isinstance(wanted, tuple) else type(wanted))):
+        kinds = {float: (float, int), tuple: (list,), dict: (dict,)}.get(type(wanted), (type(wanted),))
+        if isinstance(value, bool) or not isinstance(value, kinds):
             raise InputError(f"{name}.{key}: found {value!r}; expected a value such as {wanted!r}")
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
 

@@ -6,7 +6,7 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -133,15 +133,14 @@ class Stream:
     size : int
         Samples a batch.
     workers : int
-        Processes; batches do not depend on their number.
+        Processes; batches do not depend on their number. 0: drawn in this process, when they are asked for.
     """
 
     def __init__(self, source: Source, size: int, workers: int = 2) -> None:
         self._source, self._size, self._ahead = source, size, 2 * workers
         self._pending: dict[int, Future[dict[str, Tensor]]] = {}
         Bank(source.heads, source.size, source.split, workers=workers)
-        # a process started anew knows nothing of this one's threads, unlike one that is forked
-        self._pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+        self._pool = _pool(workers)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step: of each further sample of the stream, if its chance admits it, else of the next."""
@@ -154,6 +153,13 @@ class Stream:
     def close(self) -> None:
         """End the workers."""
         self._pool.shutdown(cancel_futures=True)
+
+
+def _pool(workers: int) -> Executor:
+    """Processes started anew, which unlike forked ones know nothing of this one's threads; or a thread for none."""
+    if workers == 0:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
 
 
 def _draw_batch(source: Source, number: int, size: int) -> dict[str, Tensor]:
@@ -181,7 +187,7 @@ class Kept:
     count : int
         Samples to keep, about 0.1 MB each at 64 x 64; drawn where they are not there yet.
     workers : int
-        Processes that draw them.
+        Processes that draw them; 0: this one.
     folder : Path, optional
         $MSFIT_CACHE, else the user's cache folder.
     progress : callable (done, total), optional
@@ -236,7 +242,7 @@ def _keep(path: Path, source: Source, count: int, workers: int, progress: Callab
     Bank(source.heads, source.size, source.split, workers=workers)
     chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
     arrays: dict[str, np.memmap] = {}
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with _pool(workers) as pool:
         for chunk, drawn in zip(chunks, pool.map(functools.partial(draw, source), chunks), strict=True):
             for name, values in drawn.items():
                 if name not in arrays:
