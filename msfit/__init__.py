@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from msfit.result import Status as Status
     from msfit.skin.models import reflectance as reflectance
     from msfit.skin.models import register_model as register_model
+    from msfit.streaming import fit_file as fit_file
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,7 @@ _HOME = {
     "reflectance": "msfit.skin.models",
     "register_model": "msfit.skin.models",
     "fit": "msfit.fitting",
+    "fit_file": "msfit.streaming",
     "render": "msfit.rendering",
 }
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604

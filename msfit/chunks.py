@@ -142,10 +142,13 @@ class RowFunction:
         return self.function(slice(span.start, span.stop))[(inner, *index[1:])]
 
 
-def lazy_rows(function: Callable[[slice], np.ndarray], shape: tuple[int, ...], dtype: np.dtype, like: Any) -> Any:
-    """A dask array (row, ...) computed by a function of rows, in strips that suit the chunks of `like`."""
+def lazy_rows(
+    function: Callable[[slice], np.ndarray], shape: tuple[int, ...], dtype: np.dtype, like: Any = None
+) -> Any:
+    """A dask array (row, ...) computed by a function of rows, in strips that suit the chunks of `like`, if given."""
     import dask.array
 
+    like = np.broadcast_to(0, shape) if like is None else like
     strip = max(1, STRIP // math.prod(like.shape[1:]))
     heights = tuple(rows.stop - rows.start for rows in row_blocks(like, strip, 4 * strip))
     return dask.array.from_array(RowFunction(function, shape, dtype), chunks=(heights, *shape[1:]))

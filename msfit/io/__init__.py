@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from msfit.chunks import check_chunks
 from msfit.cube import Cube
 from msfit.errors import InputError
+from msfit.io.mat import is_hdf5
 from msfit.io.scan import Scan
+from msfit.memory import parse_size, resident, told
 
 _FORMATS = "MATLAB, ENVI, NPZ, NPY, HDF5, NetCDF, Zarr, or a folder of band images"
 
@@ -23,6 +26,7 @@ def load(
     white: Any = None,
     dark: Any = None,
     saturation: float | None = None,
+    memory: int | str | None = None,
 ) -> Cube:
     """Read spectra from a file, whatever its format: what it is shows in its content, not in its name.
 
@@ -48,6 +52,9 @@ def load(
     saturation : float, optional
         Samples at or above this level, in the file's numbers, are saturated; by default at the largest value of an
         integer type.
+    memory : int or str, optional
+        What the process may occupy, such as "1GiB": a file that cannot be read within it, chunk by chunk or whole, is
+        refused before it is read.
 
     Returns
     -------
@@ -61,7 +68,11 @@ def load(
     """
     path = Path(path)
     try:
+        if memory is not None:
+            _check_whole(path, parse_size(memory))
         scan = _read(path, variable, orientation, wavelengths)
+        if memory is not None:
+            check_chunks(scan.values, parse_size(memory))
         scan = replace(scan, provenance={"source": str(path), **scan.provenance})
         if saturation is not None:
             scan = replace(scan, saturation=float(saturation))
@@ -76,6 +87,32 @@ def load(
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except MemoryError:
         raise InputError(f"{path}: does not fit into memory") from None
+
+
+def files_of(path: str | Path) -> list[Path]:
+    """The files that hold a scene: one, an ENVI header with its data, or all files of a folder."""
+    path = Path(path)
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    if _kind(path) == "ENVI":
+        from msfit.io.envi import data_of, header_of
+
+        header = header_of(path)
+        return [path] if header is None else [header, data_of(path, header)]
+    return [path]
+
+
+def _check_whole(path: Path, memory: int) -> None:
+    """Refuse a file that would be read as a whole and is too large for that."""
+    kind = _kind(path) if path.exists() else ""
+    if kind in ("dataset", "ENVI", "") or (kind == "MATLAB" and is_hdf5(path)):
+        return
+    needed = sum(file.stat().st_size for file in files_of(path)) + resident()
+    if needed > memory:
+        raise InputError(
+            f"{kind} files are read whole, which takes at least {told(needed)} of memory; expected at most"
+            f" {told(memory)}: convert it to HDF5, Zarr or ENVI, or allow more"
+        )
 
 
 def _read(path: Path, variable: str | None = None, orientation: str | None = None, wavelengths: Any = None) -> Scan:
@@ -110,8 +147,6 @@ def _kind(path: Path) -> str:
         return "dataset" if zarr else "bands"
     if path.stat().st_size == 0:
         raise InputError("is empty; expected spectra: get the file anew")
-    from msfit.io.mat import is_hdf5
-
     with path.open("rb") as file:
         head = file.read(128)
     if head.startswith(b"MATLAB") or head[126:128] in (b"IM", b"MI"):

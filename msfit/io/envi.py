@@ -47,7 +47,7 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
         raise InputError("no ENVI header beside it; expected a .hdr file of the same name")
     if header_path.stat().st_size > _LARGEST_HEADER:
         raise InputError("is no ENVI header: more than 16 MB of text")
-    data_path = path if path != header_path else _data_beside(header_path)
+    data_path = data_of(path, header_path)
     try:
         header = envi.read_envi_header(str(header_path))
         envi.check_compatibility(header)
@@ -78,7 +78,10 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
     return Scan(values, nm, quantity, saturation=saturation, provenance=provenance)
 
 
-def _data_beside(header: Path) -> Path:
+def data_of(path: Path, header: Path) -> Path:
+    """The data file of an ENVI picture, given either of its files, and its header."""
+    if path != header:
+        return path
     stem = header.with_suffix("")
     names = [stem, *(Path(f"{stem}.{end}") for end in ("img", "dat", "raw", "bsq", "bil", "bip", "IMG", "DAT", "RAW"))]
     for name in names:

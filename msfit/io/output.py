@@ -35,7 +35,7 @@ def check_output(path: str | Path, extensions: Collection[str]) -> Path:
     if path.suffix.lower() not in extensions:
         found = f"the extension {path.suffix!r}" if path.suffix else "no extension"
         raise InputError(f"{path}: found {found}; expected a file name that ends in {', '.join(sorted(extensions))}")
-    with _explained(path):
+    with explained(path):
         if not path.parent.is_dir():
             raise InputError(f"{path}: there is no folder {path.parent}; create it or choose another")
         if path.is_dir():
@@ -67,7 +67,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     ('hello', 1)
     """
     path = Path(path)
-    with _explained(path):
+    with explained(path):
         # a link is followed: renaming onto it would cut it off from the file that it points to
         target = path.resolve() if path.is_symlink() else path
         part = _beside(target)
@@ -84,12 +84,12 @@ def _beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals into one line that says what to do."""
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise InputError(f"{path}: the disk is full; make room or choose another folder") from error
         if error.errno == errno.EPIPE:
             raise

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msfit.chunks import is_lazy
 from msfit.errors import InputError
+from msfit.io.large import write_large
 from msfit.io.output import check_output, written_whole
 from msfit.result import MAPS, FitResult, Status
 
@@ -84,6 +86,10 @@ def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] |
     """
     path = check_output(path, EXTENSIONS)
     write = EXTENSIONS[path.suffix.lower()]
+    if write is _as_netcdf and is_lazy(result.status):
+        with written_whole(path) as part:
+            write_large(*_encoded(result, labels), part)
+        return
     content = _as_netcdf(result, labels) if write is _as_netcdf else write(result)
     with written_whole(path) as part:
         part.write_bytes(content)
@@ -200,7 +206,8 @@ def _plain(value: Any) -> Any:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "")
 
 
-def _as_netcdf(result: FitResult, labels: Mapping[str, np.ndarray] | None = None) -> Any:
+def _encoded(result: FitResult, labels: Mapping[str, np.ndarray] | None = None) -> tuple[xarray.Dataset, Any]:
+    """The dataset of a result, and how its variables are stored."""
     dataset = to_dataset(result)
     compressed = {"zlib": True, "complevel": 4, "shuffle": True}
     encoding: dict[Any, dict[str, Any]] = {name: dict(compressed) for name in dataset.data_vars}
@@ -209,6 +216,11 @@ def _as_netcdf(result: FitResult, labels: Mapping[str, np.ndarray] | None = None
     encoding["wavelength"] = {"_FillValue": None}
     dims = dataset["status"].dims
     dataset = dataset.assign_coords({name: (dims, values) for name, values in (labels or {}).items()})
+    return dataset, encoding
+
+
+def _as_netcdf(result: FitResult, labels: Mapping[str, np.ndarray] | None = None) -> Any:
+    dataset, encoding = _encoded(result, labels)
     # in memory first: HDF5 itself does not recover from a disk that fills up under it
     return dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
 
