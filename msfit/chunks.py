@@ -101,7 +101,9 @@ def reading_bytes(values: Any) -> int:
     """Bytes of memory that reading a block takes at most, beside the block itself."""
     if not is_lazy(values):
         return 0
-    return _COPIES_OF_CHUNK * max(_AT_ONCE, _largest_chunk(values)[0])
+    largest, (height, *_) = _largest_chunk(values)
+    row_of_chunks = height * math.prod(values.shape[1:]) * values.dtype.itemsize
+    return _COPIES_OF_CHUNK * max(largest, min(_AT_ONCE, row_of_chunks))
 
 
 def check_chunks(values: Any, memory: int) -> None:
@@ -115,7 +117,10 @@ def check_chunks(values: Any, memory: int) -> None:
     if not is_lazy(values):
         return
     size, shape = _largest_chunk(values)
-    needed = resident() + MARGIN + _COPIES_OF_CHUNK * size
+    used = resident() + MARGIN
+    needed = used + _COPIES_OF_CHUNK * size
+    if used > memory:
+        raise InputError(f"memory: {told(memory)} is less than Python with its libraries takes: {told(used)}")
     if needed > memory:
         raise InputError(
             f"memory: {told(memory)} cannot hold a chunk of {' x '.join(map(str, shape))} samples ({told(size)}), which"

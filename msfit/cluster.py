@@ -50,7 +50,7 @@ class Cluster:
         """
         distributed = need("distributed", "cluster")
         running: dict[Any, _Item] = {}
-        done = distributed.as_completed()
+        done = distributed.as_completed(loop=self.client.loop)
 
         def submit(count: int) -> None:
             for _, item in zip(range(count), items, strict=False):
@@ -99,9 +99,11 @@ def connected(address: str) -> Iterator[Cluster]:
     """
     distributed = need("distributed", "cluster")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+    client = distributed.Client.__new__(distributed.Client)
     try:
-        client = distributed.Client(address, timeout=_TIMEOUT, set_as_default=False)
-    except (OSError, TimeoutError, ValueError, TypeError) as error:
+        client.__init__(address, timeout=_TIMEOUT, set_as_default=False)
+    except Exception as error:  # what listens there may be anything, and answer with anything
+        client.status = "closed"  # or it would try to say goodbye, and complain that nobody answers
         raise InputError(
             f"scheduler: {address!r} does not answer ({said(error)}); expected the address of a running dask scheduler,"
             " such as tcp://host:8786"

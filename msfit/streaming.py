@@ -108,11 +108,14 @@ def fit_file(
     if not resume:
         discard(unfinished)
     with _here(prepared) if scheduler is None else _there(source, prepared, scheduler) as (run, at_once):
-        blocks = _plan(prepared, budget, at_once, say)
+        with _about(source.path):
+            blocks = _plan(prepared, budget, at_once, say)
         part = Part(unfinished, _settings(source, prepared), _kinds(prepared), prepared.cube.shape)
         try:
             _fit_missing(run, part, blocks, prepared.cube.mask, progress, say)
-            save(assemble(prepared, part.lazy(), {}), target)
+            with _about(source.path):
+                result = assemble(prepared, part.lazy(), {})
+            save(result, target)
         finally:
             part.close()
     part.remove()
@@ -128,15 +131,26 @@ class _Source:
     fitting: Mapping[str, Any]
 
     def prepare(self, mask: np.ndarray | str | None) -> Prepared:
-        try:
-            return prepare(_masked(load(self.path, **self.loading), mask), **self.fitting)
-        except TypeError as error:
-            raise InputError(f"fit_file: {error}; expected arguments of msfit.fit") from None
+        cube = load(self.path, **self.loading)
+        with _about(self.path):
+            try:
+                return prepare(_masked(cube, mask), **self.fitting)
+            except TypeError as error:
+                raise InputError(f"fit_file: {error}; expected arguments of msfit.fit") from None
 
     def fingerprint(self) -> list[Any]:
         """Sizes and dates of the files: as long as they agree, so do the samples."""
         files = [self.path, *(Path(v) for v in self.loading.values() if isinstance(v, str | Path) and Path(v).exists())]
         return [[file.stat().st_size, file.stat().st_mtime_ns] for path in files for file in files_of(path)]
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Name the file in an error that does not."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _masked(cube: Cube, mask: np.ndarray | str | None) -> Cube:
@@ -169,10 +183,10 @@ def _plan(prepared: Prepared, budget: int, at_once: int, say: Tell) -> list[slic
     left = (budget - used - MARGIN) / at_once - max(reading_bytes(a) for a in arrays)
     if left < row:
         needed = used + MARGIN + at_once * (row + max(reading_bytes(a) for a in arrays))
-        rows = f"{at_once} times a row" if at_once > 1 else "a row"
+        rows = "a row" if at_once == 1 else f"each of {at_once} rows at once"
         raise InputError(
-            f"memory: {told(budget)} is too little: {told(used)} are in use before the first pixel, and {rows} of this"
-            f" file takes {told((needed - used) / at_once)}; expected at least {told(1.05 * needed)}"
+            f"memory: {told(budget)} is too little: {told(used)} are in use before the first pixel, and to read and fit"
+            f" {rows} takes {told((needed - used) / at_once)}; expected at least {told(1.05 * needed)}"
         )
     blocks = row_blocks(cube.values, max(1, CHUNK // width), int(left // row))
     if (reads := reads_a_chunk(cube.values, blocks)) >= _MANY_READS:

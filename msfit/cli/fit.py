@@ -10,6 +10,7 @@ import typer
 from msfit.cli.arguments import choose_mask, parse_bounds, parse_per_band, read_mask
 from msfit.cli.console import complain, progress_bar, say
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
+from msfit.cli.stream import is_large, stream, streaming_options
 from msfit.cli.targets import output_paths, save_figure
 from msfit.errors import InputError
 
@@ -35,6 +36,16 @@ Mask = Annotated[
     typer.Option(
         metavar="auto|FILE|none", help="Pixels to fit: skin, bright ones of a picture, all. Default: as stored."
     ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Stream from disk to disk within this, as 1GiB. Default for files read in blocks that are larger.",
+    ),
+]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Run on a dask.distributed cluster, as tcp://host:8786.")
 ]
 
 Weights = Annotated[
@@ -69,6 +80,10 @@ def fit(
     dark: Dark = None,
     variable: Variable = None,
     orientation: Orientation = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an unfinished OUT.part, or start anew.")] = True,
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave results that exist.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit melanin, haemoglobin and shading to every pixel."""
@@ -86,9 +101,18 @@ def fit(
         "noise": None if noise is None else parse_per_band("--noise", noise),
     }
     _check_before(model, fitting["bounds"], device, mask)
+    streaming = streaming_options(memory, scheduler, resume, plot)
     failed: list[Path] = []
     for path, result_path, figure_path in zip(inputs, results, figures, strict=True):
+        if skip_existing and result_path.exists():
+            complain(f"{result_path}: exists; {path} is skipped")
+            continue
         try:
+            if streaming is not None and (memory or scheduler or is_large(path, loading, result_path)):
+                result = stream(path, result_path, loading, mask, fitting | streaming, quiet)
+                if not quiet:
+                    say(f"{result_path}: {result.summary()}")
+                continue
             result = _fit_one(path, loading, mask, fitting, quiet)
             figure = result.plot() if figure_path is not None else None
             result.save(result_path)
