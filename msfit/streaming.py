@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from msfit import __version__
 from msfit.blocks import pool
 from msfit.chunks import MARGIN, reading_bytes, reads_a_chunk, row_blocks
 from msfit.cluster import connected
-from msfit.cube import Cube, precision
+from msfit.cube import precision
 from msfit.errors import InputError
-from msfit.fitting import CHUNK, Prepared, Progress, assemble, fit_rows, prepare
-from msfit.io import files_of, load
+from msfit.fitting import CHUNK, Prepared, Progress, assemble, fit_rows
 from msfit.io.extras import need
 from msfit.io.large import read_large
 from msfit.io.output import check_output
 from msfit.io.results import save
 from msfit.memory import parse_size, resident, told
 from msfit.part import Part, discard
+from msfit.recipe import Recipe, about
 from msfit.result import FitResult
 
 # What fitting a pixel takes beside its samples: its maps, indices and statuses, twice.
@@ -102,70 +100,31 @@ def fit_file(
     began = time.perf_counter()
     budget, say = parse_size(memory), tell or (lambda _: None)
     target = check_output(output, (".h5", ".nc"))
-    source = _Source(Path(path).absolute(), {**(loading or {}), "memory": budget}, fitting)
-    prepared = source.prepare(mask)
+    recipe = Recipe.of(path, {**(loading or {}), "memory": budget}, fitting)
+    prepared = recipe.prepare(mask)
     unfinished = target.with_name(target.name + ".part")
     if not resume:
         discard(unfinished)
-    with _here(prepared) if scheduler is None else _there(source, prepared, scheduler) as (run, at_once):
-        with _about(source.path):
+    with _here(prepared) if scheduler is None else _there(recipe, prepared, scheduler) as (run, at_once):
+        with about(recipe.path):
             blocks = _plan(prepared, budget, at_once, say)
-        part = Part(unfinished, _settings(source, prepared), _kinds(prepared), prepared.cube.shape)
+        part = Part(unfinished, recipe.settings(prepared), _kinds(prepared), prepared.cube.shape)
         try:
             _fit_missing(run, part, blocks, prepared.cube.mask, progress, say)
-            with _about(source.path):
-                result = assemble(prepared, part.lazy(), {})
-            save(result, target)
+            save(_assembled(prepared, part, recipe.path), target)
         finally:
             part.close()
     part.remove()
     return assemble(prepared, read_large(target, list(part.maps)), {"seconds": time.perf_counter() - began})
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A file and how it is to be fitted: all that another process needs to do the same."""
-
-    path: Path
-    loading: Mapping[str, Any]
-    fitting: Mapping[str, Any]
-
-    def prepare(self, mask: np.ndarray | str | None) -> Prepared:
-        cube = load(self.path, **self.loading)
-        with _about(self.path):
-            try:
-                return prepare(_masked(cube, mask), **self.fitting)
-            except TypeError as error:
-                raise InputError(f"fit_file: {error}; expected arguments of msfit.fit") from None
-
-    def fingerprint(self) -> list[Any]:
-        """Sizes and dates of the files: as long as they agree, so do the samples."""
-        files = [self.path, *(Path(v) for v in self.loading.values() if isinstance(v, str | Path) and Path(v).exists())]
-        return [[file.stat().st_size, file.stat().st_mtime_ns] for path in files for file in files_of(path)]
-
-
-@contextmanager
-def _about(path: Path) -> Iterator[None]:
-    """Name the file in an error that does not."""
+def _assembled(prepared: Prepared, part: Part, path: Path) -> FitResult:
     try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def _masked(cube: Cube, mask: np.ndarray | str | None) -> Cube:
-    if mask is None:
-        return cube
-    if isinstance(mask, str):
-        if mask not in ("auto", "none"):
-            raise InputError(f"mask: found {mask!r}; expected auto, none or an array of truth values")
-        if mask == "none":
-            return cube.with_mask(None)
-        from msfit.mask import skin_mask
-
-        return cube.with_mask(skin_mask(cube))
-    given = cube.with_mask(mask)
-    return given if cube.mask is None else cube.with_mask(cube.mask & np.asarray(given.mask))
+        with about(path):
+            return assemble(prepared, part.lazy(), {})
+    except InputError:  # nothing to fit: nothing to go on with either
+        part.remove()
+        raise
 
 
 def _plan(prepared: Prepared, budget: int, at_once: int, say: Tell) -> list[slice]:
@@ -222,17 +181,17 @@ def _here(prepared: Prepared) -> Iterator[tuple[Run, int]]:
 
 
 @contextmanager
-def _there(source: _Source, prepared: Prepared, scheduler: str) -> Iterator[tuple[Run, int]]:
-    """The same on a cluster; `source` is told what was settled here, so that every worker settles it alike."""
+def _there(recipe: Recipe, prepared: Prepared, scheduler: str) -> Iterator[tuple[Run, int]]:
+    """The same on a cluster; the recipe is told what was settled here, so that every worker settles it alike."""
     settled = {"device": prepared.worker.device.type, "dtype": str(prepared.worker.dtype).removeprefix("torch.")}
-    known = replace(source, fitting={**source.fitting, **settled, "model": prepared.model})
+    known = replace(recipe, fitting={**recipe.fitting, **settled, "model": prepared.model})
     with connected(scheduler) as cluster:
-        settings = json.loads(json.dumps(_settings(source, prepared)))
+        settings = json.loads(json.dumps(recipe.settings(prepared)))
         task = partial(fit_remotely, known, settings)
         yield partial(cluster.map, task), max(cluster.threads(), default=1)
 
 
-def fit_remotely(source: _Source, settings: dict[str, Any], item: Item) -> dict[str, np.ndarray]:
+def fit_remotely(recipe: Recipe, settings: dict[str, Any], item: Item) -> dict[str, np.ndarray]:
     """Maps of a block of rows, in a worker, which reads the file itself.
 
     Raises
@@ -242,7 +201,7 @@ def fit_remotely(source: _Source, settings: dict[str, Any], item: Item) -> dict[
     """
     torch.set_num_threads(1)
     with need("dask").config.set(scheduler="synchronous"):
-        prepared = _prepared_once(source, settings)
+        prepared = _prepared_once(recipe, settings)
         with pool(prepared.worker.device) as threads:
             return fit_rows(prepared, slice(*item[:2]), threads, None, item[2])
 
@@ -251,19 +210,19 @@ _READY: dict[str, Prepared] = {}  # in a worker: the fit that it is at, by its s
 _MAKING_READY = threading.Lock()
 
 
-def _prepared_once(source: _Source, settings: dict[str, Any]) -> Prepared:
-    key = json.dumps([str(source.path), settings], sort_keys=True)
+def _prepared_once(recipe: Recipe, settings: dict[str, Any]) -> Prepared:
+    key = json.dumps([str(recipe.path), settings], sort_keys=True)
     with _MAKING_READY:
         if key not in _READY:
-            if not source.path.exists():
+            if not recipe.path.exists():
                 raise InputError(
-                    f"{source.path}: no such file there; expected one that all workers see under this path"
+                    f"{recipe.path}: no such file there; expected one that all workers see under this path"
                 )
-            prepared = source.prepare("none")
-            here = json.loads(json.dumps(_settings(source, prepared)))
+            prepared = recipe.prepare("none")
+            here = json.loads(json.dumps(recipe.settings(prepared)))
             other = [name for name in ("version", "source", "bands", "bounds") if here[name] != settings[name]]
             if other:
-                raise InputError(f"{source.path}: has another {', '.join(other)} there; expected the same everywhere")
+                raise InputError(f"{recipe.path}: has another {', '.join(other)} there; expected the same everywhere")
             _READY.clear()
             _READY[key] = prepared
         return _READY[key]
@@ -272,33 +231,3 @@ def _prepared_once(source: _Source, settings: dict[str, Any]) -> Prepared:
 def _kinds(prepared: Prepared) -> dict[str, np.dtype]:
     number = np.dtype(np.float64 if prepared.worker.dtype == torch.float64 else np.float32)
     return {**dict.fromkeys(prepared.worker.maps(), number), "status": np.dtype(np.uint8)}
-
-
-def _settings(source: _Source, prepared: Prepared) -> dict[str, Any]:
-    """All that the maps depend on, by names that a user knows, as plain JSON."""
-    settled = ("model", "bounds", "bands", "dtype", "device")
-    model, cube = prepared.model, prepared.cube
-    ends = np.array([parameter.wide for parameter in model.parameters])
-    points = ends[:, 0] + np.random.default_rng(0).uniform(size=(16, len(ends))) * (ends[:, 1] - ends[:, 0])
-    return {
-        "version": __version__,
-        "source": source.fingerprint(),
-        "model": [model.name, _digest(model.at(cube.wavelengths).reflectance(torch.from_numpy(points)).numpy())],
-        "bounds": {name: list(ends) for name, ends in prepared.bounds.items()},
-        "bands": _digest(cube.wavelengths),
-        "mask": None if cube.mask is None else _digest(cube.mask),
-        "dtype": str(prepared.worker.dtype),
-        "device": prepared.worker.device.type,
-        **{name: _plain(value) for name, value in source.loading.items() if name != "memory"},
-        **{name: _plain(value) for name, value in source.fitting.items() if name not in settled},
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return _digest(value)
-    return json.loads(json.dumps(sorted(value) if isinstance(value, set) else value, default=repr))
-
-
-def _digest(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]

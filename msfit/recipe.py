@@ -1,0 +1,114 @@
+"""What a streamed fit is made from, told so that another process, or a later one, can do the same."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from msfit import __version__
+from msfit.cube import Cube
+from msfit.errors import InputError
+from msfit.fitting import Prepared, prepare
+from msfit.io import files_of, load
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A file and how it is to be fitted.
+
+    Attributes
+    ----------
+    path : Path
+        Absolute.
+    loading : mapping
+        Arguments of `msfit.load`.
+    fitting : mapping
+        Those of `msfit.fit` that `prepare` takes.
+    """
+
+    path: Path
+    loading: Mapping[str, Any]
+    fitting: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, path: str | Path, loading: Mapping[str, Any], fitting: Mapping[str, Any]) -> Recipe:
+        """With the paths in it made absolute, as workers have a working directory of their own."""
+        files = {name: v for name, v in loading.items() if isinstance(v, str | Path) and Path(v).exists()}
+        absolute = {name: str(Path(file).absolute()) for name, file in files.items()}
+        return cls(Path(path).absolute(), {**loading, **absolute}, fitting)
+
+    def prepare(self, mask: np.ndarray | str | None) -> Prepared:
+        """Open the file and settle the fit; the mask is that of `fit_file`."""
+        takes = list(inspect.signature(prepare).parameters)[1:]
+        if unknown := [name for name in self.fitting if name not in takes]:
+            raise InputError(f"fit_file: takes no {', '.join(unknown)}; of what msfit.fit takes, {', '.join(takes)}")
+        cube = load(self.path, **self.loading)
+        with about(self.path):
+            return prepare(_masked(cube, mask), **self.fitting)
+
+    def fingerprint(self) -> list[Any]:
+        """Sizes and dates of the files: as long as they agree, so do the samples."""
+        files = [self.path, *(Path(v) for v in self.loading.values() if isinstance(v, str | Path) and Path(v).exists())]
+        return [[file.stat().st_size, file.stat().st_mtime_ns] for path in files for file in files_of(path)]
+
+    def settings(self, prepared: Prepared) -> dict[str, Any]:
+        """All that the maps depend on, by names that a user knows, as plain JSON."""
+        settled = ("model", "bounds", "bands", "dtype", "device")
+        model, cube = prepared.model, prepared.cube
+        ends = np.array([parameter.wide for parameter in model.parameters])
+        points = ends[:, 0] + np.random.default_rng(0).uniform(size=(16, len(ends))) * (ends[:, 1] - ends[:, 0])
+        return {
+            "version": __version__,
+            "source": self.fingerprint(),
+            "model": [model.name, _digest(model.at(cube.wavelengths).reflectance(torch.from_numpy(points)).numpy())],
+            "bounds": {name: list(ends) for name, ends in prepared.bounds.items()},
+            "bands": _digest(cube.wavelengths),
+            "mask": None if cube.mask is None else _digest(cube.mask),
+            "dtype": str(prepared.worker.dtype),
+            "device": prepared.worker.device.type,
+            **{name: _plain(value) for name, value in self.loading.items() if name != "memory"},
+            **{name: _plain(value) for name, value in self.fitting.items() if name not in settled},
+        }
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Name the file in an error that does not."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _masked(cube: Cube, mask: np.ndarray | str | None) -> Cube:
+    if mask is None:
+        return cube
+    if isinstance(mask, str):
+        if mask not in ("auto", "none"):
+            raise InputError(f"mask: found {mask!r}; expected auto, none or an array of truth values")
+        if mask == "none":
+            return cube.with_mask(None)
+        from msfit.mask import skin_mask
+
+        return cube.with_mask(skin_mask(cube))
+    given = cube.with_mask(mask)
+    return given if cube.mask is None else cube.with_mask(cube.mask & np.asarray(given.mask))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _digest(value)
+    return json.loads(json.dumps(sorted(value) if isinstance(value, set) else value, default=repr))
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
