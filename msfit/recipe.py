@@ -17,8 +17,8 @@ import torch
 from msfit import __version__
 from msfit.cube import Cube
 from msfit.errors import InputError
-from msfit.fitting import Prepared, prepare
 from msfit.io import files_of, load
+from msfit.preparation import Prepared, prepare
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ def _masked(cube: Cube, mask: np.ndarray | str | None) -> Cube:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return _digest(value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(held) for name, held in value.items()}
     return json.loads(json.dumps(sorted(value) if isinstance(value, set) else value, default=repr))
 
 

@@ -21,13 +21,14 @@ from msfit.chunks import MARGIN, reading_bytes, reads_a_chunk, row_blocks
 from msfit.cluster import connected
 from msfit.cube import precision
 from msfit.errors import InputError
-from msfit.fitting import CHUNK, Prepared, Progress, assemble, fit_rows
+from msfit.fitting import CHUNK
 from msfit.io.extras import need
 from msfit.io.large import read_large
 from msfit.io.output import check_output
 from msfit.io.results import save
 from msfit.memory import parse_size, resident, told
 from msfit.part import Part, discard
+from msfit.preparation import Prepared, Progress, assemble, fit_rows
 from msfit.recipe import Recipe, about
 from msfit.result import FitResult
 
@@ -134,8 +135,10 @@ def _plan(prepared: Prepared, budget: int, at_once: int, say: Tell) -> list[slic
     worker(np.full((1, cube.wavelengths.size), 0.5, np.float32), None)
     arrays = [a for a in (cube.values, cube.illuminant, cube.dark) if a is not None and a.ndim > 1]
     number = 8 if worker.dtype == torch.float64 else precision(cube.values.dtype).itemsize
-    # Samples as they are stored; as reflectance, before and after division; as blocks; which are usable, twice.
-    sample = sum(a.dtype.itemsize for a in arrays) + number * (2 + len(arrays)) + 2
+    # Samples as they are stored; as reflectance, before and after division; as blocks; scales of residuals, likewise;
+    # which are usable, twice.
+    scales = 0 if worker.criterion.plain else 2
+    sample = sum(a.dtype.itemsize for a in arrays) + number * (2 + scales + len(arrays)) + 2
     width = math.prod(cube.shape[1:])
     row = width * (cube.wavelengths.size * sample + _BYTES_A_PIXEL)
     used = resident()

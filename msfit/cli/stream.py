@@ -32,13 +32,12 @@ def streaming_options(
 def is_large(path: Path, loading: dict[str, Any], output: Path) -> bool:
     """Whether a scene that can be read in blocks does not fit into the usual budget."""
     import msfit
-    from msfit.chunks import is_lazy
+    from msfit.io import read_in_blocks
     from msfit.memory import parse_size
 
-    if output.suffix.lower() not in (".h5", ".nc"):
+    if output.suffix.lower() not in (".h5", ".nc") or not path.exists() or not read_in_blocks(path):
         return False
-    values = msfit.load(path, **loading).values
-    return is_lazy(values) and 4 * values.size > parse_size(_MEMORY)
+    return 4 * msfit.load(path, **loading).values.size > parse_size(_MEMORY)
 
 
 def stream(

@@ -10,7 +10,6 @@ from typing import Any
 from msfit.chunks import check_chunks
 from msfit.cube import Cube
 from msfit.errors import InputError
-from msfit.io.mat import is_hdf5
 from msfit.io.scan import Scan
 from msfit.memory import parse_size, resident, told
 
@@ -102,15 +101,19 @@ def files_of(path: str | Path) -> list[Path]:
     return [path]
 
 
+def read_in_blocks(path: str | Path) -> bool:
+    """Whether a scene is read block by block, so that it may be larger than memory."""
+    return _kind(Path(path)) in ("dataset", "ENVI")
+
+
 def _check_whole(path: Path, memory: int) -> None:
     """Refuse a file that would be read as a whole and is too large for that."""
-    kind = _kind(path) if path.exists() else ""
-    if kind in ("dataset", "ENVI", "") or (kind == "MATLAB" and is_hdf5(path)):
+    if not path.exists() or read_in_blocks(path):
         return
     needed = sum(file.stat().st_size for file in files_of(path)) + resident()
     if needed > memory:
         raise InputError(
-            f"{kind} files are read whole, which takes at least {told(needed)} of memory; expected at most"
+            f"{_kind(path)} files are read whole, which takes at least {told(needed)} of memory; expected at most"
             f" {told(memory)}: convert it to HDF5, Zarr or ENVI, or allow more"
         )
 
@@ -147,6 +150,8 @@ def _kind(path: Path) -> str:
         return "dataset" if zarr else "bands"
     if path.stat().st_size == 0:
         raise InputError("is empty; expected spectra: get the file anew")
+    from msfit.io.mat import is_hdf5
+
     with path.open("rb") as file:
         head = file.read(128)
     if head.startswith(b"MATLAB") or head[126:128] in (b"IM", b"MI"):
