@@ -35,7 +35,7 @@ def is_large(path: Path, loading: dict[str, Any], output: Path) -> bool:
     from msfit.io import read_in_blocks
     from msfit.memory import parse_size
 
-    if output.suffix.lower() not in (".h5", ".nc") or not path.exists() or not read_in_blocks(path):
+    if output.suffix.lower() not in (".h5", ".nc") or not read_in_blocks(path):
         return False
     return 4 * msfit.load(path, **loading).values.size > parse_size(_MEMORY)
 

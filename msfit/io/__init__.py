@@ -102,8 +102,11 @@ def files_of(path: str | Path) -> list[Path]:
 
 
 def read_in_blocks(path: str | Path) -> bool:
-    """Whether a scene is read block by block, so that it may be larger than memory."""
-    return _kind(Path(path)) in ("dataset", "ENVI")
+    """Whether a scene is read block by block, so that it may be larger than memory; False where nothing can read it."""
+    try:
+        return _kind(Path(path)) in ("dataset", "ENVI")
+    except (InputError, OSError):
+        return False
 
 
 def _check_whole(path: Path, memory: int) -> None:
