@@ -1,0 +1,43 @@
+"""biofacenet: takes the face in a photograph apart into melanin, haemoglobin, diffuse and specular shading."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from biofacenet.data.folder import prepare as prepare
+    from biofacenet.editing import edit as edit
+    from biofacenet.evaluation import evaluate as evaluate
+    from biofacenet.face import Box as Box
+    from biofacenet.photo import read_photo as read_photo
+    from biofacenet.prediction import Model as Model
+    from biofacenet.prediction import load_model as load_model
+    from biofacenet.prediction import predict as predict
+    from biofacenet.result import FaceResult as FaceResult
+
+# Where each public name lives: loaded at first use, so that `import biofacenet` stays cheap.
+_HOME = {
+    "Box": "face",
+    "FaceResult": "result",
+    "Model": "prediction",
+    "edit": "editing",
+    "evaluate": "evaluation",
+    "load_model": "prediction",
+    "predict": "prediction",
+    "prepare": "data.folder",
+    "read_photo": "photo",
+}
+__all__ = [*_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'biofacenet' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"biofacenet.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

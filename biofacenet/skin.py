@@ -17,7 +17,7 @@ _FARTHEST = 9.21
 _DARKEST = 0.06
 _SMALLEST = 0.001  # of the picture: smaller patches are chance
 # Half width and half height of a face in units of the box that dlib finds, which ends above brows and below lips.
-_FACE_RADII = (0.52, 0.66)
+_FACE_RADII = (0.50, 0.66)
 
 
 def skin_in_picture(linear: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ def maps_panel(result: FitResult) -> Figure:
     picture = figure.add_subplot(grid[0, 0])
     _draw_picture(picture, result)
     for name, row, column in (("f_mel", 0, 1), ("f_blood", 0, 2), ("i_d", 1, 1), ("i_s", 1, 2), ("rmse", 0, 3)):
-        _draw_map(figure, figure.add_subplot(grid[row, column]), result, name)
+        draw_map(figure, figure.add_subplot(grid[row, column]), result, name)
     _draw_status(figure.add_subplot(grid[1, 3]), result)
     _draw_pixel(figure, grid[1, 0], picture, result)
     return figure
@@ -109,7 +109,8 @@ def _picture(result: FitResult) -> tuple[np.ndarray, str]:
     return image, f"{note}, under D65{brighter}"
 
 
-def _draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
+def draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
+    """Draw one map of a picture's result, with its scale below it and its median beside the title."""
     values = getattr(result, name)
     finite = values[np.isfinite(values)]
     # pixels on the edge of the box say where the bounds are, not how the pigments vary
@@ -126,7 +127,7 @@ def _draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
     bar = figure.colorbar(image, cax=place, orientation="horizontal", extend=extend[below, above])
     bar.ax.xaxis.set_major_locator(MaxNLocator(5))
     bar.ax.tick_params(labelsize=8, color="#9ca3af", labelcolor=INK)
-    bar.set_label(LABELS[name], size=8.5, color=INK)
+    bar.set_label(str(result.attrs.get(f"{name}_label", LABELS[name])), size=8.5, color=INK)
     bar.outline.set_visible(False)
     caption(axes, TITLES[name], f"median {np.median(finite):.3g}" if finite.size else "nothing fitted")
     _bare(axes)

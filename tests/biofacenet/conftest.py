@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from biofacenet import Model, load_model
+from biofacenet.network import BioFaceNet, NetworkConfig
+from biofacenet.weights import save_weights
 from msfit.rendering import render
 from msfit.synth import Scene, make_scene
 
@@ -46,3 +50,20 @@ def small_bank(_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep heads and samples of tests of training together, traced once, away from the user's."""
     pytest.importorskip("embreex", reason="tracing heads needs embreex")
     monkeypatch.setenv("MSFIT_CACHE", str(_cache))
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network with random weights whose maps vary."""
+    torch.manual_seed(2)
+    network = BioFaceNet(NetworkConfig("compact", (6, 8, 8, 8)))
+    torch.nn.init.normal_(network.body.heads.weight, std=0.5)  # type: ignore[union-attr, arg-type]
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(network, path, {"skin_model": "alotaibi-smith-2019", "settings": {"data": {"size": 64}}})
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(weights: Path) -> Model:
+    """That network, loaded."""
+    return load_model(weights, "cpu")

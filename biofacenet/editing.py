@@ -1,0 +1,239 @@
+"""Photographs of faces changed in their skin: more melanin, less blood, no gloss."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biofacenet.decoder import HIGHEST_FRACTIONS, head_units
+from biofacenet.face import Box
+from biofacenet.photo import Photo, linear_light
+from biofacenet.prediction import Model, as_photo, load_model, locate
+from biofacenet.result import FaceResult
+from biofacenet.skin import face_ellipse, feathered, skin_in_picture
+from msfit.colour.transforms import encode_srgb
+from msfit.errors import InputError
+
+#: What can be changed, by the name it has in words, and the map it is of.
+EDITABLE = {"melanin": "f_mel", "blood": "f_blood", "diffuse": "i_d", "specular": "i_s"}
+# Largest values of the maps [1]: the ends of the heads' ranges, and more light than any photograph holds.
+_HIGHEST = dict(zip(EDITABLE, (*HIGHEST_FRACTIONS, 10.0, 10.0), strict=True))
+_CHANGE = re.compile(r"(?P<sign>[xX*+-]?)(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)")
+# The change fades out over this share of the face's width, inside its edge.
+_FEATHER = 0.06
+# Colours are divided with this added, so that black stays quiet.
+_DARK = 1e-3
+_LARGEST_RATIO = 8.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done to the values of a map.
+
+    Attributes
+    ----------
+    how : {"add", "multiply", "set"}
+    amount : float
+    """
+
+    how: str
+    amount: float
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """The changed values, of the same shape and type."""
+        amount = np.float32(self.amount)
+        if self.how == "add":
+            return values + amount
+        return values * amount if self.how == "multiply" else np.full_like(values, amount)
+
+    def __str__(self) -> str:
+        return {"add": f"{self.amount:+.4g}", "multiply": f"x{self.amount:.4g}", "set": f"{self.amount:.4g}"}[self.how]
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """A changed photograph.
+
+    Attributes
+    ----------
+    rgb : uint8 or uint16 array (y, x, 3)
+        sRGB, of the photograph's size and type; to the bit the photograph's where nothing was changed.
+    alpha : array (y, x), optional
+        The photograph's.
+    notes : tuple of str
+        Where changes came to the end of a map's range, and for how much of the face.
+    box : Box
+        The part of the photograph that was taken apart.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    notes: tuple[str, ...]
+    box: Box
+
+
+class Editor:
+    """A photograph taken apart once, to be changed any number of times.
+
+    Parameters
+    ----------
+    photo, model, box, size
+        As of `biofacenet.predict`.
+
+    Raises
+    ------
+    InputError
+        As of `biofacenet.predict`.
+    """
+
+    def __init__(
+        self,
+        photo: str | Path | Photo | np.ndarray,
+        model: Model | str | Path = "default",
+        *,
+        box: Box | str = "auto",
+        size: int | None = None,
+    ) -> None:
+        self.photo = as_photo(photo)
+        self.model = model if isinstance(model, Model) else load_model(model)
+        try:
+            face, self.box = locate(self.photo, box)
+            crop = self.photo.rgb[self.box.slices]
+            self.result: FaceResult = self.model.predict(crop, size=size)
+        except InputError as error:
+            raise InputError(f"{photo}: {error}" if isinstance(photo, str | Path) else str(error)) from None
+        self._light = linear_light(crop)
+        skin = skin_in_picture(self._light) & self.photo.opaque[self.box.slices]
+        if face is not None:
+            skin &= face_ellipse(face, self.photo.rgb.shape)[self.box.slices]
+        self._weight = feathered(skin, _FEATHER * (face.width if face else self.box.width))
+        maps = {name: getattr(self.result, held) for name, held in EDITABLE.items()}
+        self._before = maps
+        self._diffuse, self._gloss = self._drawn(maps)
+
+    def edit(self, changes: Mapping[str, Change | str]) -> Edited:
+        """The photograph with its maps changed.
+
+        Its diffuse part is multiplied by the ratio of what the decoder draws of the maps after and before, its gloss
+        moved by their difference: what the maps do not hold, pores and hair, stays. Outside the skin of the face, and
+        where nothing changes, every bit stays.
+
+        Parameters
+        ----------
+        changes : mapping of str to Change or str
+            For some of "melanin", "blood", "diffuse", "specular": see `parse_change`.
+
+        Returns
+        -------
+        Edited
+
+        Raises
+        ------
+        InputError
+            An unknown name; what is no change.
+        """
+        wanted = {name: parse_change(name, change) for name, change in changes.items()}
+        after, notes = dict(self._before), []
+        for name, change in wanted.items():
+            values = change(self._before[name])
+            after[name] = np.clip(values, 0, _HIGHEST[name]).astype(np.float32)
+            held = float((values != after[name])[self._weight > 0].mean()) if (self._weight > 0).any() else 0.0
+            if held:
+                notes.append(f"{name} {change}: held at its range 0 to {_HIGHEST[name]:g} on {held:.0%} of the face")
+        diffuse, gloss = self._drawn(after)
+        ratio = np.clip((diffuse + _DARK) / (self._diffuse + _DARK), 0, _LARGEST_RATIO)
+        matt = np.clip(self._light - self._gloss, 0, None)
+        shift = matt * (ratio - 1) + (gloss - self._gloss)
+        edited = self._light + self._weight[..., None] * shift
+        changed = (self._weight > 0) & (shift != 0).any(axis=2)
+        rgb = self.photo.rgb.copy()
+        most = np.iinfo(rgb.dtype).max
+        display = encode_srgb(torch.from_numpy(np.ascontiguousarray(edited[changed]))).numpy()
+        rgb[self.box.slices][changed] = np.rint(most * display).astype(rgb.dtype)
+        return Edited(rgb, self.photo.alpha, tuple(notes), self.box)
+
+    @torch.inference_mode()
+    def _drawn(self, maps: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The diffuse and the glossy part of the picture that maps make, linear RGB (y, x, 3), not negative."""
+        decoder, device = self.model.decoder, self.model.device
+
+        def tensor(values: Any) -> torch.Tensor:
+            return torch.as_tensor(np.asarray(values, np.float32), device=device)
+
+        m = [
+            head_units(tensor(maps[name])[None, None], most).clamp(-1, 1)
+            for name, most in zip(("melanin", "blood"), HIGHEST_FRACTIONS, strict=True)
+        ]
+        weights = decoder.weights(tensor(self.result.lighting)[None], tensor(self.result.camera)[None])
+        colour = decoder.colour(m[0], m[1], weights)[0].permute(1, 2, 0).clamp(min=0).cpu().numpy()
+        white = weights[0].sum(0).float().clamp(min=0).cpu().numpy()
+        return maps["diffuse"][..., None] * colour, maps["specular"][..., None] * white
+
+
+def edit(
+    photo: str | Path | Photo | np.ndarray,
+    changes: Mapping[str, Change | str],
+    model: Model | str | Path = "default",
+    *,
+    box: Box | str = "auto",
+    size: int | None = None,
+) -> Edited:
+    """Change the skin in a photograph.
+
+    Parameters
+    ----------
+    photo, model, box, size
+        As of `biofacenet.predict`.
+    changes : mapping of str to Change or str
+        As of `Editor.edit`.
+
+    Returns
+    -------
+    Edited
+
+    Examples
+    --------
+    >>> edited = biofacenet.edit("face.jpg", {"melanin": "+0.05", "specular": "0"})  # doctest: +SKIP
+    """
+    for name, change in changes.items():
+        parse_change(name, change)  # before the work begins
+    return Editor(photo, model, box=box, size=size).edit(changes)
+
+
+def parse_change(name: str, text: Change | str) -> Change:
+    """A change as it is written: ``+0.05`` and ``-0.05`` add, ``x1.5`` multiplies, ``0.1`` sets.
+
+    Parameters
+    ----------
+    name : {"melanin", "blood", "diffuse", "specular"}
+    text : str or Change
+        Melanin and blood in volume fractions, shadings in their own unit [1].
+
+    Raises
+    ------
+    InputError
+        An unknown name, or anything else.
+
+    Examples
+    --------
+    >>> parse_change("blood", "x1.5")
+    Change(how='multiply', amount=1.5)
+    """
+    if name not in EDITABLE:
+        raise InputError(f"changes: found {name!r}; expected some of {', '.join(EDITABLE)}")
+    if isinstance(text, Change):
+        return text
+    found = _CHANGE.fullmatch(text.strip())
+    if found is None or not math.isfinite(float(found["number"])):
+        raise InputError(f"--{name}: found {text!r}; expected +0.05 or -0.05 (add), x1.5 (multiply) or 0.1 (set)")
+    sign, amount = found["sign"], float(found["number"])
+    if sign in ("x", "X", "*"):
+        return Change("multiply", amount)
+    return Change("add", -amount if sign == "-" else amount) if sign else Change("set", amount)

@@ -1,0 +1,298 @@
+"""From a picture to maps: weights loaded, the face found, the network run, the maps put into a result."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from biofacenet.decoder import HIGHEST_FRACTIONS, Decoder, fractions
+from biofacenet.face import Box, around, check_box, find_face
+from biofacenet.network import BioFaceNet, Prediction
+from biofacenet.photo import SMALLEST_SIDE, Photo, linear_light, read_photo
+from biofacenet.result import FaceResult
+from biofacenet.skin import face_ellipse, skin_in_picture
+from biofacenet.tiles import predict_tiled
+from biofacenet.weights import Loaded, load_weights, shipped_weights
+from msfit.colour.colorimetry import rgb_weights
+from msfit.errors import InputError
+from msfit.fitting import torch_device
+from msfit.result import MAPS, Status
+from msfit.skin.models import REFERENCE_MODEL
+
+#: Pixels that are looked at: skin inside the face, or all.
+MASKS = ("auto", "none")
+# A head nearer to the end of its range than this is at it [m].
+_AT_END = 0.005
+_LARGEST_SIZE = 8192
+# Rows: f_mel inside, at the lower, at the upper end of its range; columns: f_blood.
+_STATUS = np.array(
+    [
+        [Status.CONVERGED, Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER],
+        [Status.F_MEL_LOWER, Status.F_MEL_LOWER_F_BLOOD_LOWER, Status.F_MEL_LOWER_F_BLOOD_UPPER],
+        [Status.F_MEL_UPPER, Status.F_MEL_UPPER_F_BLOOD_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER],
+    ],
+    np.uint8,
+)
+
+
+class Model:
+    """A network with its weights and its decoder.
+
+    Attributes
+    ----------
+    name : str
+    network : BioFaceNet
+    training : mapping
+        What was written beside the weights.
+    decoder : Decoder
+        Of the skin model that the network was trained with.
+    size : int
+        Side of the pictures that it was trained on [pixels].
+    device : torch.device
+    """
+
+    def __init__(self, loaded: Loaded, name: str = "network", device: torch.device | str = "cpu") -> None:
+        self.name, self.device = name, torch.device(device)
+        self.network: BioFaceNet = loaded.network.to(self.device).eval()
+        self.training: Mapping[str, Any] = loaded.training
+        self.decoder = Decoder(str(self.training.get("skin_model", REFERENCE_MODEL))).to(self.device)
+        settings = self.training.get("settings", {})
+        self.size = int(settings.get("data", {}).get("size", 64))
+
+    def predict(self, rgb: Any, *, encoding: str | None = None, size: int | None = None) -> FaceResult:
+        """Take a picture of a face apart, all of it.
+
+        Parameters
+        ----------
+        rgb : array (y, x, 3) or (y, x, 4)
+            uint8 or uint16: sRGB. Floating point, white = 1: `encoding` has to say which. Alpha is left aside.
+        encoding : {"srgb", "linear"}, optional
+        size : int, optional
+            Shorter side that the network sees [pixels]; `Model.size` if absent, 0 for the picture's own. The maps have
+            the picture's size whatever it is.
+
+        Returns
+        -------
+        FaceResult
+            Maps (y, x), float32. Pixels that are not finite are masked.
+
+        Raises
+        ------
+        InputError
+            See `biofacenet.photo.linear_light`; a size out of range.
+
+        Examples
+        --------
+        >>> import biofacenet                                            # doctest: +SKIP
+        >>> result = biofacenet.load_model().predict(crop_of_a_face)     # doctest: +SKIP
+        >>> result.f_mel, result.i_s                                     # doctest: +SKIP
+        """
+        started = time.perf_counter()
+        linear = linear_light(rgb, encoding)
+        known = np.isfinite(linear).all(axis=2)
+        light = torch.from_numpy(np.where(known[..., None], linear, 0)).permute(2, 0, 1)[None].to(self.device)
+        found = self.decompose(light, size)
+        result = self._result(found, light, linear)
+        attrs = {**result.attrs, "seconds": time.perf_counter() - started}
+        return masked(replace(result, attrs=attrs), known, Status.MASKED_NO_SIGNAL)
+
+    @torch.inference_mode()
+    def decompose(self, light: Tensor, size: int | None = None) -> Prediction:
+        """What the network says of a picture (1, 3, y, x) in linear RGB, seen at `size`, as maps (1, 1, y, x)."""
+        size = self.size if size is None else size
+        if size != 0 and not SMALLEST_SIDE <= size <= _LARGEST_SIZE:
+            raise InputError(
+                f"size: found {size}; expected {SMALLEST_SIDE} to {_LARGEST_SIZE} pixels, or 0 for the picture's own"
+            )
+        full = (int(light.shape[-2]), int(light.shape[-1]))
+        scale = size / min(full) if size else 1.0
+        if scale == 1:
+            return predict_tiled(self.network, light)
+        seen_size = (max(1, round(full[0] * scale)), max(1, round(full[1] * scale)))
+        seen = F.interpolate(light.clamp(0, 1), seen_size, mode="bilinear", antialias=True, align_corners=False)
+        found = predict_tiled(self.network, seen)
+        return Prediction(*(_resized(values, full) for values in found))
+
+    @torch.inference_mode()
+    def _result(self, found: Prediction, light: Tensor, linear: np.ndarray) -> FaceResult:
+        reconstruction = self.decoder(*found[:6])
+        albedo = skin_albedo(self.decoder, found)
+        rmse = (reconstruction - light).square().mean(1, keepdim=True).sqrt()
+        (m_mel, m_blood), (most_mel, most_blood) = (found.m_mel, found.m_blood), HIGHEST_FRACTIONS
+        lighting, camera = (values[0].double().cpu().numpy() for values in (found.lighting, found.camera))
+        return FaceResult(
+            f_mel=_map(fractions(m_mel, most_mel)),
+            f_blood=_map(fractions(m_blood, most_blood)),
+            i_d=_map(found.i_d),
+            i_s=_map(found.i_s),
+            rmse=_map(rmse),
+            status=_STATUS[_end(m_mel), _end(m_blood)],
+            model=self.decoder.model,
+            bounds={"f_mel": (0.0, most_mel), "f_blood": (0.0, most_blood)},
+            wavelengths=self.decoder.wavelengths,
+            attrs={
+                "network": self.name,
+                "rmse_label": "RMSE of linear RGB [1]",
+                "lighting": json.dumps(lighting.round(4).tolist()),
+                "camera": json.dumps(camera.round(4).tolist()),
+            },
+            picture=linear,
+            reconstruction=_image(reconstruction),
+            albedo=_image(albedo),
+            scale=None if found.scale is None else _map(found.scale),
+            offset=None if found.offset is None else _map(found.offset),
+            lighting=lighting,
+            camera=camera,
+        )
+
+
+def load_model(name_or_path: str | Path = "default", device: str = "auto") -> Model:
+    """A network that takes pictures apart.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        "default", the name of other shipped weights, or a .safetensors file with its .json beside it.
+    device : str
+        "auto", "cpu", "cuda", ...
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    InputError
+        No such name or file; see `biofacenet.weights.load_weights`.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".safetensors", ".json"):
+        path = shipped_weights(str(name_or_path))
+    chosen = torch_device(device)
+    return Model(load_weights(path, chosen), path.stem, chosen)
+
+
+def predict(
+    photo: str | Path | Photo | np.ndarray,
+    model: Model | str | Path = "default",
+    *,
+    box: Box | str = "auto",
+    mask: str = "auto",
+    size: int | None = None,
+) -> FaceResult:
+    """Take the face in a photograph apart.
+
+    Parameters
+    ----------
+    photo : str, Path, Photo or uint8 or uint16 array (y, x, 3)
+        A file, or sRGB values.
+    model : Model, str or Path
+        As of `load_model`.
+    box : {"auto", "whole"} or Box
+        Where the face is: found, the whole picture, or given.
+    mask : {"auto", "none"}
+        Maps on skin inside the face alone, or everywhere in the box.
+    size : int, optional
+        As of `Model.predict`.
+
+    Returns
+    -------
+    FaceResult
+        Of the square around the face; `attrs["box"]` says where in the photograph that is.
+
+    Raises
+    ------
+    InputError
+        No photograph, see `biofacenet.photo.read_photo`; no face; a box outside the picture.
+    """
+    if mask not in MASKS:
+        raise InputError(f"mask: found {mask!r}; expected one of {', '.join(MASKS)}")
+    source = str(photo) if isinstance(photo, str | Path) else "array"
+    known = as_photo(photo)
+    model = model if isinstance(model, Model) else load_model(model)
+    try:
+        face, crop = locate(known, box)
+        result = model.predict(known.rgb[crop.slices], size=size)
+    except InputError as error:
+        raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
+    if mask == "auto":
+        assert result.picture is not None  # of every prediction
+        looked_at = skin_in_picture(result.picture)
+        if face is not None:
+            looked_at &= face_ellipse(face, known.rgb.shape)[crop.slices]
+        result = masked(result, looked_at, Status.MASKED_BY_USER)
+    result = masked(result, known.opaque[crop.slices], Status.MASKED_BY_USER)
+    return replace(result, attrs={**result.attrs, "source": source, "box": str(crop), "note": "; ".join(known.notes)})
+
+
+def as_photo(photo: str | Path | Photo | np.ndarray) -> Photo:
+    """A photograph from its file, or from sRGB values."""
+    if isinstance(photo, Photo):
+        return photo
+    if isinstance(photo, str | Path):
+        return read_photo(photo)
+    values = np.asarray(photo)
+    if values.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"photo: found {values.dtype}; expected uint8 or uint16, sRGB")
+    linear_light(values)  # refuses what is no picture
+    return Photo(values[..., :3], values[..., 3] if values.shape[2] == 4 else None)
+
+
+def locate(photo: Photo, box: Box | str = "auto") -> tuple[Box | None, Box]:
+    """The face in a photograph, from brow to chin, where it was looked for or given, and the part to take apart."""
+    height, width = photo.rgb.shape[:2]
+    if isinstance(box, Box):
+        return None, check_box(box, photo.rgb.shape, SMALLEST_SIDE)
+    if box == "whole":
+        return None, Box(0, 0, width, height)
+    if box != "auto":
+        raise InputError(f"box: found {box!r}; expected 'auto', 'whole' or a Box")
+    face = find_face(photo.rgb)
+    if face is None:
+        raise InputError("no face found; give its place (--box x,y,width,height) or take the picture --whole")
+    return face, around(face, photo.rgb.shape)
+
+
+def skin_albedo(decoder: Decoder, found: Prediction) -> Tensor:
+    """Diffuse reflectance under D65 to the standard observer, linear sRGB (n, 3, y, x), not clipped."""
+    observer = torch.from_numpy(rgb_weights(decoder.wavelengths))[None].to(found.m_mel)
+    colour = decoder.colour(found.m_mel, found.m_blood, observer)
+    return colour if found.scale is None or found.offset is None else found.scale * colour + found.offset
+
+
+def masked(result: FaceResult, kept: np.ndarray, why: Status) -> FaceResult:
+    """The result with the maps of pixels that are not `kept` NaN, and their status `why` where they had another."""
+    lost = ~kept & result.fitted
+    if not lost.any():
+        return result
+    maps: dict[str, Any] = {name: np.where(lost, np.float32(np.nan), getattr(result, name)) for name in MAPS}
+    return replace(result, **maps, status=np.where(lost, np.uint8(why), result.status).astype(np.uint8))
+
+
+def _resized(values: Tensor | None, size: tuple[int, int]) -> Any:
+    if values is None or values.ndim < 4:
+        return values
+    return F.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _end(m: Tensor) -> np.ndarray:
+    """0 inside the range of a head, 1 at its lower end, 2 at its upper."""
+    value = m[0, 0].cpu().numpy()
+    return np.where(value < _AT_END - 1, 1, np.where(value > 1 - _AT_END, 2, 0))
+
+
+def _map(values: Tensor) -> np.ndarray:
+    return values[0, 0].float().cpu().numpy()
+
+
+def _image(values: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(values[0].permute(1, 2, 0).float().cpu().numpy())

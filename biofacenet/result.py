@@ -1,0 +1,62 @@
+"""What a photograph is taken apart into: the maps of a fit, and the pictures that only a network gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from msfit.result import FitResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class FaceResult(FitResult):
+    """Maps of a face, (y, x), as of `msfit.FitResult`: its tools save, render and draw them.
+
+    `rmse` is the root mean squared difference of reconstruction and photograph in linear RGB, over the three channels
+    of a pixel. `status` says where a pigment's head is at the end of its range. `wavelengths` are the decoder's.
+
+    Attributes
+    ----------
+    picture : float32 array (y, x, 3)
+        What was taken apart: linear sRGB, white = 1.
+    reconstruction : float32 array (y, x, 3)
+        What the decoder makes of the maps under the light and camera found: linear sRGB.
+    albedo : float32 array (y, x, 3)
+        Diffuse reflectance of the skin under D65, linear sRGB: ``scale r + offset`` where the network tells these, else
+        r.
+    scale, offset : float32 array (y, x), optional
+        Measured skin from the skin model's.
+    lighting : float64 array (15,)
+        Parameters of `msfit.colour.illuminants.IlluminationModel`.
+    camera : float64 array (2,)
+        Parameters of `msfit.colour.cameras.CameraModel`.
+
+    Notes
+    -----
+    `attrs` holds `network`, `box` (x,y,width,height of the maps in the photograph), `lighting` and `camera`.
+    """
+
+    picture: np.ndarray | None = None
+    reconstruction: np.ndarray | None = None
+    albedo: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    lighting: np.ndarray | None = None
+    camera: np.ndarray | None = None
+
+    def plot(self) -> Figure:
+        """The panel: photograph, reconstruction, albedo, the four maps and what is left over.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not attached to a window; `savefig` writes it.
+        """
+        from biofacenet.panel import face_panel
+
+        return face_panel(self)
