@@ -24,7 +24,7 @@ from biofacenet.tiles import predict_tiled
 from biofacenet.weights import Loaded, load_weights, shipped_weights
 from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError
-from msfit.fitting import torch_device
+from msfit.preparation import torch_device
 from msfit.result import MAPS, Status
 from msfit.skin.models import REFERENCE_MODEL
 
