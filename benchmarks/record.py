@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from msfit.io.output import written_whole
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -29,7 +31,8 @@ def write(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
         },
         "figures": figures,
     }
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    with written_whole(path) as part:
+        part.write_text(json.dumps(record, indent=2) + "\n")
     return path
 
 

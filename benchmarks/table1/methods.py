@@ -1,0 +1,98 @@
+"""The rows of the table: what decomposes a picture, under a name and with a line about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.table1.rgb_fit import RgbFit
+from benchmarks.table1.scoring import Method
+from benchmarks.table1.sfsnet import SfSNet, load_sfsnet
+from benchmarks.table1.training import STATISTICS_VERSION, constant
+from biofacenet import load_model
+from msfit.errors import InputError
+from msfit.metrics import Decomposition
+
+_WEIGHTS = Path(__file__).with_name("weights")
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+
+
+class TrainingMean:
+    """The constant predictor: what a method has to beat to have seen anything."""
+
+    name, model, version = "training mean", None, STATISTICS_VERSION
+    about = "the mean of every map over training pictures, whatever the picture"
+
+    def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
+        return constant(model, (picture.shape[0], picture.shape[1]))
+
+
+class RgbLeastSquares:
+    """`benchmarks.table1.rgb_fit`, for any skin model that there are statistics of."""
+
+    name, model, version = "RGB least squares", None, STATISTICS_VERSION
+    about = (
+        "each pixel's three numbers fitted through the decoder, light and camera given, "
+        "with a Gaussian prior from the training stream"
+    )
+
+    def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
+        return _rgb_fit(model)(picture)
+
+
+class Network:
+    """A BioFaceNet by its weights."""
+
+    def __init__(self, name: str, weights: str | Path, about: str) -> None:
+        self.name = name
+        self._network = load_model(weights)
+        self.model: str | None = self._network.skin_model
+        self.version = self._network.digest
+        self.about = f"{about}; trained in the terms of {self.model}, bounds {self._network.bounds}"
+
+    def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
+        return self._network.decompose(picture)
+
+
+class Sfs:
+    """SfSNet: shading and albedo only, in the terms of the skin model whose albedo it was trained with."""
+
+    name = "SfSNet (ours)"
+
+    def __init__(self, weights: Path) -> None:
+        loaded = load_sfsnet(weights)
+        self._network: SfSNet = loaded.network
+        self.model: str | None = str(loaded.training["model"])
+        self.about = str(loaded.training["about"])
+        self.version = loaded.digest
+
+    def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
+        with torch.inference_mode():
+            found = self._network(torch.from_numpy(picture).permute(2, 0, 1)[None].clamp(0, 1))
+        albedo, shading, again = (
+            values[0].permute(1, 2, 0).double().numpy() for values in (found.albedo, found.shading, found.picture)
+        )
+        return Decomposition(i_d=shading @ _LUMINANCE, albedo=albedo, picture=again)
+
+
+def all_methods(extra: Sequence[Path] = ()) -> list[Method]:
+    """The rows of the table in their order; weights of the user's own come last."""
+    found: list[Method] = [Network("BioFaceNet (msfit)", "default", "our network and training, shipped weights")]
+    baseline = _WEIGHTS / "paper_losses.safetensors"
+    found.append(Network("BioFaceNet, the paper's losses", baseline, "our network, the paper's losses alone"))
+    found.append(Sfs(_WEIGHTS / "sfsnet.safetensors"))
+    found += [RgbLeastSquares(), TrainingMean()]
+    for path in extra:
+        found.append(Network(path.stem, path, f"weights {path.name}"))
+    if len({method.name for method in found}) < len(found):
+        raise InputError("--weights: two methods of one name; rename the files")
+    return found
+
+
+@cache
+def _rgb_fit(model: str) -> RgbFit:
+    return RgbFit(model)

@@ -1,0 +1,103 @@
+"""What the training stream looks like: the constant predictor of Table 1, and the priors of the fit to RGB.
+
+Usage: python -m benchmarks.table1.training      writes training.json beside this file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import msfit
+from msfit.colour.colorimetry import rgb_weights
+from msfit.errors import InputError
+from msfit.metrics import Decomposition, in_unit
+from msfit.skin.models import DEFAULT_MODEL, REFERENCE_MODEL
+from msfit.synth import samples
+from msfit.synth.spectra import WAVELENGTHS
+
+_FILE = Path(__file__).with_name("training.json")
+_SAMPLES = 512
+#: What answers that rest on the statistics depend on.
+STATISTICS_VERSION = hashlib.sha256(_FILE.read_bytes()).hexdigest() if _FILE.is_file() else "absent"
+#: The numbers of a pixel, in the order of the statistics: pigments in the unit of the network's heads.
+UNKNOWNS = ("m_mel", "m_blood", "i_d", "i_s")
+
+
+class Statistics(NamedTuple):
+    """Of face pixels of training pictures under D65 and the mean camera, in the terms of one skin model.
+
+    mean (4,), covariance (4, 4) of `UNKNOWNS`; albedo (3,), picture (3,): mean linear RGB.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    albedo: np.ndarray
+    picture: np.ndarray
+
+
+@cache
+def statistics(model: str) -> Statistics:
+    """The statistics for a skin model, as shipped.
+
+    Raises
+    ------
+    InputError
+        They were not computed for this model.
+    """
+    held = json.loads(_FILE.read_text(encoding="ascii"))["models"]
+    if model not in held:
+        raise InputError(f"{model}: no statistics of the training stream; expected one of {', '.join(held)}")
+    return Statistics(**{name: np.array(held[model][name]) for name in Statistics._fields})
+
+
+def main() -> None:
+    """Draw samples and write their statistics."""
+    models = {model: _measure(model) for model in (REFERENCE_MODEL, DEFAULT_MODEL)}
+    content = {"samples": _SAMPLES, "split": "train", "unknowns": UNKNOWNS, "models": models}
+    _FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+
+
+def _measure(model: str) -> dict[str, Any]:
+    drawn = samples(_SAMPLES, pictures="reference", noise=False, model=model)
+    face = drawn["mask"][:, 0].numpy() > 0
+    maps = {name: np.moveaxis(values.numpy(), 1, -1)[face] for name, values in drawn.items() if values.ndim == 4}
+    f_mel, f_blood, i_d, i_s, scale, offset = (
+        maps[name][:, 0].astype(np.float64) for name in ("f_mel", "f_blood", "i_d", "i_s", "scale", "offset")
+    )
+    unknowns = np.stack(
+        [in_unit("f_mel", f_mel, "heads"), in_unit("f_blood", f_blood, "heads"), i_d * scale, i_s + i_d * offset]
+    )
+    skin = msfit.reflectance(f_mel, f_blood, WAVELENGTHS, model=model)
+    found = Statistics(
+        unknowns.mean(axis=1),
+        np.cov(unknowns),
+        (skin @ rgb_weights(WAVELENGTHS)).mean(axis=0),
+        maps["image"].astype(np.float64).mean(axis=0),
+    )
+    return {name: values.round(6).tolist() for name, values in found._asdict().items()}
+
+
+def constant(model: str, shape: tuple[int, int]) -> Decomposition:
+    """The training mean of every map, for pictures of that shape: what knows nothing about the picture."""
+    known = statistics(model)
+    m_mel, m_blood, i_d, i_s = known.mean
+    flat = [np.full(shape, value) for value in (i_d, i_s)]
+    pigments = [np.full(shape, fraction(name, m)) for name, m in (("f_mel", m_mel), ("f_blood", m_blood))]
+    albedo, picture = (np.broadcast_to(colour, (*shape, 3)) for colour in (known.albedo, known.picture))
+    return Decomposition(flat[0], flat[1], albedo, pigments[0], pigments[1], picture)
+
+
+def fraction(name: str, m: Any) -> Any:
+    """Volume fraction of a pigment from the unit m of the network's heads: the inverse of `msfit.metrics.in_unit`."""
+    largest = {"f_mel": 0.43, "f_blood": 0.07}[name]
+    return largest * (0.01 + 0.99 * (m + 1) / 2) ** 3
+
+
+if __name__ == "__main__":
+    main()
