@@ -124,7 +124,7 @@ def make_exam(path: Path, choices: Choices) -> Exam:
             physical = Decomposition(truth.i_d, truth.i_s, truth.albedo, truth.f_mel, truth.f_blood)
             references[model]["physical"] = view.maps(physical, picture)
     tone = str(truth.attrs["ita_class"]) if truth is not None else _tone(reflectance[mask], cube.wavelengths)
-    content = hashlib.sha256(np.ascontiguousarray(reflectance)).hexdigest()
+    content = hashlib.sha256(reflectance.tobytes()).hexdigest()
     kind = "stand-in" if truth is not None else "scene"
     return Exam(path.name, kind, content, picture, view.mask, references, quality, tone)
 

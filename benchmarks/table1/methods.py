@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,20 +12,22 @@ import torch
 
 from benchmarks.table1.rgb_fit import RgbFit
 from benchmarks.table1.scoring import Method
-from benchmarks.table1.sfsnet import SfSNet, load_sfsnet
+from benchmarks.table1.train_sfsnet import WEIGHTS, load_sfsnet
 from benchmarks.table1.training import STATISTICS_VERSION, constant
 from biofacenet import load_model
 from msfit.errors import InputError
 from msfit.metrics import Decomposition
 
-_WEIGHTS = Path(__file__).with_name("weights")
+_PAPER_LOSSES = WEIGHTS.with_name("paper_losses.safetensors")
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
 class TrainingMean:
     """The constant predictor: what a method has to beat to have seen anything."""
 
-    name, model, version = "training mean", None, STATISTICS_VERSION
+    name = "training mean"
+    model: str | None = None
+    version = STATISTICS_VERSION
     about = "the mean of every map over training pictures, whatever the picture"
 
     def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
@@ -34,7 +37,9 @@ class TrainingMean:
 class RgbLeastSquares:
     """`benchmarks.table1.rgb_fit`, for any skin model that there are statistics of."""
 
-    name, model, version = "RGB least squares", None, STATISTICS_VERSION
+    name = "RGB least squares"
+    model: str | None = None
+    version = STATISTICS_VERSION
     about = (
         "each pixel's three numbers fitted through the decoder, light and camera given, "
         "with a Gaussian prior from the training stream"
@@ -63,12 +68,11 @@ class Sfs:
 
     name = "SfSNet (ours)"
 
-    def __init__(self, weights: Path) -> None:
-        loaded = load_sfsnet(weights)
-        self._network: SfSNet = loaded.network
-        self.model: str | None = str(loaded.training["model"])
-        self.about = str(loaded.training["about"])
-        self.version = loaded.digest
+    def __init__(self) -> None:
+        self._network, training = load_sfsnet()
+        self.model: str | None = str(training["model"])
+        self.about = str(training["about"])
+        self.version = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
 
     def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
         with torch.inference_mode():
@@ -82,9 +86,8 @@ class Sfs:
 def all_methods(extra: Sequence[Path] = ()) -> list[Method]:
     """The rows of the table in their order; weights of the user's own come last."""
     found: list[Method] = [Network("BioFaceNet (msfit)", "default", "our network and training, shipped weights")]
-    baseline = _WEIGHTS / "paper_losses.safetensors"
-    found.append(Network("BioFaceNet, the paper's losses", baseline, "our network, the paper's losses alone"))
-    found.append(Sfs(_WEIGHTS / "sfsnet.safetensors"))
+    found.append(Network("BioFaceNet, the paper's losses", _PAPER_LOSSES, "our network, the paper's losses alone"))
+    found.append(Sfs())
     found += [RgbLeastSquares(), TrainingMean()]
     for path in extra:
         found.append(Network(path.stem, path, f"weights {path.name}"))
