@@ -41,8 +41,8 @@ class Exam:
         Linear RGB under D65 through the mean camera.
     mask : bool array (y, x)
     references : mapping of model to mapping of Decomposition
-        By skin model: "fit", the pseudo ground truth; where truth is known also "truth", in the terms of the model
-        (i_d r(f) + i_s is the scene), and "physical", with the shading and albedo of the scene itself.
+        By skin model: "fit", the pseudo ground truth; where truth is known also "truth", in the terms of the model:
+        i_d r(f_mel, f_blood) + i_s is the scene.
     quality : mapping of model to mapping
         Of the pseudo ground truth: median RMSE in reflectance, share of pixels on a bound.
     tone : str
@@ -121,8 +121,6 @@ def make_exam(path: Path, choices: Choices) -> Exam:
         if truth is not None and truth.attrs["model"] == model:
             known = _in_terms_of_the_model(truth, result)
             references[model]["truth"] = view.maps(known, picture)
-            physical = Decomposition(truth.i_d, truth.i_s, truth.albedo, truth.f_mel, truth.f_blood)
-            references[model]["physical"] = view.maps(physical, picture)
     tone = str(truth.attrs["ita_class"]) if truth is not None else _tone(reflectance[mask], cube.wavelengths)
     content = hashlib.sha256(reflectance.tobytes()).hexdigest()
     kind = "stand-in" if truth is not None else "scene"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import msfit
 from benchmarks.table1.rgb_fit import RgbFit
 from benchmarks.table1.scoring import Method
 from benchmarks.table1.train_sfsnet import WEIGHTS, load_sfsnet
@@ -54,13 +55,19 @@ class Network:
 
     def __init__(self, name: str, weights: str | Path, about: str) -> None:
         self.name = name
-        self._network = load_model(weights)
-        self.model: str | None = self._network.skin_model
-        self.version = self._network.digest
-        self.about = f"{about}; trained in the terms of {self.model}, bounds {self._network.bounds}"
+        self._network = load_model(weights, "cpu")
+        self.model: str | None = self._network.decoder.model
+        digest = hashlib.sha256()
+        for tensor in self._network.network.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+        self.version = digest.hexdigest()
+        self.about = f"{about}; in the terms of {self.model}"
 
     def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
-        return self._network.decompose(picture)
+        found = self._network.predict(picture, encoding="linear", size=0)
+        # the colour of the skin model's reflectance: the table's albedo is in its terms
+        albedo = msfit.render(found, what="albedo")
+        return Decomposition(found.i_d, found.i_s, albedo, found.f_mel, found.f_blood, found.reconstruction)
 
 
 class Sfs:

@@ -22,7 +22,6 @@ PRINTED = {
 _REFERENCES = {
     "fit": "against the pseudo ground truth (msfit fit)",
     "truth": "against the truth, in the terms of the skin model",
-    "physical": "against the truth of the scene's own shading and albedo",
 }
 _KINDS = {"stand-in": "stand-ins (synthetic faces in measured skin)", "scene": "scenes"}
 _SCENES_NAMED = 3

@@ -42,16 +42,15 @@ def grade(exam: Exam, methods: Sequence[Method], choices: Choices) -> dict[str, 
     scores: list[dict[str, Any]] = []
     for model, references in exam.references.items():
         fitted = references["fit"]
-        for reference in ("truth", "physical"):
-            if reference in references:
-                scores.append(_row("msfit fit", model, reference, "none", fitted, references[reference], exam, choices))
+        if (truth := references.get("truth")) is not None:
+            scores.append(_row("msfit fit", model, "truth", "none", fitted, truth, exam, choices))
         for method in answering(methods, model, choices):
             for degradation, picture in _shown(exam, choices).items():
                 estimate = method(picture, model)
-                for reference, known in references.items():
-                    if degradation == "none" or reference != "physical":
-                        row = _row(method.name, model, reference, degradation, estimate, known, exam, choices)
-                        scores.append(row)
+                scores += [
+                    _row(method.name, model, reference, degradation, estimate, known, exam, choices)
+                    for reference, known in references.items()
+                ]
     return {
         "name": exam.name,
         "kind": exam.kind,
