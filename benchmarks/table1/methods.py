@@ -14,10 +14,12 @@ import msfit
 from benchmarks.table1.rgb_fit import RgbFit
 from benchmarks.table1.scoring import Method
 from benchmarks.table1.train_sfsnet import WEIGHTS, load_sfsnet
-from benchmarks.table1.training import STATISTICS_VERSION, constant
+from benchmarks.table1.training import STATISTICS_VERSION
 from biofacenet import load_model
+from biofacenet.evaluation import training_mean
 from msfit.errors import InputError
 from msfit.metrics import Decomposition
+from msfit.skin.models import REFERENCE_MODEL
 
 _PAPER_LOSSES = WEIGHTS.with_name("paper_losses.safetensors")
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
@@ -27,12 +29,20 @@ class TrainingMean:
     """The constant predictor: what a method has to beat to have seen anything."""
 
     name = "training mean"
-    model: str | None = None
-    version = STATISTICS_VERSION
+    model: str | None = REFERENCE_MODEL
     about = "the mean of every map over training pictures, whatever the picture"
 
+    def __init__(self) -> None:
+        means = training_mean(REFERENCE_MODEL)
+        assert means is not None  # shipped
+        self._means = means["model"]
+        self.version = repr(sorted(self._means.items()))
+
     def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
-        return constant(model, (picture.shape[0], picture.shape[1]))
+        shape = picture.shape[:2]
+        return Decomposition(
+            **{name: np.broadcast_to(value, (*shape, *np.shape(value))) for name, value in self._means.items()}
+        )
 
 
 class RgbLeastSquares:

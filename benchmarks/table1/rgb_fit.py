@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.table1.training import fraction, statistics
+from benchmarks.table1.training import statistics
+from biofacenet.decoder import HIGHEST_FRACTIONS, fractions
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import rgb_weights
 from msfit.metrics import Decomposition
@@ -44,7 +45,7 @@ class RgbFit:
         mean, covariance = torch.from_numpy(known.mean), torch.from_numpy(known.covariance)
         axis = torch.linspace(-1, 1, _NODES, dtype=torch.float64)
         self._nodes = torch.cartesian_prod(axis, axis)
-        pigments = [fraction(name, self._nodes[:, k]) for k, name in enumerate(("f_mel", "f_blood"))]
+        pigments = [fractions(self._nodes[:, k], most) for k, most in enumerate(HIGHEST_FRACTIONS)]
         skin = get_model(model).at(WAVELENGTHS).reflectance(torch.stack(pigments, -1))
         self._albedo = skin @ torch.from_numpy(rgb_weights(WAVELENGTHS))
         colour = skin @ torch.from_numpy(rgb_weights(WAVELENGTHS, "D65", mean_camera()))
@@ -65,12 +66,13 @@ class RgbFit:
         shape = picture.shape[:2]
         m = self._nodes[node].numpy()
         again = i_d[:, None] * self._table[node, :3] + i_s[:, None]
+        f_mel, f_blood = (fractions(m[:, k], most).reshape(shape) for k, most in enumerate(HIGHEST_FRACTIONS))
         return Decomposition(
             i_d.numpy().reshape(shape),
             i_s.numpy().reshape(shape),
             self._albedo[node].numpy().reshape(*shape, 3),
-            fraction("f_mel", m[:, 0]).reshape(shape),
-            fraction("f_blood", m[:, 1]).reshape(shape),
+            f_mel,
+            f_blood,
             again.numpy().reshape(*shape, 3),
         )
 

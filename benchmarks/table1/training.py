@@ -1,4 +1,4 @@
-"""What the training stream looks like: the constant predictor of Table 1, and the priors of the fit to RGB.
+"""What pixels of the training stream look like: the prior of the fit to RGB.
 
 Usage: python -m benchmarks.table1.training      writes training.json beside this file
 """
@@ -13,13 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import msfit
-from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError
-from msfit.metrics import Decomposition, in_unit
+from msfit.metrics import in_unit
 from msfit.skin.models import DEFAULT_MODEL, REFERENCE_MODEL
 from msfit.synth import samples
-from msfit.synth.spectra import WAVELENGTHS
 
 _FILE = Path(__file__).with_name("training.json")
 _SAMPLES = 512
@@ -32,13 +29,11 @@ UNKNOWNS = ("m_mel", "m_blood", "i_d", "i_s")
 class Statistics(NamedTuple):
     """Of face pixels of training pictures under D65 and the mean camera, in the terms of one skin model.
 
-    mean (4,), covariance (4, 4) of `UNKNOWNS`; albedo (3,), picture (3,): mean linear RGB.
+    mean (4,) and covariance (4, 4) of `UNKNOWNS`.
     """
 
     mean: np.ndarray
     covariance: np.ndarray
-    albedo: np.ndarray
-    picture: np.ndarray
 
 
 @cache
@@ -73,30 +68,8 @@ def _measure(model: str) -> dict[str, Any]:
     unknowns = np.stack(
         [in_unit("f_mel", f_mel, "heads"), in_unit("f_blood", f_blood, "heads"), i_d * scale, i_s + i_d * offset]
     )
-    skin = msfit.reflectance(f_mel, f_blood, WAVELENGTHS, model=model)
-    found = Statistics(
-        unknowns.mean(axis=1),
-        np.cov(unknowns),
-        (skin @ rgb_weights(WAVELENGTHS)).mean(axis=0),
-        maps["image"].astype(np.float64).mean(axis=0),
-    )
+    found = Statistics(unknowns.mean(axis=1), np.cov(unknowns))
     return {name: values.round(6).tolist() for name, values in found._asdict().items()}
-
-
-def constant(model: str, shape: tuple[int, int]) -> Decomposition:
-    """The training mean of every map, for pictures of that shape: what knows nothing about the picture."""
-    known = statistics(model)
-    m_mel, m_blood, i_d, i_s = known.mean
-    flat = [np.full(shape, value) for value in (i_d, i_s)]
-    pigments = [np.full(shape, fraction(name, m)) for name, m in (("f_mel", m_mel), ("f_blood", m_blood))]
-    albedo, picture = (np.broadcast_to(colour, (*shape, 3)) for colour in (known.albedo, known.picture))
-    return Decomposition(flat[0], flat[1], albedo, pigments[0], pigments[1], picture)
-
-
-def fraction(name: str, m: Any) -> Any:
-    """Volume fraction of a pigment from the unit m of the network's heads: the inverse of `msfit.metrics.in_unit`."""
-    largest = {"f_mel": 0.43, "f_blood": 0.07}[name]
-    return largest * (0.01 + 0.99 * (m + 1) / 2) ** 3
 
 
 if __name__ == "__main__":

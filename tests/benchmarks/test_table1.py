@@ -13,9 +13,11 @@ import msfit
 from benchmarks.table1 import command, report, summary
 from benchmarks.table1.choices import Choices
 from benchmarks.table1.exams import find_scenes, make_exam
+from benchmarks.table1.methods import TrainingMean
 from benchmarks.table1.rgb_fit import RgbFit
 from benchmarks.table1.scoring import grade
-from benchmarks.table1.training import constant, fraction, statistics
+from benchmarks.table1.training import statistics
+from biofacenet.decoder import HIGHEST_FRACTIONS, fractions
 from msfit.errors import InputError
 from msfit.metrics import COLUMNS, Decomposition, in_unit
 from msfit.skin.models import REFERENCE_MODEL
@@ -39,15 +41,16 @@ class Answer:
         err = self.errors.get
         shape = picture.shape[:2]
         m = [in_unit(name, f, "heads") for name, f in (("f_mel", F_MEL), ("f_blood", F_BLOOD))]
-        fractions = [fraction(name, value + err(name, 0)) for name, value in zip(("f_mel", "f_blood"), m, strict=True)]
+        errors = (err("f_mel", 0), err("f_blood", 0))
+        pigments = [fractions(a + b, most) for a, b, most in zip(m, errors, HIGHEST_FRACTIONS, strict=True)]
         skin = msfit.reflectance(F_MEL, F_BLOOD, BANDS, model=model)
         albedo = msfit.render(msfit.Cube(skin[None, None], BANDS))[0, 0]
         return Decomposition(
             np.full(shape, I_D + err("i_d", 0)),
             np.full(shape, I_S + err("i_s", 0)),
             np.broadcast_to(albedo + err("albedo", 0), (*shape, 3)),
-            np.full(shape, fractions[0]),
-            np.full(shape, fractions[1]),
+            np.full(shape, pigments[0]),
+            np.full(shape, pigments[1]),
             picture + err("picture", 0),
         )
 
@@ -112,7 +115,7 @@ def test_fit_to_rgb_finds_what_the_prior_allows() -> None:
     fit = RgbFit(REFERENCE_MODEL)
     nodes = np.linspace(-1, 1, 257)
     m_mel, m_blood = (nodes[np.abs(nodes - m).argmin()] for m in (m_mel, m_blood))
-    skin = msfit.reflectance(fraction("f_mel", m_mel), fraction("f_blood", m_blood), BANDS)
+    skin = msfit.reflectance(*map(fractions, (m_mel, m_blood), HIGHEST_FRACTIONS), BANDS)
     picture = msfit.render(msfit.Cube((i_d * skin + i_s)[None, None], BANDS), "D65", "mean")
     found = fit(picture)
     assert found.i_d is not None
@@ -122,7 +125,7 @@ def test_fit_to_rgb_finds_what_the_prior_allows() -> None:
 
 
 def test_the_constant_predictor_is_constant() -> None:
-    maps = constant(REFERENCE_MODEL, (3, 5)).maps()
+    maps = TrainingMean()(np.zeros((3, 5, 3)), REFERENCE_MODEL).maps()
     assert set(maps) == {"i_d", "i_s", "albedo", "f_mel", "f_blood", "picture"}
     assert all(np.ptp(values, axis=(0, 1)).max() == 0 for values in maps.values())
 
