@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from biofacenet.prediction import load_model as load_model
     from biofacenet.prediction import predict as predict
     from biofacenet.result import FaceResult as FaceResult
+    from biofacenet.training import train as train
 
 # Where each public name lives: loaded at first use, so that `import biofacenet` stays cheap.
 _HOME = {
@@ -27,6 +28,7 @@ _HOME = {
     "predict": "prediction",
     "prepare": "data.folder",
     "read_photo": "photo",
+    "train": "training",
 }
 __all__ = [*_HOME]  # noqa: PLE0604
 

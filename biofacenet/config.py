@@ -43,7 +43,9 @@ class DataConfig:
     moved: float = 0.5
     """Share of pictures that are moved, turned and zoomed (`biofacenet.data.geometry`)."""
     photos: str = ""
-    """Folder of photographs prepared by ``biofacenet prepare``, for the self-supervised loss; none if empty."""
+    """Folder of photographs, see `biofacenet.data.photographs`; none if empty."""
+    synthetic: bool = True
+    """Train on samples; false: on photographs alone."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,12 @@ class LossConfig:
     weights: Mapping[str, float] = field(default_factory=dict)
     """Factors of its terms; 1 where absent."""
     photo_share: float = 0.25
-    """Of the self-supervised loss on photographs, where there are any, beside the supervised."""
+    """Factor of the loss on photographs beside that on samples."""
+
+    @property
+    def of_photos(self) -> str:
+        """The loss on photographs: the published one, or the self-supervised."""
+        return "paper" if self.name == "paper" else "self-supervised"
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,9 @@ class Config:
         ):
             _check(name, 0 <= share <= 1, share, "0 to 1")
         _check("training.learning_rate", training.learning_rate > 0, training.learning_rate, "above 0")
+        _check(
+            "data.photos", bool(data.photos) or data.synthetic, data.photos, "a folder where data.synthetic is false"
+        )
         _check("data.samples", not 0 < data.samples < training.batch, data.samples, "0, or at least a batch")
 
     def to_dict(self) -> dict[str, Any]:
@@ -191,6 +201,8 @@ def _section(name: str, kind: type[_T], content: Any) -> _T:
         if key not in known:
             raise InputError(f"{name}: found {key!r}; expected some of {', '.join(known)}")
         wanted = getattr(defaults, key)
+        if isinstance(wanted, bool) and isinstance(value, bool):
+            continue
         kinds = {float: (float, int), tuple: (list,), dict: (dict,)}.get(type(wanted), (type(wanted),))
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise InputError(f"{name}.{key}: found {value!r}; expected a value such as {wanted!r}")

@@ -72,6 +72,7 @@ _SPREAD = {
     "offset": 0.0021,
     "reconstruction": 0.0187,
 }
+_TERMS = {*_SPREAD, "diffuse shape", "light", "camera", "appearance", "sparsity", "shading"}
 # The paper's weights, eq 13; side of the pictures that its code divides by; scale of its pictures.
 _PAPER = {"appearance": 1e-3, "camera": 1e-4, "sparsity": 1e-5, "shading": 1e-5}
 _PAPER_SIDE, _PAPER_WHITE = 224, 255.0
@@ -190,8 +191,8 @@ def weighted(terms: Terms, weights: Mapping[str, float]) -> Terms:
     InputError
         A weight of a term that there is not.
     """
-    if unknown := sorted(weights.keys() - terms.keys()):
-        raise InputError(f"loss weights: found {unknown[0]!r}; expected some of {', '.join(terms)}")
+    if unknown := sorted(weights.keys() - _TERMS):
+        raise InputError(f"loss weights: found {unknown[0]!r}; expected some of {', '.join(sorted(_TERMS))}")
     return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
 
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from biofacenet.checkpoint import Progress, load_checkpoint, save_checkpoint
-from biofacenet.config import Config, TrainingConfig, read_config
+from biofacenet.config import Config, DataConfig, TrainingConfig, read_config
 from biofacenet.data.augment import augment
 from biofacenet.data.geometry import move
+from biofacenet.data.photographs import Photographs
 from biofacenet.data.synthetic import Kept, Source, Stream
 from biofacenet.decoder import Decoder
 from biofacenet.journal import Journal
@@ -100,13 +101,20 @@ class _Run:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.decoder = Decoder(data.model, nodes=_NODES).to(self.device, torch.float32)
         self.optimizer = _optimizer(self.network, settings)
-        self.loss = LOSSES[config.loss.name]
         source = Source("train", data.seed, data.heads, data.model, data.size, data.balance)
-        self.samples: Kept | Stream = (
-            Kept(source, settings.batch, data.samples, data.workers, progress=self._drawing)
-            if data.samples
-            else Stream(source, settings.batch, data.workers)
-        )
+        # loss, its factor, and where its batches come from
+        self.parts: dict[str, tuple[str, float, Kept | Stream | Photographs]] = {}
+        if data.synthetic:
+            samples = (
+                Kept(source, settings.batch, data.samples, data.workers, progress=self._drawing)
+                if data.samples
+                else Stream(source, settings.batch, data.workers)
+            )
+            self.parts[""] = (config.loss.name, 1.0, samples)
+        if data.photos:
+            photographs = Photographs(data.photos, settings.batch, data.size, settings.seed)
+            share = config.loss.photo_share if data.synthetic else 1.0
+            self.parts["photo "] = (config.loss.of_photos, share, photographs)
         exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS))
         drawn = Kept(exam, 2 * data.validation, 2 * data.validation, data.workers, progress=self._drawing)[0]
         # the even samples: under D65 through the mean camera, as the test scenes are seen
@@ -123,7 +131,9 @@ class _Run:
         journal = Journal(self.folder, at.step)
         sums: dict[str, float] = {}
         began = written = time.monotonic()
-        with contextlib.closing(self.samples), contextlib.closing(journal):
+        with contextlib.ExitStack() as closing:
+            for opened in (journal, *(batches for _, _, batches in self.parts.values())):
+                closing.enter_context(contextlib.closing(opened))
             while at.step < settings.steps:
                 terms = self._step(at.step)
                 for name, term in terms.items():
@@ -143,30 +153,19 @@ class _Run:
                     break
         return Loaded(self.network.eval(), provenance(self.config, at, {}))
 
-    def _batch(self, step: int) -> Batch:
-        """The batch of a step, made worse and moved: all that is random follows from seed and step."""
-        generator = torch.Generator().manual_seed(self.config.training.seed * 1_000_003 + step)
-        data = self.config.data
-        batch = move(self.samples[step], generator, data.moved)
-        count = round(data.degraded * len(batch.picture))
-        if count:
-            chosen = torch.randperm(len(batch.picture), generator=generator)[:count]
-            worse, exposure = augment(batch.picture[chosen], generator)
-            gain = torch.ones(len(batch.picture), 1, 1, 1).index_put((chosen,), exposure)
-            batch = replace(batch, picture=batch.picture.index_put((chosen,), worse), clean=gain * batch.clean)
-            if batch.i_d is not None and batch.i_s is not None:
-                batch = replace(batch, i_d=gain * batch.i_d, i_s=gain * batch.i_s)
-        return batch.each(lambda values: values.to(self.device, non_blocking=True))
-
     def _step(self, step: int) -> dict[str, float]:
         settings = self.config.training
-        batch = self._batch(step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
         self.network.train()
-        with self._precision():
-            prediction = self.network(batch.picture.contiguous(memory_format=torch.channels_last))
-        terms = weighted(self.loss(prediction, batch, self.decoder), self.config.loss.weights)
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+        terms: Terms = {}
+        for prefix, (loss, share, batches) in self.parts.items():
+            batch = spoilt(batches[step], generator, self.config.data).each(self._here)
+            with self._precision():
+                prediction = self.network(batch.picture.contiguous(memory_format=torch.channels_last))
+            found = weighted(LOSSES[loss](prediction, batch, self.decoder), self.config.loss.weights)
+            terms |= {prefix + name: share * term for name, term in found.items()}
         total = torch.stack([*terms.values()]).sum()
         if not bool(torch.isfinite(total)):
             broken = [name for name, term in terms.items() if not bool(torch.isfinite(term))]
@@ -179,6 +178,9 @@ class _Run:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
         self.optimizer.step()
         return _numbers(terms)
+
+    def _here(self, values: Tensor) -> Tensor:
+        return values.to(self.device, non_blocking=True)
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         wanted = self.config.training.precision
@@ -198,6 +200,20 @@ class _Run:
         if better:
             save_weights(self.network, self.folder / "best.safetensors", provenance(self.config, at, figures))
         self.report(at.step, self.config.training.steps, f"score {total:.4f}")
+
+
+def spoilt(batch: Batch, generator: torch.Generator, data: DataConfig) -> Batch:
+    """A batch whose pictures are moved, and some of them made worse, as far as `data` says; truth follows them."""
+    batch = move(batch, generator, data.moved)
+    count = len(batch.picture)
+    chosen = torch.randperm(count, generator=generator)[: round(data.degraded * count)]
+    if not len(chosen):
+        return batch
+    worse, exposure = augment(batch.picture[chosen], generator)
+    gain = torch.ones(count, 1, 1, 1).index_put((chosen,), exposure)
+    shading = {name: gain * value for name in ("i_d", "i_s") if (value := getattr(batch, name)) is not None}
+    picture = batch.picture.index_put((chosen,), worse)
+    return replace(batch, picture=picture, clean=gain * batch.clean, **shading)
 
 
 def _optimizer(network: BioFaceNet, settings: TrainingConfig) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""The command line: `biofacenet predict`, `edit`, `evaluate` and `prepare`.
+"""The command line: `biofacenet predict`, `edit`, `train`, `evaluate` and `prepare`.
 
 Exit status: 0 done; 2 the input or the arguments are wrong; 130 interrupted; 1 a fault of biofacenet itself.
 """

@@ -1,0 +1,39 @@
+"""`biofacenet train`: a network from its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msfit.cli.console import say
+from msfit.cli.options import Quiet
+
+
+def train(
+    config: Annotated[
+        str, typer.Option(metavar="FILE|NAME", help="A .toml file, or quick, compact, paper.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for weights, logs and panels.")],
+    afresh: Annotated[bool, typer.Option("--afresh", help="Begin anew where OUT holds a checkpoint.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network; goes on from the checkpoint in OUT, if there is one."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from biofacenet.config import read_config
+    from biofacenet.training import train as descend
+
+    settings = read_config(config)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+        task = bar.add_task(settings.name, total=settings.training.steps)
+
+        def show(step: int, steps: int, message: str) -> None:
+            bar.update(task, completed=step, total=steps, description=f"{settings.name}: {message}")
+
+        training = descend(settings, output, resume=not afresh, progress=show).training
+    if not quiet:
+        say(f"{output / 'best.safetensors'}: {training['steps']:,} steps in {training['seconds'] / 60:.0f} minutes")
