@@ -73,6 +73,8 @@ class TrainingConfig:
     threads: int = 0
     """Of torch on a CPU; 0: as many as it takes."""
     seed: int = 0
+    start: str = ""
+    """Weights to begin from: shipped ones by name, or a .safetensors file; empty: random ones."""
     patience: int = 0
     """Epochs without a better score after which training stops; 0: never."""
     checkpoint_minutes: float = 3.0

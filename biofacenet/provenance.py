@@ -17,9 +17,14 @@ from biofacenet.config import Config
 from biofacenet.decoder import HIGHEST_FRACTIONS
 
 
-def provenance(config: Config, at: Progress, figures: Mapping[str, float]) -> dict[str, Any]:
-    """Skin model, bounds, split, seeds, settings, commit, machine and time of a run that stands at `at`."""
-    return {
+def provenance(
+    config: Config, at: Progress, figures: Mapping[str, float], start: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Skin model, bounds, split, seeds, settings, commit and time of a run that stands at `at`.
+
+    Of weights that it began from, `start` tells the same.
+    """
+    made = {
         "skin_model": config.data.model,
         "bounds": "wide",
         "highest_fractions": dict(zip(("f_mel", "f_blood"), HIGHEST_FRACTIONS, strict=True)),
@@ -33,6 +38,7 @@ def provenance(config: Config, at: Progress, figures: Mapping[str, float]) -> di
         "commit": commit(),
         "versions": {"msfit": msfit.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }
+    return made if start is None else {**made, "start": dict(start)}
 
 
 @functools.cache

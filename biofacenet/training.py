@@ -24,7 +24,7 @@ from biofacenet.losses import LOSSES, Batch, Terms, weighted
 from biofacenet.network import BioFaceNet
 from biofacenet.provenance import commit, provenance
 from biofacenet.scores import score
-from biofacenet.weights import Loaded, save_weights
+from biofacenet.weights import Loaded, load_weights, save_weights, shipped_weights
 from msfit.errors import InputError
 from msfit.synth.files import made_folder
 
@@ -97,7 +97,8 @@ class _Run:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(wanted if settings.device == "auto" else settings.device)
         torch.manual_seed(settings.seed)
-        self.network = BioFaceNet(config.network).to(self.device)
+        self.network, self.start = _begun(config)
+        self.network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.decoder = Decoder(data.model, nodes=_NODES).to(self.device, torch.float32)
         self.optimizer = _optimizer(self.network, settings)
@@ -151,7 +152,7 @@ class _Run:
                     written = now
                 if settings.patience and at.stale >= settings.patience:
                     break
-        return Loaded(self.network.eval(), provenance(self.config, at, {}))
+        return Loaded(self.network.eval(), provenance(self.config, at, {}, self.start))
 
     def _step(self, step: int) -> dict[str, float]:
         settings = self.config.training
@@ -198,8 +199,23 @@ class _Run:
         if self.config.training.panels:
             journal.panel(at.step, self.exam, prediction, self.decoder, self.config.training.panels)
         if better:
-            save_weights(self.network, self.folder / "best.safetensors", provenance(self.config, at, figures))
+            save_weights(
+                self.network, self.folder / "best.safetensors", provenance(self.config, at, figures, self.start)
+            )
         self.report(at.step, self.config.training.steps, f"score {total:.4f}")
+
+
+def _begun(config: Config) -> tuple[BioFaceNet, Mapping[str, Any] | None]:
+    """The network as training begins, and what is known of weights that it begins from."""
+    start = config.training.start
+    if not start:
+        return BioFaceNet(config.network), None
+    network, made = load_weights(start if start.endswith(".safetensors") else shipped_weights(start))
+    if network.config != config.network:
+        raise InputError(
+            f"training.start: {start} holds {network.config}; expected {config.network}, as the section network says"
+        )
+    return network, made
 
 
 def spoilt(batch: Batch, generator: torch.Generator, data: DataConfig) -> Batch:

@@ -88,6 +88,18 @@ class TestRuns:
         with pytest.raises(InputError, match="not a whole safetensors file"):
             train(small(steps=4), tmp_path)
 
+    def test_a_run_may_begin_from_the_weights_of_another(self, tmp_path: Path) -> None:
+        train(small(steps=2), tmp_path / "first")
+        weights = tmp_path / "first" / "best.safetensors"
+        network, made = train(small(steps=1, learning_rate=1e-30, warmup=0, start=str(weights)), tmp_path / "second")
+        for name, value in load_weights(weights).network.named_parameters():
+            torch.testing.assert_close(dict(network.named_parameters())[name], value)
+        assert made["start"]["steps"] == 2
+        other = small(steps=1, start=str(weights))
+        other["network"] = {"widths": [4, 8]}
+        with pytest.raises(InputError, match=r"training\.start: .* holds"):
+            train(other, tmp_path / "third")
+
     def test_a_loss_that_explodes_is_said_in_one_line(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"not finite at step \d+; lower training.learning_rate"):
             train(small(learning_rate=1e30, clip=0.0, steps=20, warmup=0), tmp_path)
