@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from msfit.fitting import fit as fit
     from msfit.io import load as load
     from msfit.io.results import load_result as load_result
+    from msfit.lazy import fit_lazy as fit_lazy
     from msfit.rendering import render as render
     from msfit.result import FitResult as FitResult
     from msfit.result import Status as Status
@@ -32,6 +33,7 @@ _HOME = {
     "register_model": "msfit.skin.models",
     "fit": "msfit.fitting",
     "fit_file": "msfit.streaming",
+    "fit_lazy": "msfit.lazy",
     "render": "msfit.rendering",
 }
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604

@@ -161,15 +161,19 @@ def lazy_rows(
 
 def span_of(index: Any, length: int) -> tuple[range, Any]:
     """The range that an index of one axis lies in, and the index inside it."""
-    places = np.arange(length)[index] if isinstance(index, slice) else np.asarray(index)
+    if isinstance(index, slice):
+        chosen = range(*index.indices(length))
+        if not chosen:
+            return range(0), slice(0, 0)
+        low, last = min(chosen[0], chosen[-1]), chosen[-1]
+        end = last - low + (1 if chosen.step > 0 else -1)
+        inner = slice(chosen[0] - low, None if end < 0 else end, chosen.step)
+        return range(low, max(chosen[0], last) + 1), inner
+    places = np.asarray(index)
     if places.size == 0:
         return range(0), places
     places = np.where(places < 0, places + length, places)
-    low = int(places.min())
-    span = range(low, int(places.max()) + 1)
-    if isinstance(index, slice) and places.size == len(span) and places[0] == low:
-        return span, slice(None)  # the usual case, without a copy
-    return span, places - low
+    return range(int(places.min()), int(places.max()) + 1), places - places.min()
 
 
 def _largest_chunk(values: Any) -> tuple[int, tuple[int, ...]]:

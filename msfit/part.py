@@ -68,7 +68,7 @@ class Part:
             self._records = sorted(self._scan(len(line)))
             self._end = max((place + self._bytes(b - a) for a, b, place in self._records), default=len(line))
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     @property
@@ -128,11 +128,12 @@ class Part:
 
     def close(self) -> None:
         """Let go of the file, which stays."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # the rest of a record that found no room
+            self._file.close()
 
     def remove(self) -> None:
         """Delete the file."""
-        self._file.close()
+        self.close()
         self.path.unlink(missing_ok=True)
 
     def _bytes(self, rows: int) -> int:

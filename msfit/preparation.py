@@ -107,15 +107,9 @@ def fit_rows(
     return {name: values.reshape(shape) for name, values in (*maps.items(), ("status", status))}
 
 
-def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:
-    """The result of a fit from its maps, numpy or dask arrays (y, x) or (pixel,) by the names of `fit_rows`.
-
-    Raises
-    ------
-    InputError
-        Every pixel is masked.
-    """
-    found = FitResult(
+def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:
+    """A result of maps, numpy or dask arrays (y, x) or (pixel,) by the names of `fit_rows`; none of them is read."""
+    return FitResult(
         **{name: maps[name] for name in (*PARAMETERS, "rmse")},
         status=maps["status"],
         model=prepared.model.name,
@@ -123,8 +117,20 @@ def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, An
         wavelengths=prepared.cube.wavelengths,
         std=_named(maps, STD),
         correlation=_named(maps, CORRELATION),
+        attrs=attrs,
         cube=prepared.cube,
     )
+
+
+def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:
+    """A result as `collect` makes it, with remarks on what the maps show.
+
+    Raises
+    ------
+    InputError
+        Every pixel is masked.
+    """
+    found = collect(prepared, maps, {})
     counts = found.counts()
     if all(status >= Status.MASKED_BY_USER for status in counts):
         reasons = ", ".join(f"{count:,} {status.meaning}" for status, count in counts.items())

@@ -64,12 +64,13 @@ class Recipe:
         """All that the maps depend on, by names that a user knows, as plain JSON."""
         settled = ("model", "bounds", "bands", "dtype", "device")
         model, cube = prepared.model, prepared.cube
+        nm = np.linspace(*model.wavelength_range, 16)
         ends = np.array([parameter.wide for parameter in model.parameters])
         points = ends[:, 0] + np.random.default_rng(0).uniform(size=(16, len(ends))) * (ends[:, 1] - ends[:, 0])
         return {
             "version": __version__,
             "source": self.fingerprint(),
-            "model": [model.name, _digest(model.at(cube.wavelengths).reflectance(torch.from_numpy(points)).numpy())],
+            "model": [model.name, _digest(model.at(nm).reflectance(torch.from_numpy(points)).numpy())],
             "bounds": {name: list(ends) for name, ends in prepared.bounds.items()},
             "bands": _digest(cube.wavelengths),
             "mask": None if cube.mask is None else _digest(cube.mask),

@@ -23,9 +23,8 @@ from msfit.cube import precision
 from msfit.errors import InputError
 from msfit.fitting import CHUNK
 from msfit.io.extras import need
-from msfit.io.large import read_large
 from msfit.io.output import check_output
-from msfit.io.results import save
+from msfit.io.results import load_result, save
 from msfit.memory import parse_size, resident, told
 from msfit.part import Part, discard
 from msfit.preparation import Prepared, Progress, assemble, fit_rows
@@ -116,7 +115,8 @@ def fit_file(
         finally:
             part.close()
     part.remove()
-    return assemble(prepared, read_large(target, list(part.maps)), {"seconds": time.perf_counter() - began})
+    stored = load_result(target, lazy=True)
+    return replace(stored, attrs={**stored.attrs, "seconds": time.perf_counter() - began}, cube=prepared.cube)
 
 
 def _assembled(prepared: Prepared, part: Part, path: Path) -> FitResult:

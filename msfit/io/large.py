@@ -1,4 +1,4 @@
-"""Datasets larger than memory, written as HDF5 and read back row by row."""
+"""Datasets larger than memory, written as HDF5."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from msfit.chunks import is_lazy, lazy_rows
-from msfit.errors import InputError, said
+from msfit.chunks import is_lazy
 
 if TYPE_CHECKING:
     import xarray
@@ -57,25 +54,6 @@ def write_large(dataset: xarray.Dataset, encoding: dict[Any, dict[str, Any]], pa
         stored[name] = {**encoding.get(name, {}), "chunksizes": chunks}
     with dask.config.set(scheduler="synchronous"):
         large.to_netcdf(path, mode="a", engine="h5netcdf", encoding=stored)
-
-
-def read_large(path: Path, names: list[str]) -> dict[str, Any]:
-    """Variables of an HDF5 file as dask arrays; the file is opened for each block that is read, and not kept open."""
-    import h5py
-
-    def reader(name: str) -> Any:
-        def rows(chosen: slice) -> np.ndarray:
-            try:
-                with h5py.File(path, "r") as file:
-                    return np.asarray(file[name][chosen])
-            except (OSError, KeyError) as error:
-                raise InputError(f"{path}: cannot be read any more ({said(error)})") from None
-
-        return rows
-
-    with h5py.File(path, "r") as file:
-        kinds = {name: (file[name].shape, file[name].dtype) for name in names}
-    return {name: lazy_rows(reader(name), *kinds[name]) for name in names}
 
 
 def _reserve(path: Path, count: int) -> None:

@@ -32,8 +32,14 @@ _STATUS_NAMES = [status.name.lower() for status in Status]
 _OWN = ("Conventions", "model", "bounds", "bands", "counts")
 
 
-def to_dataset(result: FitResult) -> xarray.Dataset:
+def to_dataset(result: FitResult, *, counted: bool = True) -> xarray.Dataset:
     """A result as a dataset that follows the CF conventions.
+
+    Parameters
+    ----------
+    result : FitResult
+    counted : bool
+        Whether statuses are counted, for which a lazy map must be computed.
 
     Returns
     -------
@@ -60,7 +66,9 @@ def to_dataset(result: FitResult) -> xarray.Dataset:
     }
     variables["status"] = (dims, result.status.astype(np.uint8, copy=False), flags)
     described = {"units": "nm", "long_name": "wavelengths of the bands that were fitted"}
-    return xarray.Dataset(variables, {"wavelength": ("wavelength", result.wavelengths, described)}, _attributes(result))
+    return xarray.Dataset(
+        variables, {"wavelength": ("wavelength", result.wavelengths, described)}, _attributes(result, counted)
+    )
 
 
 def _correlation_name(pair: str) -> str:
@@ -95,12 +103,14 @@ def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] |
         part.write_bytes(content)
 
 
-def load_result(path: str | Path) -> FitResult:
+def load_result(path: str | Path, *, lazy: bool = False) -> FitResult:
     """Read a result that `FitResult.save` has written as ``.h5`` or ``.nc``.
 
     Parameters
     ----------
     path : str or Path
+    lazy : bool
+        Leave the maps on disk, as dask arrays, which read the file when they are computed.
 
     Returns
     -------
@@ -118,6 +128,8 @@ def load_result(path: str | Path) -> FitResult:
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a result written by msfit")
     try:
+        if lazy:
+            return _from_dataset(xarray.open_dataset(path, engine="h5netcdf", chunks={}))
         with xarray.open_dataset(path, engine="h5netcdf") as dataset:
             return _from_dataset(dataset.load())
     except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -138,13 +150,14 @@ def _from_dataset(dataset: xarray.Dataset) -> FitResult:
     # by name, so that a later version may number them in another way
     codes = np.full(256, 255, np.uint8)
     codes[flags] = [Status[name.upper()] for name in names]
-    values = codes[status.to_numpy()]
-    if (values == 255).any():
+    known = status.data
+    values = known.map_blocks(codes.__getitem__, dtype=np.uint8) if is_lazy(known) else codes[known]
+    if bool((values == 255).any()):
         raise InputError("its pixels have a status without a meaning")
-    f_mel, f_blood, i_d, i_s, rmse = (dataset[name].to_numpy() for name in MAPS)
-    std = {name: dataset[_STD + name].to_numpy() for name in MAPS if _STD + name in dataset}
+    f_mel, f_blood, i_d, i_s, rmse = (dataset[name].data for name in MAPS)
+    std = {name: dataset[_STD + name].data for name in MAPS if _STD + name in dataset}
     correlation = {
-        str(variable.attrs["parameters"]): variable.to_numpy()
+        str(variable.attrs["parameters"]): variable.data
         for name, variable in dataset.data_vars.items()
         if str(name).startswith(_CORRELATION)
     }
@@ -172,15 +185,16 @@ def _describe(name: str, result: FitResult) -> dict[str, Any]:
     return described
 
 
-def _attributes(result: FitResult) -> dict[str, Any]:
+def _attributes(result: FitResult, counted: bool = True) -> dict[str, Any]:
     bands = result.wavelengths
     own = {
         "Conventions": "CF-1.11",
         "model": result.model,
         "bounds": json.dumps({name: list(pair) for name, pair in result.bounds.items()}),
         "bands": f"{bands.size} bands, {bands.min():g}-{bands.max():g} nm",
-        "counts": json.dumps({status.name.lower(): count for status, count in result.counts().items()}),
     }
+    if counted:
+        own["counts"] = json.dumps({status.name.lower(): count for status, count in result.counts().items()})
     others = {name: _plain(value) for name, value in result.attrs.items() if name and value is not None}
     # a result that was read from a file keeps the versions that made it
     return {**_versions(), **others, **own}

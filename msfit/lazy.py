@@ -1,0 +1,105 @@
+"""`msfit.fit_lazy`: maps as dask arrays, for graphs of one's own."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from msfit.blocks import pool
+from msfit.chunks import is_lazy
+from msfit.cube import Cube
+from msfit.fitting import as_cube
+from msfit.io.extras import need
+from msfit.io.results import to_dataset
+from msfit.preparation import Prepared, collect, fit_rows, prepare
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **fitting: Any) -> xarray.Dataset:
+    """Settle a fit without computing it: the maps are dask arrays, of which each chunk of pixels is one task.
+
+    Only arguments are checked here; what a fit says of all pixels together (counts, that none is left) is not known.
+
+    Parameters
+    ----------
+    cube : Cube, xarray.DataArray, or array (y, x, band) or (pixel, band)
+        As `msfit.fit` takes it. Spatial chunks are kept where each holds all bands; else they are cut so that blocks of
+        all bands stay small.
+    wavelengths : array (band,), optional
+        [nm]; only with an array.
+    **fitting
+        `model`, `bounds`, `bands`, `device`, `dtype`, `free`, `std` and the others, as `msfit.fit` takes them.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `FitResult.to_xarray`, but for the counts: to the bit what `msfit.fit` gives, once computed.
+
+    Raises
+    ------
+    InputError
+        What `msfit.fit` refuses before it reads the first pixel.
+
+    Examples
+    --------
+    >>> import dask.array, numpy as np, msfit
+    >>> bands = np.arange(400.0, 701.0, 10.0)
+    >>> skin = 0.8 * msfit.reflectance(np.linspace(0.05, 0.1, 6).reshape(3, 2), 0.03, bands)
+    >>> maps = msfit.fit_lazy(dask.array.from_array(skin, chunks=(1, 2, -1)), bands, model="alotaibi-smith-2019")
+    >>> maps.f_mel.mean().compute().item().__round__(6)
+    0.075
+    """
+    prepared = prepare(as_cube(cube, wavelengths), **fitting)
+    array, whole = need("dask.array"), prepared.cube
+    pixels = "yx"[: len(whole.shape)]
+    values = whole.values if is_lazy(whole.values) else array.from_array(whole.values)
+    if values.numblocks[-1] > 1 or not is_lazy(whole.values):
+        values = values.rechunk((*["auto"] * len(pixels), -1))
+    beside = [(whole.illuminant, pixels + "b"), (whole.dark, pixels + "b"), (whole.mask, pixels)]
+    parts: list[Any] = []
+    for part, axes in beside:
+        full = part is not None and part.ndim == len(axes)
+        parts += [array.asarray(part).rechunk(values.chunks[: len(axes)]), axes] if full else [None, None]
+    number = np.float64 if prepared.worker.dtype == torch.float64 else np.float32
+    names = prepared.worker.maps()
+    stack = array.blockwise(
+        _fit_tile,
+        "m" + pixels,
+        values,
+        pixels + "b",
+        *parts,
+        bare=replace(prepared, cube=_with(whole, None, None, None, None)),
+        light=whole.illuminant if whole.illuminant is not None and whole.illuminant.ndim == 1 else None,
+        dark=whole.dark if whole.dark is not None and whole.dark.ndim == 1 else None,
+        new_axes={"m": len(names) + 1},
+        dtype=number,
+        meta=np.empty((0,) * (1 + len(pixels)), number),
+        concatenate=True,
+    )
+    maps = {name: stack[k] for k, name in enumerate(names)}
+    maps["status"] = stack[-1].astype(np.uint8)
+    return to_dataset(collect(prepared, maps, prepared.attributes(prepared.notes)), counted=False)
+
+
+def _fit_tile(
+    values: np.ndarray, illuminant: Any, own_dark: Any, mask: Any, *, bare: Prepared, light: Any, dark: Any
+) -> np.ndarray:
+    """Maps and, as the last, status (map, ...) of one chunk of pixels."""
+    tile = _with(bare.cube, values, illuminant if light is None else light, own_dark if dark is None else dark, mask)
+    with pool(bare.worker.device) as run:
+        maps = fit_rows(replace(bare, cube=tile), slice(0, values.shape[0]), run, None, mask)
+    return np.stack([values.astype(maps["rmse"].dtype, copy=False) for values in maps.values()])
+
+
+def _with(cube: Cube, values: Any, illuminant: Any, dark: Any, mask: Any) -> Cube:
+    """A cube with other arrays, unchecked: parts of one that was checked as a whole."""
+    other = copy.copy(cube)
+    for name, array in (("values", values), ("illuminant", illuminant), ("dark", dark), ("mask", mask)):
+        object.__setattr__(other, name, array)
+    return other
