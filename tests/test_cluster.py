@@ -1,0 +1,217 @@
+"""On a cluster: the maps of one process, to the bit, also when a worker dies; clear words where there is no cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import distributed
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import msfit
+from msfit import streaming
+from msfit.cluster import connected
+from msfit.errors import InputError
+from msfit.recipe import Recipe
+
+NM = np.arange(400.0, 701.0, 10.0)
+H, W = 24, 20
+MODEL = "alotaibi-smith-2019"
+MAPS = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(5)
+    values = rng.uniform(0.4, 1.0, (H, W, 1)) * msfit.reflectance(
+        rng.uniform(0.02, 0.4, (H, W)), rng.uniform(0.004, 0.06, (H, W)), NM
+    )
+    path = tmp_path_factory.mktemp("scene") / "scene.h5"
+    with h5py.File(path, "w") as file:
+        noise = 0.002 * rng.standard_normal(values.shape)
+        file.create_dataset("reflectance", data=(values + noise).astype(np.float32), chunks=(2, W, 31))
+        file["wavelength"] = NM
+    return path
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Two workers inside this process: quick, but they cannot be killed."""
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with distributed.LocalCluster(**options, protocol="tcp") as inside:
+        yield inside.scheduler_address
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "CHUNK", 2 * W)
+
+
+def assert_same(one: msfit.FitResult, other: msfit.FitResult) -> None:
+    for name in MAPS:
+        assert np.asarray(getattr(one, name)).tobytes() == np.asarray(getattr(other, name)).tobytes(), name
+
+
+def test_maps_of_two_workers_are_those_of_one_process(scene: Path, tmp_path: Path, cluster: str) -> None:
+    mask = np.arange(H * W).reshape(H, W) % 7 > 0
+    options = {"model": MODEL, "memory": "8GiB", "mask": mask, "std": True}
+    alone = msfit.fit_file(scene, tmp_path / "alone.h5", **options)
+    together = msfit.fit_file(scene, tmp_path / "together.h5", scheduler=cluster, **options)
+    assert_same(together, alone)
+    assert together.counts() == alone.counts()
+
+
+def test_an_interrupted_run_goes_on_with_or_without_the_cluster(scene: Path, tmp_path: Path, cluster: str) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done > total / 3:
+            raise KeyboardInterrupt
+
+    output = tmp_path / "maps.h5"
+    for scheduler in (cluster, None):
+        with pytest.raises(KeyboardInterrupt):
+            msfit.fit_file(scene, output, model=MODEL, memory="8GiB", scheduler=scheduler, progress=interrupt)
+    resumed = msfit.fit_file(scene, output, model=MODEL, memory="8GiB", scheduler=cluster)
+    assert_same(resumed, msfit.fit(msfit.load(scene), model=MODEL))
+
+
+def test_a_model_of_ones_own_goes_along(scene: Path, tmp_path: Path, cluster: str) -> None:
+    def reflectance(f_mel: torch.Tensor, f_blood: torch.Tensor, nm: torch.Tensor) -> torch.Tensor:
+        return torch.exp(-f_mel * (500 / nm) ** 3 - 20 * f_blood * (nm < 600))
+
+    model = msfit.register_model("of one's own", reflectance, wavelength_range=(400, 700))
+    options = {"model": "of one's own", "memory": "8GiB"}
+    together = msfit.fit_file(scene, tmp_path / "together.h5", scheduler=cluster, **options)
+    assert_same(together, msfit.fit(msfit.load(scene), model="of one's own"))
+    assert model is None or together.model == "of one's own"
+
+
+def test_few_blocks_wait_at_a_time(cluster: str) -> None:
+    asked: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(40):
+            asked.append(number)
+            yield number
+
+    with connected(cluster) as workers:
+        found = {}
+        for item, result in workers.map(lambda number: number**2, items()):
+            found[item] = result
+            assert len(asked) - len(found) <= 2 * 2 + 1
+    assert found == {number: number**2 for number in range(40)}
+
+
+def test_what_a_worker_refuses_is_said_in_one_line(scene: Path, tmp_path: Path, cluster: str) -> None:
+    recipe = Recipe.of(scene, {"memory": 2**33}, {"model": MODEL})
+    settings = json.loads(json.dumps(recipe.settings(recipe.prepare(None))))
+    elsewhere = replace(recipe, path=tmp_path / "scene.h5")
+    with pytest.raises(InputError, match="no such file there; expected one that all workers see"):
+        streaming.fit_remotely(elsewhere, settings, (0, 1, None))
+    with pytest.raises(InputError, match="has another source there"):
+        streaming.fit_remotely(recipe, settings | {"source": [[1, 2]]}, (0, 1, None))
+
+    def refuse(_: int) -> int:
+        raise InputError("no such file")
+
+    with connected(cluster) as workers, pytest.raises(InputError, match=r"^scheduler tcp:.* a worker says: no such"):
+        list(workers.map(refuse, iter([1])))
+
+
+def test_an_unreachable_scheduler_is_said_within_seconds(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("msfit.cluster._TIMEOUT", 0.5)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+        for wrong in (address, "nowhere", "tcp://", "tcp://127.0.0.1:1"):
+            began = time.monotonic()
+            with pytest.raises(InputError, match=r"^scheduler: .* does not answer .*such as tcp://host:8786"):
+                msfit.fit_file(scene, tmp_path / "maps.h5", model=MODEL, memory="8GiB", scheduler=wrong)
+            assert time.monotonic() - began < 20
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == ""
+
+
+def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msfit.cluster._TIMEOUT", 1)
+    empty = {"n_workers": 0, "processes": False, "dashboard_address": ":0", "protocol": "tcp"}
+    with (
+        distributed.LocalCluster(**empty) as inside,
+        pytest.raises(InputError, match="has no workers; start some: dask worker"),
+        connected(inside.scheduler_address),
+    ):
+        pass
+
+
+@contextlib.contextmanager
+def processes(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A scheduler and two workers of one thread, each a process: its address, and the workers."""
+    contact = folder / "contact.json"
+    root = str(Path(msfit.__file__).parents[1])
+
+    def start(what: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--host", "127.0.0.1", "--no-dashboard"]
+        quiet, environment = subprocess.DEVNULL, {**os.environ, "PYTHONPATH": root}
+        return subprocess.Popen([*command, *options], cwd=folder, env=environment, stdout=quiet, stderr=quiet)
+
+    started = [start("scheduler", "--port", "0", "--scheduler-file", str(contact))]
+    try:
+        started += [start("worker", "--scheduler-file", str(contact), "--nthreads", "1", "--no-nanny") for _ in "ab"]
+        while not contact.exists() or not (text := contact.read_text()):
+            time.sleep(0.05)
+        address = json.loads(text)["address"]
+        with distributed.Client(address, set_as_default=False, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address, started[1:]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_in_mid_run_changes_no_bit(scene: Path, tmp_path: Path) -> None:
+    with processes(tmp_path) as (address, workers):
+
+        def kill_one(done: int, total: int) -> None:
+            if done >= total / 3:
+                workers[0].kill()
+
+        options = {"model": MODEL, "memory": "8GiB", "scheduler": address, "progress": kill_one}
+        result = msfit.fit_file(scene, tmp_path / "maps.h5", **options)
+        assert workers[0].wait(timeout=10) != 0
+        assert workers[1].poll() is None
+    assert_same(result, msfit.fit(msfit.load(scene), model=MODEL))
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_lost_leaves_what_was_done(scene: Path, tmp_path: Path) -> None:
+    output = tmp_path / "maps.h5"
+    with processes(tmp_path) as (address, workers):
+
+        def kill_all(done: int, total: int) -> None:
+            if done >= total / 3:
+                for worker in workers:
+                    worker.kill()
+                raise KeyboardInterrupt
+
+        options = {"model": MODEL, "memory": "8GiB"}
+        with pytest.raises(KeyboardInterrupt):
+            msfit.fit_file(scene, output, scheduler=address, progress=kill_all, **options)
+    with pytest.raises(InputError, match="does not answer"):
+        msfit.fit_file(scene, output, scheduler=address, **options)
+    said: list[str] = []
+    assert_same(msfit.fit_file(scene, output, tell=said.append, **options), msfit.fit(msfit.load(scene), model=MODEL))
+    assert said[0].startswith("going on with maps.h5.part")
