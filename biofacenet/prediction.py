@@ -33,6 +33,8 @@ MASKS = ("auto", "none")
 # A head nearer to the end of its range than this is at it [m].
 _AT_END = 0.005
 _LARGEST_SIZE = 8192
+# Networks trained on 64 x 64 pixels take larger pictures apart more finely, and no worse, up to about this side.
+_FINEST = 256
 # Rows: f_mel inside, at the lower, at the upper end of its range; columns: f_blood.
 _STATUS = np.array(
     [
@@ -77,8 +79,8 @@ class Model:
             uint8 or uint16: sRGB. Floating point, white = 1: `encoding` has to say which. Alpha is left aside.
         encoding : {"srgb", "linear"}, optional
         size : int, optional
-            Shorter side that the network sees [pixels]; `Model.size` if absent, 0 for the picture's own. The maps have
-            the picture's size whatever it is.
+            Shorter side that the network sees [pixels]; 0: the picture's own. If absent, the picture's own between
+            `Model.size` and 256. The maps have the picture's size whatever it is.
 
         Returns
         -------
@@ -108,12 +110,13 @@ class Model:
     @torch.inference_mode()
     def decompose(self, light: Tensor, size: int | None = None) -> Prediction:
         """What the network says of a picture (1, 3, y, x) in linear RGB, seen at `size`, as maps (1, 1, y, x)."""
-        size = self.size if size is None else size
+        full = (int(light.shape[-2]), int(light.shape[-1]))
+        if size is None:
+            size = max(self.size, min(*full, _FINEST))
         if size != 0 and not SMALLEST_SIDE <= size <= _LARGEST_SIZE:
             raise InputError(
                 f"size: found {size}; expected {SMALLEST_SIDE} to {_LARGEST_SIZE} pixels, or 0 for the picture's own"
             )
-        full = (int(light.shape[-2]), int(light.shape[-1]))
         scale = size / min(full) if size else 1.0
         if scale == 1:
             return predict_tiled(self.network, light)

@@ -17,7 +17,7 @@ _FARTHEST = 9.21
 _DARKEST = 0.06
 _SMALLEST = 0.001  # of the picture: smaller patches are chance
 # Half width and half height of a face in units of the box that dlib finds, which ends above brows and below lips.
-_FACE_RADII = (0.50, 0.66)
+_FACE_RADII = (0.64, 0.78)
 
 
 def skin_in_picture(linear: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def skin_in_picture(linear: np.ndarray) -> np.ndarray:
     disc = _disc(max(1, round(size / 200)))
     found = ndimage.binary_opening(found, disc)
     found = _without_specks(found, _SMALLEST * found.size)
-    return np.logical_not(_without_specks(~found, (size / 25) ** 2))
+    return np.logical_not(_without_specks(~found, (size / 16) ** 2))
 
 
 def face_ellipse(box: Box, shape: tuple[int, ...]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import binary_erosion, binary_fill_holes
 
 from biofacenet import Box, Model, edit
-from biofacenet.editing import Change, Editor, parse_change
+from biofacenet.editing import EDITABLE, Change, Editor, parse_change
 from biofacenet.photo import linear_light, read_photo
 from biofacenet.sheets import contact_sheet, parse_range
 from msfit.colour.transforms import encode_srgb
@@ -39,7 +40,7 @@ def test_pixels_outside_the_face_keep_every_bit(model: Model, face_file: Path, f
     # ears and neck have the colour of skin, too; the blue wall has not
     assert not changed[:30].any()
     assert not changed[:, :60].any()
-    assert changed[outside].mean() < 0.1
+    assert changed[outside].mean() < 0.15
 
 
 def test_the_change_fades_out_towards_the_edge(model: Model, face_file: Path) -> None:
@@ -81,13 +82,11 @@ def test_a_photograph_that_the_decoder_drew_is_edited_as_it_draws(
     }
     maps = {name: values.astype(np.float32) for name, values in maps.items()}
     start = model.predict(np.random.default_rng(0).random((80, 80, 3)), encoding="linear")
-    known = type(start)(**{**vars(start), **maps})
+    known = replace(start, **maps, scale=None, offset=None)
 
     def drawn(**values: np.ndarray) -> np.ndarray:
-        parts = editor_of(model, known)._drawn(
-            {"melanin": maps["f_mel"], "blood": maps["f_blood"], "diffuse": maps["i_d"], "specular": maps["i_s"]}
-            | values
-        )
+        named = {name: maps[held] for name, held in EDITABLE.items()}
+        parts = editor_of(model, known)._drawn({**named, **values})
         return np.rint(65535 * encode_srgb(torch.from_numpy(sum(parts))).numpy()).astype(np.uint16)  # type: ignore[arg-type]
 
     photo = drawn()
