@@ -14,8 +14,8 @@ import torch
 
 from biofacenet.decoder import HIGHEST_FRACTIONS, head_units
 from biofacenet.face import Box
-from biofacenet.photo import Photo, linear_light
-from biofacenet.prediction import Model, as_photo, load_model, locate
+from biofacenet.photo import Photo, as_photo, linear_light
+from biofacenet.prediction import Model, load_model, locate
 from biofacenet.result import FaceResult
 from biofacenet.skin import face_ellipse, feathered, skin_in_picture
 from msfit.colour.transforms import encode_srgb

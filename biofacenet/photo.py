@@ -108,6 +108,19 @@ def read_photo(path: str | Path) -> Photo:
     return photo
 
 
+def as_photo(photo: str | Path | Photo | np.ndarray) -> Photo:
+    """A photograph from its file, or from sRGB values."""
+    if isinstance(photo, Photo):
+        return photo
+    if isinstance(photo, str | Path):
+        return read_photo(photo)
+    values = np.asarray(photo)
+    if values.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"photo: found {values.dtype}; expected uint8 or uint16, sRGB")
+    linear_light(values)  # refuses what is no picture
+    return Photo(values[..., :3], values[..., 3] if values.shape[2] == 4 else None)
+
+
 def linear_light(rgb: Any, encoding: str | None = None) -> np.ndarray:
     """Linear sRGB of a picture.
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from biofacenet.decoder import HIGHEST_FRACTIONS, Decoder, fractions
 from biofacenet.face import Box, around, check_box, find_face
 from biofacenet.network import BioFaceNet, Prediction
-from biofacenet.photo import SMALLEST_SIDE, Photo, linear_light, read_photo
+from biofacenet.photo import SMALLEST_SIDE, Photo, as_photo, linear_light
 from biofacenet.result import FaceResult
 from biofacenet.skin import face_ellipse, skin_in_picture
 from biofacenet.tiles import predict_tiled
@@ -235,19 +235,6 @@ def predict(
         result = masked(result, looked_at, Status.MASKED_BY_USER)
     result = masked(result, known.opaque[crop.slices], Status.MASKED_BY_USER)
     return replace(result, attrs={**result.attrs, "source": source, "box": str(crop), "note": "; ".join(known.notes)})
-
-
-def as_photo(photo: str | Path | Photo | np.ndarray) -> Photo:
-    """A photograph from its file, or from sRGB values."""
-    if isinstance(photo, Photo):
-        return photo
-    if isinstance(photo, str | Path):
-        return read_photo(photo)
-    values = np.asarray(photo)
-    if values.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"photo: found {values.dtype}; expected uint8 or uint16, sRGB")
-    linear_light(values)  # refuses what is no picture
-    return Photo(values[..., :3], values[..., 3] if values.shape[2] == 4 else None)
 
 
 def locate(photo: Photo, box: Box | str = "auto") -> tuple[Box | None, Box]:

@@ -10,7 +10,7 @@ import typer
 from msfit.cli.arguments import check_apart
 from msfit.cli.console import complain, say
 from msfit.cli.options import Quiet
-from msfit.cli.targets import output_paths, save_figure
+from msfit.cli.targets import output_paths, report_failures, save_outputs
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,10 +64,7 @@ def predict(
     for path, result_path, figure_path in zip(photos, results, figures, strict=True):
         try:
             result = predict_photo(path, model, box=where, mask=mask, size=size)
-            figure = result.plot() if figure_path is not None else None
-            result.save(result_path)
-            if figure is not None and figure_path is not None:
-                save_figure(figure, figure_path)
+            save_outputs(result, result_path, figure_path)
         except InputError as error:
             if len(photos) == 1:
                 raise
@@ -76,10 +73,7 @@ def predict(
             continue
         if not quiet:
             say(f"{result_path}: {result.summary()}; box {result.attrs['box']}")
-    if failed:
-        names = ", ".join(map(str, failed))
-        others = "; the others are done" if len(failed) < len(photos) else ""
-        raise InputError(f"{len(failed)} of {len(photos)} photographs could not be taken apart: {names}{others}")
+    report_failures(failed, photos, "photographs could not be taken apart")
 
 
 def _change(what: str) -> Any:

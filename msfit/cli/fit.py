@@ -11,7 +11,7 @@ from msfit.cli.arguments import choose_mask, parse_bounds, parse_per_band, read_
 from msfit.cli.console import complain, progress_bar, say
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
 from msfit.cli.stream import is_large, stream, streaming_options
-from msfit.cli.targets import output_paths, save_figure
+from msfit.cli.targets import output_paths, report_failures, save_outputs
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,10 +114,7 @@ def fit(
                     say(f"{result_path}: {result.summary()}")
                 continue
             result = _fit_one(path, loading, mask, fitting, quiet)
-            figure = result.plot() if figure_path is not None else None
-            result.save(result_path)
-            if figure is not None and figure_path is not None:
-                save_figure(figure, figure_path)
+            save_outputs(result, result_path, figure_path)
         except InputError as error:
             if len(inputs) == 1:
                 raise
@@ -126,10 +123,7 @@ def fit(
             continue
         if not quiet:
             say(f"{result_path}: {result.summary()}")
-    if failed:
-        names = ", ".join(map(str, failed))
-        others = "; the others are done" if len(failed) < len(inputs) else ""
-        raise InputError(f"{len(failed)} of {len(inputs)} inputs could not be fitted: {names}{others}")
+    report_failures(failed, inputs, "inputs could not be fitted")
 
 
 def _fit_one(path: Path, loading: dict[str, Any], mask: str | None, fitting: dict[str, Any], quiet: bool) -> FitResult:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from msfit.cli.arguments import check_apart
 from msfit.errors import InputError
+
+if TYPE_CHECKING:
+    from msfit.result import FitResult
 
 _FIGURES = (".png", ".pdf", ".svg", ".jpg")
 
@@ -35,9 +38,20 @@ def output_paths(inputs: list[Path], output: Path, plot: Path | None) -> tuple[l
     return results, figures
 
 
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a matplotlib figure; the file appears whole or not at all."""
+def save_outputs(result: FitResult, path: Path, figure_path: Path | None) -> None:
+    """Write a result, and its figure where one is wanted; the figure is drawn before anything is written."""
     from msfit.io.output import written_whole
 
-    with written_whole(path) as part:
-        figure.savefig(part)
+    figure = result.plot() if figure_path is not None else None
+    result.save(path)
+    if figure is not None and figure_path is not None:
+        with written_whole(figure_path) as part:
+            figure.savefig(part)
+
+
+def report_failures(failed: list[Path], inputs: list[Path], what: str) -> None:
+    """Raise an InputError that names the inputs that failed, where some did; `what` says what they are and did not."""
+    if failed:
+        names = ", ".join(map(str, failed))
+        others = "; the others are done" if len(failed) < len(inputs) else ""
+        raise InputError(f"{len(failed)} of {len(inputs)} {what}: {names}{others}")
