@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from msfit.skin.models import reflectance as reflectance
     from msfit.skin.models import register_model as register_model
     from msfit.streaming import fit_file as fit_file
+    from msfit.spatial import fit_spatial as fit_spatial
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ _HOME = {
     "fit": "msfit.fitting",
     "fit_file": "msfit.streaming",
     "fit_lazy": "msfit.lazy",
+    "fit_spatial": "msfit.spatial",
     "render": "msfit.rendering",
 }
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604

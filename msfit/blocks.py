@@ -17,7 +17,6 @@ from msfit.cube import Cube
 from msfit.result import Status
 from msfit.skin.registry import SkinModel
 from msfit.solve.loss import Loss
-from msfit.solve.newton import Descent
 from msfit.solve.objective import Point
 from msfit.solve.robust import residuals, solve_robustly
 from msfit.solve.solver import Solver
@@ -77,7 +76,8 @@ class Worker:
         if self.std:
             certainty = uncertainty(solver.skin, point, y, loss, solver.lower, solver.upper)
             columns += [certainty.std, certainty.correlation]
-        return torch.cat(columns, 1).cpu().numpy(), self._status(solution).cpu().numpy()
+        status = statuses(point.fractions, point.i_d, solution.converged, solver.lower, solver.upper)
+        return torch.cat(columns, 1).cpu().numpy(), status.cpu().numpy()
 
     def _rmse(self, point: Point, pixels: Tensor, loss: Loss) -> Tensor:
         """Root mean squared residual in reflectance over the samples that count, whatever was minimised."""
@@ -87,16 +87,6 @@ class Worker:
         squares = residuals(self.solver.skin, point, pixels).square()
         return ((squares if loss.scale is None else squares * (loss.scale > 0)).sum(1) / bands).sqrt()
 
-    def _status(self, solution: Descent) -> Tensor:
-        point, solver = solution.point, self.solver
-        held = solver.lower == solver.upper
-        edge = torch.where(point.fractions <= solver.lower, 1, torch.where(point.fractions >= solver.upper, 2, 0))
-        edge = torch.where(held, 0, edge)
-        by_edge = torch.tensor(_BY_EDGE, dtype=torch.uint8, device=edge.device)
-        status = by_edge[edge[:, 0], edge[:, 1]]
-        status = torch.where(solution.converged, status, int(Status.NOT_CONVERGED))
-        return torch.where(point.i_d > 0, status, int(Status.NO_DIFFUSE)).to(torch.uint8)
-
 
 # Status by where f_mel (rows) and f_blood (columns) lie: inside, on the lower bound, on the upper bound.
 _BY_EDGE = (
@@ -104,6 +94,16 @@ _BY_EDGE = (
     (Status.F_MEL_LOWER, Status.F_MEL_LOWER_F_BLOOD_LOWER, Status.F_MEL_LOWER_F_BLOOD_UPPER),
     (Status.F_MEL_UPPER, Status.F_MEL_UPPER_F_BLOOD_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER),
 )
+
+
+def statuses(fractions: Tensor, i_d: Tensor, converged: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Statuses (n,) of fits that ended at fractions (n, 2) of the box [lower, upper]."""
+    held = lower == upper
+    edge = torch.where(fractions <= lower, 1, torch.where(fractions >= upper, 2, 0))
+    edge = torch.where(held, 0, edge)
+    by_edge = torch.tensor(_BY_EDGE, dtype=torch.uint8, device=edge.device)
+    status = torch.where(converged, by_edge[edge[:, 0], edge[:, 1]], int(Status.NOT_CONVERGED))
+    return torch.where(i_d > 0, status, int(Status.NO_DIFFUSE)).to(torch.uint8)
 
 
 def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.ndarray:
