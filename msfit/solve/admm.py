@@ -16,8 +16,8 @@ _BLOCK = 16_384
 _OVER = 1.6  # over-relaxation: Boyd et al. 2011, 3.4.3
 # Residual balancing (Boyd et al. 2011, 3.4.1), which has to end for the iteration to converge.
 _UNBALANCED, _BALANCING_STEP, _BALANCED_AFTER = 5.0, 2.0, 60
-# Steps of the denoising: it goes on where it ended an iteration ago, so that a few are enough.
-_TV_STEPS, _TV_TOLERANCE = 30, 1e-9
+# Denoising goes on where it ended an iteration ago, to a gap that is a share of what the last iteration has changed.
+_TV_STEPS, _TV_SHARE, _FINEST_TV = 200, 0.01, 1e-11
 # It has settled when so many iterations in a row end within the tolerance of the lowest objective.
 _STILL = 5
 
@@ -102,7 +102,7 @@ def smooth(
     stiffness = split * _typical_curvature(picture, start)
     agreed, away = start, torch.zeros_like(start)  # z and d
     flow = start.new_zeros((2, int(split.sum()), *picture.inside.shape))
-    still = 0
+    change, still = 1e-3, 0
     for count in range(1, iterations + 1):
         x = _pulled(picture, agreed[:, :2], agreed - away, stiffness)
         relaxed = torch.where(split, _OVER * x + (1 - _OVER) * agreed, x)
@@ -112,13 +112,14 @@ def smooth(
             (picture.strength / stiffness)[split],
             edges,
             flow,
-            tolerance=_TV_TOLERANCE,
+            tolerance=max(_TV_SHARE * change, _FINEST_TV),
             steps=_TV_STEPS,
         )
         agreed[:, split] = maps[:, picture.inside].T
         away = away + relaxed - agreed
         candidate, reached = picture.feasible(agreed)
-        still = still + 1 if abs(reached - lowest) <= tolerance * lowest else 0
+        change = abs(reached - lowest) / lowest
+        still = still + 1 if change <= tolerance else 0
         if reached < lowest:
             best, lowest = candidate, reached
         history.append(lowest)

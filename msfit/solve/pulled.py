@@ -11,7 +11,7 @@ from msfit.skin.registry import Skin
 from msfit.solve.newton import box_step
 from msfit.solve.objective import Point
 
-_MOST_STEPS = 50
+_MOST_STEPS = 200
 # A pixel is done when its next step promises to lower its cost by less than this share of it.
 _TOLERANCE = 1e-10
 
