@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from msfit.result import Status as Status
     from msfit.skin.models import reflectance as reflectance
     from msfit.skin.models import register_model as register_model
-    from msfit.streaming import fit_file as fit_file
     from msfit.spatial import fit_spatial as fit_spatial
+    from msfit.streaming import fit_file as fit_file
 
 __version__ = "0.1.0"
 

@@ -16,7 +16,8 @@ from msfit.blocks import statuses
 from msfit.bounds import Bounds
 from msfit.cube import Cube
 from msfit.errors import InputError
-from msfit.fitting import Progress, as_cube, fit, torch_device
+from msfit.fitting import as_cube, fit
+from msfit.preparation import Progress, torch_device
 from msfit.result import MAPS, FitResult
 from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
 from msfit.solve.admm import Picture, Smoothed, smooth

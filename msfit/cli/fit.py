@@ -10,6 +10,7 @@ import typer
 from msfit.cli.arguments import choose_mask, parse_bounds, parse_per_band, read_mask
 from msfit.cli.console import complain, progress_bar, say
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
+from msfit.cli.priors import Sparsity, Tv, TvShading, with_priors
 from msfit.cli.stream import is_large, stream, streaming_options
 from msfit.cli.targets import output_paths, report_failures, save_outputs
 from msfit.errors import InputError
@@ -76,6 +77,9 @@ def fit(
     ] = None,
     std: Annotated[bool, typer.Option("--std", help="Standard deviations and correlations as well.")] = False,
     noise: Noise = None,
+    tv: Tv = 0.0,
+    sparsity: Sparsity = 0.0,
+    tv_shading: TvShading = 0.0,
     white: White = None,
     dark: Dark = None,
     variable: Variable = None,
@@ -101,6 +105,7 @@ def fit(
         "noise": None if noise is None else parse_per_band("--noise", noise),
     }
     _check_before(model, fitting["bounds"], device, mask)
+    joint = with_priors(fitting, tv, sparsity, tv_shading, memory=memory, scheduler=scheduler)
     streaming = streaming_options(memory, scheduler, resume, plot)
     failed: list[Path] = []
     for path, result_path, figure_path in zip(inputs, results, figures, strict=True):
@@ -108,12 +113,16 @@ def fit(
             complain(f"{result_path}: exists; {path} is skipped")
             continue
         try:
-            if streaming is not None and (memory or scheduler or is_large(path, loading, result_path)):
+            if (
+                streaming is not None
+                and joint is None
+                and (memory or scheduler or is_large(path, loading, result_path))
+            ):
                 result = stream(path, result_path, loading, mask, fitting | streaming, quiet)
                 if not quiet:
                     say(f"{result_path}: {result.summary()}")
                 continue
-            result = _fit_one(path, loading, mask, fitting, quiet)
+            result = _fit_one(path, loading, mask, joint or fitting, quiet)
             save_outputs(result, result_path, figure_path)
         except InputError as error:
             if len(inputs) == 1:
@@ -135,7 +144,8 @@ def _fit_one(path: Path, loading: dict[str, Any], mask: str | None, fitting: dic
     try:
         cube = choose_mask(cube, mask)
         with progress_bar(path.name, quiet) as progress:
-            result = msfit.fit(cube, **fitting, progress=progress)
+            fit = msfit.fit_spatial if "tv" in fitting else msfit.fit
+            result = fit(cube, **fitting, progress=progress)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if not quiet and result.attrs["note"] != cube.provenance.get("note", ""):

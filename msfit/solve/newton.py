@@ -43,7 +43,7 @@ def descend(skin: Skin, start: Tensor, pixels: Tensor, weights: Tensor | None, l
     curvature = torch.zeros_like(point.hessian)
     damping = torch.zeros_like(energy)
     for count in range(_MOST_STEPS + 1):
-        hessian = _safe_hessian(point, curvature, lower, upper)
+        hessian = safe_hessian(point, curvature, lower, upper)
         step, promise = box_step(point.gradient, hessian, damping, lower - point.fractions, upper - point.fractions)
         # what rounding of the residuals, of the pixels' size, may do to the sum of squares
         rounding = 4 * eps * ((point.cost * energy).sqrt() + eps * energy)
@@ -64,7 +64,7 @@ def descend(skin: Skin, start: Tensor, pixels: Tensor, weights: Tensor | None, l
         step = trial.fractions - point.fractions
         point = trial.where(better, point)
         # a rejected step says as much about the curvature as an accepted one
-        update = _secant(curvature, point.hessian, step, change)
+        update = secant(curvature, point.hessian, step, change)
         curvature = torch.where(torch.isfinite(update).all(1, keepdim=True), update, curvature)
         relaxed = torch.where(damping < 1e-3, 0, 0.1 * damping)
         damping = torch.where(better, relaxed, (8 * damping).clamp_min(1e-2))
@@ -78,7 +78,7 @@ def _record(ended: Descent, active: Tensor, point: Point, done: Tensor, count: i
     ended.steps[active] = count
 
 
-def _safe_hessian(point: Point, curvature: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+def safe_hessian(point: Point, curvature: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     """Gauss-Newton plus the secant estimate where that is safely positive definite, else Gauss-Newton alone, (n, 3).
 
     A parameter that its gradient holds on a bound takes no part in the step: it is uncoupled from the other first,
@@ -122,7 +122,7 @@ def box_step(gradient: Tensor, hessian: Tensor, damping: Tensor, low: Tensor, hi
     return step, -torch.where(first, value_a, value_b)
 
 
-def _secant(curvature: Tensor, hessian: Tensor, step: Tensor, change: Tensor) -> Tensor:
+def secant(curvature: Tensor, hessian: Tensor, step: Tensor, change: Tensor) -> Tensor:
     """Symmetric secant update (Dennis, Gay & Welsch 1981): (hessian + curvature) . step = change of the gradient."""
     s0, s1 = step.unbind(1)
     c00, c01, c11 = curvature.unbind(1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from msfit.skin.registry import Skin
-from msfit.solve.newton import box_step
+from msfit.solve.newton import box_step, safe_hessian, secant
 from msfit.solve.objective import Point
 
 _MOST_STEPS = 200
@@ -101,26 +101,28 @@ class Pulled:
         return (self._weighted(residual) * residual).sum(1) + self.price * i_s + pulled
 
     def minimise(self, start: Tensor, lower: Tensor, upper: Tensor) -> Point:
-        """Descend over lower <= scaled pigments <= upper (2,) from `start` (n, 2): damped Gauss-Newton steps.
+        """Descend over lower <= scaled pigments <= upper (2,) from `start` (n, 2), as `newton.descend` does.
 
         A step is taken only where it lowers the cost, so no pixel ends higher than it starts.
         """
         rest, point = self, self.evaluate(start)
         ended = Point(*(value.clone() for value in vars(point).values()))
         active = torch.arange(start.shape[0], device=start.device)
-        damping = torch.zeros_like(point.cost)
-        energy = (self.pixels * self.pixels).sum(1)
-        eps = torch.finfo(start.dtype).eps
+        curvature, damping = torch.zeros_like(point.hessian), torch.zeros_like(point.cost)
+        rounding = 4 * torch.finfo(start.dtype).eps * (self.pixels * self.pixels).sum(1)
         for _ in range(_MOST_STEPS):
             room = lower - point.fractions, upper - point.fractions
-            step, promise = box_step(point.gradient, point.hessian, damping, *room)
-            going = (2 * promise * (1 + damping) > _TOLERANCE * point.cost + 4 * eps * energy[active]).nonzero()[:, 0]
+            step, promise = box_step(point.gradient, safe_hessian(point, curvature, lower, upper), damping, *room)
+            going = (2 * promise * (1 + damping) > _TOLERANCE * point.cost + rounding).nonzero()[:, 0]
             if going.numel() == 0:
                 break
             if going.numel() < active.numel():
-                active, rest, point = active[going], rest.take(going), point.take(going)
-                damping, step = damping[going], step[going]
+                active, rest, point, step = active[going], rest.take(going), point.take(going), step[going]
+                curvature, damping, rounding = curvature[going], damping[going], rounding[going]
             trial = rest.evaluate((point.fractions + step).clamp(lower, upper))
+            moved, change = trial.fractions - point.fractions, trial.gradient - point.gradient
+            update = secant(curvature, point.hessian, moved, change)
+            curvature = torch.where(torch.isfinite(update).all(1, keepdim=True), update, curvature)
             better = trial.cost < point.cost
             point = trial.where(better, point)
             damping = torch.where(better, torch.where(damping < 1e-3, 0, 0.1 * damping), (8 * damping).clamp_min(1e-2))
