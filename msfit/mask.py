@@ -21,6 +21,8 @@ _LEAST_FALL, _MOST_FALL = 0.25, 1.2  # over 100 nm
 _LEAST_DIP = -0.06  # between the two bands of oxyhaemoglobin
 # Skin that is darker than this share of the brightest lies in shadows where noise decides, or is hair.
 _DARKEST = 0.08
+_STRIP = 2**22  # samples that are looked at together
+_REACH = 4  # pixels that the smoothing looks to each side
 _SMALLEST = 0.0005  # of the picture: smaller patches are chance
 
 
@@ -50,7 +52,7 @@ def skin_mask(cube: Cube) -> np.ndarray:
     between the two bands of oxyhaemoglobin (542 and 577 nm), which red dyes lack. None of the three depends on the
     strength of the light. Morphology then cleans the map.
     """
-    filters, morphology = need("skimage.filters", "mask"), need("skimage.morphology", "mask")
+    morphology = need("skimage.morphology", "mask")
     if len(cube.shape) != 2:
         raise InputError(f"mask auto: found {cube.shape[0]} spectra; expected a picture (y, x, band)")
     inside = np.flatnonzero((cube.wavelengths >= _RANGE[0]) & (cube.wavelengths <= _RANGE[1]))
@@ -59,21 +61,39 @@ def skin_mask(cube: Cube) -> np.ndarray:
             f"mask auto: {inside.size} bands on 500-650 nm; expected at least {_FEWEST_BANDS}, at most"
             f" {_WIDEST_GAP:g} nm apart: give a mask (--mask FILE)"
         )
-    part = cube.select_bands(inside)
-    reflectance, usable = part.rows(slice(None))
-    valid = np.logical_and(usable, reflectance > 0).all(axis=-1)
-    # A pixel's neighbours lower its noise; those that are not valid have no part in it.
-    weight = filters.gaussian(valid.astype(np.float32), 1)
-    filled = np.where(valid[..., None], reflectance, 0).astype(np.float32)
-    smooth = filters.gaussian(filled, 1, channel_axis=-1) / np.maximum(weight, 1e-6)[..., None]
-    found = valid & _looks_like_skin(smooth, part.wavelengths)
-    found &= reflectance.mean(axis=-1) > 0.5 * smooth.mean(axis=-1)  # skin beside a dark pixel does not make it skin
+    found = _candidates(cube.select_bands(inside))
 
     size = float(np.sqrt(found.size))
     found = morphology.opening(found, morphology.disk(max(1, round(size / 250))))
     found = _without_specks(found, max(_SMALLEST * found.size, 0.02 * np.max(_areas(found), initial=0)))
     found = np.logical_not(_without_specks(~found, (size / 40) ** 2))
     return found if cube.mask is None else found & cube.mask
+
+
+def _candidates(part: Cube) -> np.ndarray:
+    """Pixels (y, x) with the spectrum of skin, found strip by strip."""
+    gaussian = need("skimage.filters", "mask").gaussian
+    spectral, sound = np.zeros(part.shape, bool), np.zeros(part.shape, bool)
+    red = np.zeros(part.shape, np.float32)
+    height, strip = part.shape[0], max(1, _STRIP // (part.shape[1] * part.wavelengths.size))
+    for first in range(0, height, strip):
+        rows = slice(first, min(first + strip, height))
+        start = max(0, first - _REACH)
+        reflectance, usable = part.rows(slice(start, min(rows.stop + _REACH, height)))
+        valid = np.logical_and(usable, reflectance > 0).all(axis=-1)
+        # A pixel's neighbours lower its noise; those that are not valid have no part in it.
+        weight = gaussian(valid.astype(np.float32), 1)
+        filled = np.where(valid[..., None], reflectance, 0).astype(np.float32)
+        smooth = gaussian(filled, 1, channel_axis=-1) / np.maximum(weight, 1e-6)[..., None]
+        inner = slice(first - start, rows.stop - start)
+        reflectance, smooth = reflectance[inner], smooth[inner]
+        spectral[rows] = _looks_like_skin(smooth, part.wavelengths)
+        red[rows] = smooth[..., -1]
+        # skin beside a dark pixel does not make it skin
+        sound[rows] = valid[inner] & (reflectance.mean(axis=-1) > 0.5 * smooth.mean(axis=-1))
+    if not spectral.any():
+        return spectral
+    return sound & spectral & (red > _DARKEST * np.quantile(red[spectral], 0.95))
 
 
 def _looks_like_skin(reflectance: np.ndarray, nm: np.ndarray) -> np.ndarray:
@@ -87,15 +107,13 @@ def _looks_like_skin(reflectance: np.ndarray, nm: np.ndarray) -> np.ndarray:
     correlation = strength * np.linalg.norm(blood) / np.maximum(np.linalg.norm(left, axis=-1), 1e-9)
     fall = -(absorbance @ np.linalg.pinv(np.stack([np.ones_like(t), t, t**2], axis=1)).T)[..., 1]
     first, dip, second = (_at(absorbance, nm, place) for place in (540.0, 560.0, 580.0))
-    skin = (
+    return (
         (correlation > _LEAST_CORRELATION)
         & (strength > _LEAST_BLOOD)
         & (fall > _LEAST_FALL)
         & (fall < _MOST_FALL)
         & ((first + second) / 2 - dip > _LEAST_DIP)
     )
-    red = reflectance[..., -1]
-    return skin & (red > _DARKEST * np.quantile(red[skin], 0.95)) if skin.any() else skin
 
 
 def _at(values: np.ndarray, nm: np.ndarray, place: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ from msfit import __version__
 from msfit.cube import Cube
 from msfit.errors import InputError
 from msfit.io import files_of, load
+from msfit.memory import parse_size, resident, told
 from msfit.preparation import Prepared, prepare
+
+_BYTES_TO_FIND_SKIN = 40  # a pixel: flags, labels and areas of patches
+_BYTES_OF_A_STRIP = 200_000_000  # in which skin is sought, with its smoothed copies
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Recipe:
     path : Path
         Absolute.
     loading : mapping
-        Arguments of `msfit.load`.
+        Arguments of `msfit.load`, `memory` among them.
     fitting : mapping
         Those of `msfit.fit` that `prepare` takes.
     """
@@ -53,7 +58,7 @@ class Recipe:
             raise InputError(f"fit_file: takes no {', '.join(unknown)}; of what msfit.fit takes, {', '.join(takes)}")
         cube = load(self.path, **self.loading)
         with about(self.path):
-            return prepare(_masked(cube, mask), **self.fitting)
+            return prepare(_masked(cube, mask, parse_size(self.loading["memory"])), **self.fitting)
 
     def fingerprint(self) -> list[Any]:
         """Sizes and dates of the files: as long as they agree, so do the samples."""
@@ -90,7 +95,7 @@ def about(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: {error}") from None
 
 
-def _masked(cube: Cube, mask: np.ndarray | str | None) -> Cube:
+def _masked(cube: Cube, mask: np.ndarray | str | None, memory: int) -> Cube:
     if mask is None:
         return cube
     if isinstance(mask, str):
@@ -98,6 +103,12 @@ def _masked(cube: Cube, mask: np.ndarray | str | None) -> Cube:
             raise InputError(f"mask: found {mask!r}; expected auto, none or an array of truth values")
         if mask == "none":
             return cube.with_mask(None)
+        needed = resident() + _BYTES_TO_FIND_SKIN * math.prod(cube.shape) + _BYTES_OF_A_STRIP
+        if needed > memory:
+            raise InputError(
+                f"mask auto: cleans the map of the whole picture, for which {told(memory)} are too little; expected at"
+                f" least {told(needed)}, or a mask (--mask FILE)"
+            )
         from msfit.mask import skin_mask
 
         return cube.with_mask(skin_mask(cube))

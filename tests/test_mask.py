@@ -103,3 +103,15 @@ def test_scenes_with_their_own_light(reference_data: Path, name: str, scale: int
     assert found[70 // scale : 190 // scale, 60 // scale : 150 // scale].mean() > 0.95
     assert not found[: 40 // scale].any()
     assert not found[218 // scale :].any()
+
+
+def test_strips_do_not_show_in_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    faces = load_faces().cube
+    values = faces.reflectance[rng.integers(0, faces.shape[0], 1)] * rng.uniform(0.3, 1, (60, 50, 1))
+    values[:, 20:28] = rng.uniform(0.1, 0.6, (60, 8, values.shape[-1]))
+    cube = Cube(values + 0.001 * rng.standard_normal(values.shape), faces.wavelengths)
+    whole = skin_mask(cube)
+    monkeypatch.setattr("msfit.mask._STRIP", 7 * 50 * 16)
+    np.testing.assert_array_equal(skin_mask(cube), whole)
+    assert 0.5 < whole.mean() < 1

@@ -29,7 +29,8 @@ def load(
 ) -> Cube:
     """Read spectra from a file, whatever its format: what it is shows in its content, not in its name.
 
-    ENVI, HDF5, NetCDF and Zarr files are read lazily, block by block when their rows are needed.
+    ENVI, HDF5, NetCDF and Zarr files, and large arrays in MATLAB files of version 7.3, are read lazily, block by block
+    when their rows are needed.
 
     Parameters
     ----------
@@ -103,8 +104,12 @@ def files_of(path: str | Path) -> list[Path]:
 
 def read_in_blocks(path: str | Path) -> bool:
     """Whether a scene is read block by block, so that it may be larger than memory; False where nothing can read it."""
+    from msfit.io.mat import is_hdf5
+
+    path = Path(path)
     try:
-        return _kind(Path(path)) in ("dataset", "ENVI")
+        kind = _kind(path)
+        return kind in ("dataset", "ENVI") or (kind == "MATLAB" and is_hdf5(path))
     except (InputError, OSError):
         return False
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from msfit.chunks import is_lazy
 from msfit.errors import InputError
 from msfit.io.mat import mat_variables, read_mat
 from msfit.io.scan import Scan
@@ -55,7 +56,8 @@ def read_iset(path: Path, variable: str | None = None, orientation: str | None =
     scan = scan_of(held, variable, orientation, wavelengths)
     remarks = {f"file_{name}": held[name] for name in ("comment", "name") if isinstance(held.get(name), str)}
     return Scan(
-        np.ascontiguousarray(scan.values),  # MATLAB's order runs down the columns: rows are read faster side by side
+        # MATLAB's order runs down the columns: rows are read faster side by side
+        scan.values if is_lazy(scan.values) else np.ascontiguousarray(scan.values),
         scan.wavelengths,
         scan.quantity,
         scan.illuminant,

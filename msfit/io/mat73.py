@@ -6,18 +6,22 @@ structs as references, and an empty array as its shape with the attribute MATLAB
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from msfit.chunks import STRIP
 from msfit.errors import InputError, said
+from msfit.io.extras import need
 
 # MATLAB's own groups, which hold what references point to.
 _HIDDEN = ("#refs#", "#subsystem#")
 _DEEPEST = 32
 # What HDF5's usual filters can at most shrink: shapes that promise more than this many bytes a byte are corrupt.
 LARGEST_RATIO = 1100
+_LARGE = 2**26  # bytes from which on an array stays in the file until its samples are needed
 
 
 def names(path: Path) -> list[str]:
@@ -66,6 +70,8 @@ def _plain(item: Any, file: Any, limit: int, depth: int) -> Any:
         return {"char": "", "cell": [], "struct": []}.get(kind) if kind in ("char", "cell", "struct") else _empty(shape)
     if item.size * item.dtype.itemsize > limit:
         raise InputError(f"damaged: {item.name} claims an array of shape {item.shape}; get the file anew")
+    if item.size * item.dtype.itemsize >= _LARGE and item.dtype.kind in "biuf" and item.ndim > 1:
+        return _lazy(item)
     stored = item[()]
     if item.dtype == h5py.ref_dtype:
         return [_plain(file[ref], file, limit, depth + 1) if ref else None for ref in np.asarray(stored).ravel()]
@@ -76,6 +82,30 @@ def _plain(item: Any, file: Any, limit: int, depth: int) -> Any:
     if found.dtype.names == ("real", "imag"):
         return found["real"] + 1j * found["imag"]
     return np.atleast_2d(found) if found.dtype.kind in "buif" else None
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An array in a file that is opened for each block that is read."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return _opened(self.path, lambda file: np.asarray(file[self.name][index]))
+
+
+def _lazy(item: Any) -> Any:
+    """A dask array of MATLAB's shape in the file's chunks; where it has none, in strips of MATLAB's rows."""
+    stored = _Stored(Path(item.file.filename), item.name, item.shape, item.dtype)
+    strip = max(1, STRIP * item.shape[-1] // item.size)
+    return need("dask.array").from_array(stored, chunks=item.chunks or (*item.shape[:-1], strip)).T
 
 
 def _class(item: Any) -> str:

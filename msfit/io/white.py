@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from msfit.chunks import is_lazy, lazy_rows, read_rows
 from msfit.errors import InputError
 from msfit.io.scan import Scan
 from msfit.wavelengths import check_wavelengths, interpolated
@@ -44,11 +45,11 @@ def calibrated(scan: Scan, white: Any, dark: Any, read: Reader) -> Scan:
     """
     if white is None:
         raise InputError("dark: given without a white reference; expected both: add --white (white=...)")
-    offset = None if dark is None else np.asarray(_reference("dark", dark, scan, read), dtype=np.float64)
-    light = np.asarray(_reference("white", white, scan, read), dtype=np.float64)
+    offset = None if dark is None else _double(_reference("dark", dark, scan, read))
+    light = _double(_reference("white", white, scan, read))
     if offset is not None:
         light = light - offset
-    if not (light > 0).any():
+    if not is_lazy(light) and not (light > 0).any():
         raise InputError(
             "white: saturated, or nowhere brighter than the dark reference; expected a bright white standard"
         )
@@ -85,6 +86,10 @@ def _reference(name: str, given: Any, scan: Scan, read: Reader) -> Any:
     return found
 
 
+def _double(reference: Any) -> Any:
+    return reference.astype(np.float64) if is_lazy(reference) else np.asarray(reference, dtype=np.float64)
+
+
 def _is_range(ends: Any) -> bool:
     return isinstance(ends, tuple | list) and len(ends) == 2 and all(isinstance(end, int | np.integer) for end in ends)
 
@@ -98,7 +103,7 @@ def _patch(name: str, corners: Any, scan: Scan) -> np.ndarray:
         raise InputError(
             f"{name}: patch {y0}:{y1},{x0}:{x1} does not lie inside the picture of {shape[0]} x {shape[1]}"
         )
-    return _median(np.asarray(scan.values[y0:y1, x0:x1]), scan.saturation)
+    return _median(read_rows(scan.values[:, x0:x1], slice(y0, y1)), scan.saturation)
 
 
 def _median(samples: np.ndarray, saturation: float | None) -> np.ndarray:
@@ -123,11 +128,14 @@ def _from_file(name: str, path: Path, scan: Scan, read: Reader) -> Any:
     if values.shape[-1] != shape[-1] or not np.allclose(found.wavelengths, scan.wavelengths, rtol=0, atol=0.5):
         raise InputError(f"{name}: {path} holds other wavelengths than the picture; expected the same bands")
     if tuple(values.shape) == shape:
-        return _unsaturated(np.asarray(values), found.saturation)
+        return _unsaturated(values, found.saturation)
     if values.ndim == 3 and len(shape) == 3 and values.shape[1] == shape[1]:
         # A line scanner's reference: few lines, each column with a sensitivity of its own.
         lines = _unsaturated(np.asarray(values), found.saturation)
-        return np.broadcast_to(np.median(lines, axis=0), shape)
+        line = np.median(lines, axis=0)
+        if not is_lazy(scan.values):
+            return np.broadcast_to(line, shape)
+        return lazy_rows(lambda rows: np.broadcast_to(line, (rows.stop - rows.start, *line.shape)), shape, line.dtype)
     if values.ndim == 3 and values.shape[0] * values.shape[1] > 1 and len(shape) == 3:
         raise InputError(
             f"{name}: {path} is a picture {tuple(values.shape)}; expected the size {shape}, or one spectrum"
@@ -135,7 +143,7 @@ def _from_file(name: str, path: Path, scan: Scan, read: Reader) -> Any:
     return _median(np.asarray(values), found.saturation)
 
 
-def _unsaturated(values: np.ndarray, saturation: float | None) -> np.ndarray:
+def _unsaturated(values: Any, saturation: float | None) -> Any:
     if saturation is None and values.dtype.kind in "ui":
         saturation = float(np.iinfo(values.dtype).max)
     return values if saturation is None else np.where(values < saturation, values, np.nan)

@@ -230,3 +230,18 @@ def test_a_truncated_v73_file_is_refused(tmp_path: Path, share: float) -> None:
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(InputError, match=r"v73\.mat: .*(cut short|no MAT)"):
         msfit.load(path)
+
+
+@pytest.mark.parametrize("chunks", [None, (4, 3, 2)])
+def test_large_arrays_of_7_3_stay_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: tuple[int, ...] | None
+) -> None:
+    monkeypatch.setattr("msfit.io.mat73._LARGE", 1000)
+    values = np.random.default_rng(0).uniform(0.1, 0.6, (7, 5, 31))
+    with h5py.File(tmp_path / "large.mat", "w", userblock_size=512) as file:
+        file.create_dataset("reflectance", data=values.T, chunks=chunks)
+        file["wavelength"] = np.arange(400.0, 701, 10)[None]
+    cube = msfit.load(tmp_path / "large.mat")
+    assert hasattr(cube.values, "dask")
+    np.testing.assert_array_equal(cube.rows(slice(2, 6))[0], values[2:6])
+    np.testing.assert_array_equal(cube.reflectance, values)
