@@ -24,13 +24,17 @@ def provenance(
 
     Of weights that it began from, `start` tells the same.
     """
+    settings = config.to_dict()
+    # names, not places of the machine that it was made on
+    settings["training"]["start"] = Path(config.training.start).name
+    settings["data"]["photos"] = Path(config.data.photos).name
     made = {
         "skin_model": config.data.model,
         "bounds": "wide",
         "highest_fractions": dict(zip(("f_mel", "f_blood"), HIGHEST_FRACTIONS, strict=True)),
         "split": "train",
         "data_seed": config.data.seed,
-        "settings": config.to_dict(),
+        "settings": settings,
         "steps": at.step,
         "pictures": at.step * config.training.batch,
         "seconds": round(at.seconds, 1),
