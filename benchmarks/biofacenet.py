@@ -26,9 +26,9 @@ import numpy as np
 import torch
 
 from benchmarks import record
-from benchmarks.real_face import draw_panel, real_face
+from benchmarks.real_face import EXPOSURES, draw_panel, real_face
 from biofacenet.data.augment import DEGRADATIONS, degrade
-from biofacenet.evaluation import evaluate, interpret, score
+from biofacenet.evaluation import SCALES, evaluate, interpret, score
 from biofacenet.exam import Face, read_exam
 from biofacenet.network import BioFaceNet, NetworkConfig
 from biofacenet.prediction import Model, load_model
@@ -68,11 +68,13 @@ def main() -> None:
     if chosen.baseline is not None:
         figures["baseline"] = _figures(evaluate(chosen.scenes, load_model(chosen.baseline, "cpu")).scores)
     if (chosen.reference / "cave_face.mat").is_file():
-        real = real_face(chosen.reference / "cave_face.mat", model.decoder.model)
-        found = [one["model"] for one in interpret(model, [real])]
-        figures["real face"] = {
-            f"shading {scale}": score("network", [real], found, "model", scale).figures for scale in ("scene", "none")
-        }
+        figures["real face"] = {}
+        for exposure in EXPOSURES:
+            real = real_face(chosen.reference / "cave_face.mat", model.decoder.model, exposure)
+            found = [one["model"] for one in interpret(model, [real])]
+            figures["real face"][f"white is at the {exposure}"] = {
+                f"shading {scale}": score("network", [real], found, "model", scale).figures for scale in SCALES
+            }
         if chosen.panel is not None:
             draw_panel(real, found[0], chosen.panel)
     for name, values in figures.items():

@@ -25,7 +25,12 @@ _BANDS = "420:700"
 _SIZE = 64
 
 
-def real_face(path: Path, model: str) -> Face:
+#: What white = 1 means: the patch beside the man, or a card at his face, which is lit twice as strongly: the brightest
+#: twentieth of the face's diffuse shading is 1.
+EXPOSURES = ("patch", "face")
+
+
+def real_face(path: Path, model: str, exposure: str = "patch") -> Face:
     """The face under D65 through the mean camera at 64 x 64, and its fit by `model` in wide bounds."""
     held = scipy.io.loadmat(path)
     counts = held["counts"].astype(np.float64)
@@ -34,13 +39,14 @@ def real_face(path: Path, model: str) -> Face:
     mask[_FACE] = skin_mask(cube)[_FACE]
     fit = msfit.fit(cube, model=model, bands=_BANDS, mask=mask)
     share = _means(mask.astype(np.float64))
-    maps = {name: getattr(fit, name) for name in ("i_d", "i_s", "f_mel", "f_blood")}
+    gain = 1.0 if exposure == "patch" else 1 / float(np.nanquantile(fit.i_d, 0.95))
+    maps = {"i_d": gain * fit.i_d, "i_s": gain * fit.i_s, "f_mel": fit.f_mel, "f_blood": fit.f_blood}
     maps["albedo"] = msfit.render(fit, what="albedo")
     over_face = {name: _means(np.nan_to_num(values)) for name, values in maps.items()}
     known = {
         name: values / np.maximum(share, 1e-9)[(..., *[None] * (values.ndim - 2))] for name, values in over_face.items()
     }
-    picture = _means(msfit.render(cube, "D65", "mean")).astype(np.float32)
+    picture = _means(gain * msfit.render(cube, "D65", "mean")).astype(np.float32)
     return Face("CAVE", picture, share > 0.5, {"model": Decomposition(**known, picture=picture)}, {})
 
 
