@@ -18,6 +18,7 @@ from biofacenet.decoder import HIGHEST_FRACTIONS, fractions
 from biofacenet.exam import TERMS, Face, read_exam
 from biofacenet.network import Prediction
 from biofacenet.prediction import Model, load_model, skin_albedo
+from biofacenet.tiles import overview
 from msfit.errors import InputError
 from msfit.metrics import COLUMNS, Decomposition, decomposition_rmse
 
@@ -155,7 +156,8 @@ def interpret(
         pictures = torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()
         if degradation is not None:
             pictures = degrade(pictures, degradation, generator)
-        said = model.network(pictures.to(model.device))
+        pictures = pictures.to(model.device)
+        said = model.network(pictures, overview(model.network, pictures, model.size))
         found += _decompositions(model, said)
     return found
 

@@ -20,7 +20,7 @@ from biofacenet.network import BioFaceNet, Prediction
 from biofacenet.photo import SMALLEST_SIDE, Photo, as_photo, linear_light
 from biofacenet.result import FaceResult
 from biofacenet.skin import face_ellipse, skin_in_picture
-from biofacenet.tiles import predict_tiled
+from biofacenet.tiles import overview, predict_tiled
 from biofacenet.weights import Loaded, load_weights, shipped_weights
 from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError
@@ -119,10 +119,10 @@ class Model:
             )
         scale = size / min(full) if size else 1.0
         if scale == 1:
-            return predict_tiled(self.network, light)
+            return predict_tiled(self.network, light, overview=overview(self.network, light, self.size))
         seen_size = (max(1, round(full[0] * scale)), max(1, round(full[1] * scale)))
         seen = F.interpolate(light.clamp(0, 1), seen_size, mode="bilinear", antialias=True, align_corners=False)
-        found = predict_tiled(self.network, seen)
+        found = predict_tiled(self.network, seen, overview=overview(self.network, seen, self.size))
         return Prediction(*(_resized(values, full) for values in found))
 
     @torch.inference_mode()

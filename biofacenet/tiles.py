@@ -21,11 +21,27 @@ _Rows = tuple[slice, slice]
 
 
 @torch.inference_mode()
-def predict_tiled(network: BioFaceNet, rgb: Tensor, tile: int = TILE) -> Prediction:
+def overview(network: BioFaceNet, rgb: Tensor, side: int) -> Tensor | None:
+    """What a network says of whole pictures (n, 3, y, x), seen with a shorter side of `side` pixels.
+
+    Light and skin tone are judged from means over the picture. Those of features at another scale than that of training
+    mislead: on faces of 256 pixels melanin was off by three times as much as on those of 64. None, for the network to
+    look itself, where pictures are not larger than `side`.
+    """
+    height, width = rgb.shape[-2:]
+    if min(height, width) <= side:
+        return None
+    seen = [max(1, round(length * side / min(height, width))) for length in (height, width)]
+    small = F.interpolate(rgb.clamp(0, 1), seen, mode="bilinear", antialias=True, align_corners=False)
+    return network.body.overview(network.body.lowest(_padded(small, network.body.step)))
+
+
+@torch.inference_mode()
+def predict_tiled(network: BioFaceNet, rgb: Tensor, tile: int = TILE, overview: Tensor | None = None) -> Prediction:
     """What a network says of a picture, tile by tile where it is large.
 
-    What the network judges from the whole picture, light, camera and all that steers its decoder, is taken from the
-    whole picture once. Maps therefore equal those of the picture in one piece, up to rounding.
+    What the network judges from the whole picture, light, camera and all that steers its decoder, is `overview`, or
+    taken from the whole picture once. Maps therefore equal those of the picture in one piece, up to rounding.
 
     Parameters
     ----------
@@ -35,6 +51,8 @@ def predict_tiled(network: BioFaceNet, rgb: Tensor, tile: int = TILE) -> Predict
         Linear sRGB, white = 1.
     tile : int
         Side of a tile without its margin [pixels].
+    overview : tensor (1, number), optional
+        Of the function of that name.
 
     Returns
     -------
@@ -42,23 +60,27 @@ def predict_tiled(network: BioFaceNet, rgb: Tensor, tile: int = TILE) -> Predict
     """
     height, width = rgb.shape[-2:]
     if height * width <= tile**2:
-        return network(rgb)
+        return network(rgb, overview)
     body, step = network.body, network.body.step
-    light = F.pad(rgb.clamp(0, 1), (0, -width % step, 0, -height % step), mode="replicate")
+    light = _padded(rgb.clamp(0, 1), step)
     side, margin = max(1, tile // step) * step, _MARGIN_STEPS * step
     grid = _tiles(light.shape[-2], light.shape[-1], side, margin)
-    lowest = _stitched(
-        [
+    if overview is None:
+        pieces = [
             [body.lowest(light[(..., *outer)])[(..., *_divided(_within(inner, outer), step))] for inner, outer in row]
             for row in grid
         ]
-    )
-    overview = body.overview(lowest)
+        overview = body.overview(_stitched(pieces))
     parts = [
         [_cut(network(light[(..., *outer)], overview), _within(inner, outer)) for inner, outer in row] for row in grid
     ]
     whole = Prediction(*(_stitched(pieces) for pieces in _by_field(parts)))
     return _cut(whole, (slice(0, height), slice(0, width)))
+
+
+def _padded(light: Tensor, step: int) -> Tensor:
+    height, width = light.shape[-2:]
+    return F.pad(light, (0, -width % step, 0, -height % step), mode="replicate")
 
 
 def _tiles(height: int, width: int, side: int, margin: int) -> list[list[tuple[_Rows, _Rows]]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from biofacenet.network import BioFaceNet, NetworkConfig
-from biofacenet.tiles import predict_tiled
+from biofacenet.tiles import overview, predict_tiled
 
 
 def lively(architecture: str) -> BioFaceNet:
@@ -43,3 +44,21 @@ def test_a_tile_alone_would_differ() -> None:
     with torch.inference_mode():
         whole, alone = network(picture), network(picture[..., :128])
     assert float((whole.i_d[..., :16] / alone.i_d[..., :16] - 1).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("architecture", ["compact", "paper"])
+def test_whole_pictures_are_judged_at_the_size_of_training(architecture: str) -> None:
+    torch.manual_seed(0)
+    network = BioFaceNet(NetworkConfig(architecture, (4, 6, 8))).eval()
+    small = torch.rand(1, 3, 32, 40)
+    large = small.repeat_interleave(4, dim=-2).repeat_interleave(4, dim=-1)
+    assert overview(network, small, 32) is None
+    seen = overview(network, large, 32)
+    assert seen is not None
+    found = predict_tiled(network, large, overview=seen)
+    assert found.m_mel.shape == (1, 1, 128, 160)
+    reduced = F.interpolate(large, (32, 40), mode="bilinear", antialias=True, align_corners=False)
+    torch.testing.assert_close(found.lighting, network(reduced).lighting)
+    for tiled, whole in zip(predict_tiled(network, large, tile=48, overview=seen), found, strict=True):
+        if whole is not None:
+            torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
