@@ -240,6 +240,18 @@ class FitResult:
 
         return panel(self)
 
+    def plot_uncertainty(self) -> Figure:
+        """Of a picture that was fitted with std=True: the standard deviations, and where two parameters trade.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not attached to a window; `savefig` writes it.
+        """
+        from msfit.plot import uncertainty_panel
+
+        return uncertainty_panel(self)
+
 
 def _two_digits(number: float) -> str:
     """A large number rounded to two digits: 46,000."""

@@ -10,7 +10,9 @@ import pytest
 from skimage.color import rgb2lab
 
 from msfit.cube import Cube
-from msfit.plot import maps, panel
+from msfit.errors import InputError
+from msfit.fitting import fit
+from msfit.plot import maps, panel, uncertainty_panel
 from msfit.plot.fits import pixel_of_rmse
 from msfit.plot.spectra import residuals
 from msfit.plot.style import COLOUR_MAPS, robust_range
@@ -152,3 +154,19 @@ def test_ranges_leave_outliers_and_gaps_aside() -> None:
     assert robust_range([np.nan]) == (0.0, 1.0)
     low, high = robust_range([0.3, 0.3])
     assert low < 0.3 < high
+
+
+def test_uncertainty_shows_where_two_parameters_trade() -> None:
+    source = a_result((7, 6))
+    assert source.cube is not None
+    result = fit(source.cube, model="alotaibi-smith-2019", std=True)
+    figure = uncertainty_panel(result)
+    figure.savefig(io.BytesIO(), dpi=40)
+    text = "\n".join(found.get_text() for found in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+    for expected in ("std of f_mel [1]", "std of i_s [1]", "Strongest correlation", "The two that trade most", "%"):
+        assert expected in text
+    assert np.isfinite(result.plot_uncertainty().get_size_inches()).all()
+    with pytest.raises(InputError, match="std=True"):
+        uncertainty_panel(source)
+    with pytest.raises(InputError, match="list of spectra"):
+        uncertainty_panel(a_result((5,)))

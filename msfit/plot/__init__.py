@@ -6,9 +6,10 @@ from matplotlib.figure import Figure
 
 from msfit.plot.maps import maps_panel
 from msfit.plot.spectra import spectra_panel
+from msfit.plot.uncertainty import uncertainty_panel
 from msfit.result import FitResult
 
-__all__ = ["panel"]
+__all__ = ["panel", "uncertainty_panel"]
 
 
 def panel(result: FitResult) -> Figure:
