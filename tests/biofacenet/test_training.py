@@ -143,7 +143,7 @@ def test_a_few_scenes_are_memorised() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_bank")
 def test_sixteen_scenes_are_memorised() -> None:
-    before, after = memorise(scenes=16, size=64, steps=800, widths=(32, 48, 64))
+    before, after = memorise(scenes=16, size=64, steps=600, widths=(32, 48, 64))
     assert after["reconstruction"] < 0.01
     for name in ("diffuse", "specular", "albedo", "melanin", "haemoglobin", "reconstruction"):
         assert after[name] < 0.5 * before[name], name

@@ -9,7 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from biofacenet.data.synthetic import Source, as_batch, draw
+from biofacenet.decoder import Decoder
 from biofacenet.network import BioFaceNet, NetworkConfig
+from biofacenet.scores import score
 from biofacenet.weights import load_weights, save_weights, shipped_weights
 from msfit.errors import InputError
 
@@ -101,3 +104,26 @@ def test_absent_files_and_other_extensions_are_refused(saved: Path, tmp_path: Pa
 def test_an_unknown_name_lists_those_there_are() -> None:
     with pytest.raises(InputError, match="expected one of default"):
         shipped_weights("enormous")
+
+
+class TestShipped:
+    def test_it_says_how_it_was_made_and_is_small(self) -> None:
+        path = shipped_weights("default")
+        network, training = load_weights(path)
+        assert network.config.architecture == "compact"
+        assert path.stat().st_size < 20e6
+        assert (training["skin_model"], training["bounds"]) == ("alotaibi-smith-2019", "wide")
+        assert training["split"] == "train"
+        assert {"data_seed", "commit", "seconds", "settings", "validation"} <= set(training)
+
+    @pytest.mark.usefixtures("small_bank")
+    def test_it_takes_unseen_persons_apart(self) -> None:
+        """Faces and persons of the test split, under D65 through the mean camera, well below what a constant leaves."""
+        network = load_weights(shipped_weights()).network
+        drawn = draw(Source(split="test", heads=8, seed=5), range(0, 32, 2))
+        figures, _ = score(network, as_batch(drawn), Decoder().float())
+        assert figures["melanin"] < 0.12
+        assert figures["haemoglobin"] < 0.13
+        assert figures["albedo"] < 0.05
+        assert figures["specular"] < 0.03
+        assert figures["reconstruction"] < 0.03
