@@ -109,6 +109,7 @@ def fit_file(
         with about(recipe.path):
             blocks = _plan(prepared, budget, at_once, say)
         part = Part(unfinished, recipe.settings(prepared), _kinds(prepared), prepared.cube.shape)
+        resumed = part.rows_done > 0
         try:
             _fit_missing(run, part, blocks, prepared.cube.mask, progress, say)
             save(_assembled(prepared, part, recipe.path), target)
@@ -116,7 +117,8 @@ def fit_file(
             part.close()
     part.remove()
     stored = load_result(target, lazy=True)
-    return replace(stored, attrs={**stored.attrs, "seconds": time.perf_counter() - began}, cube=prepared.cube)
+    taken = {} if resumed else {"seconds": time.perf_counter() - began}  # of part of the work they would mislead
+    return replace(stored, attrs={**stored.attrs, **taken}, cube=prepared.cube)
 
 
 def _assembled(prepared: Prepared, part: Part, path: Path) -> FitResult:
