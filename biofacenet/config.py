@@ -32,7 +32,7 @@ class DataConfig:
     """Skin model whose fit is the truth."""
     size: int = 64
     """Height and width [pixels]."""
-    balance: float = 1.0
+    balance: float = 0.75
     """How far classes of skin tone are brought to equal shares, 0 to 1."""
     workers: int = 2
     """Processes that draw samples; 0: the one that trains."""

@@ -31,8 +31,7 @@ _EDITION = 1
 _CHUNK = 32
 _D65_KELVIN = 6504.0
 # Samples of the stream that a batch chooses from, for each that it takes.
-_STRETCH = 32
-_LIGHT = ("light", "very light")
+_STRETCH = 64
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,9 @@ class Source:
 
 @functools.cache
 def _class_shares(split: str) -> dict[str, float]:
-    """Share of the subjects in each class; a class too small to stand alone counts with its neighbour."""
+    """Share of the subjects in each class of skin tone."""
     people = wearable(split)
-    counts = Counter(one.ita_class for one in people)
-    joined = counts["light"] + counts["very light"]
-    return {**{tone: n / len(people) for tone, n in counts.items()}, **dict.fromkeys(_LIGHT, joined / len(people))}
+    return {tone: n / len(people) for tone, n in Counter(one.ita_class for one in people).items()}
 
 
 def draw(source: Source, indices: Iterable[int]) -> dict[str, Tensor]:

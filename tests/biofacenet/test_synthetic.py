@@ -73,15 +73,17 @@ def test_a_stream_does_not_depend_on_its_workers_or_on_what_was_asked_before() -
 
 def test_balance_brings_classes_to_equal_shares() -> None:
     plain, even = Source(balance=0.0), Source(balance=1.0)
-    indices = range(4000)
+    indices = range(6000)
     assert (plain.chances(indices) == 1).all()
     taken = even.chances(indices)
     shares: Counter[str] = Counter()
     for index, chance in zip(indices, taken, strict=True):
         shares[subject_of(index).ita_class] += chance
     whole = sum(shares.values())
-    groups = [shares["light"] + shares["very light"], *(shares[k] for k in ("intermediate", "tan", "brown", "dark"))]
-    assert [group / whole for group in groups] == pytest.approx([0.2] * 5, abs=0.04)
+    assert len(shares) == 6
+    # of the rarest class, three persons of 1,329, a few samples alone are in the stretch
+    common = [shares[tone] / whole for tone in ("light", "intermediate", "tan", "brown", "dark")]
+    assert max(common) < 1.3 * min(common)
 
 
 def test_pictures_and_truth_move_together() -> None:
