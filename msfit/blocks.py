@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from msfit.criterion import Criterion
 from msfit.cube import Cube
 from msfit.result import Status
 from msfit.skin.registry import SkinModel
+from msfit.solve.joint import JointSolver, solver_over
 from msfit.solve.loss import Loss
 from msfit.solve.objective import Point
 from msfit.solve.robust import residuals, solve_robustly
@@ -26,18 +27,21 @@ from msfit.solve.uncertainty import pairs, uncertainty
 _BLOCK = 4_096
 _BLOCK_GPU = 262_144
 _LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
-PARAMETERS = ("f_mel", "f_blood", "i_d", "i_s")
+PIGMENTS = ("f_mel", "f_blood")
+PARAMETERS = (*PIGMENTS, "i_d", "i_s")
 STD, CORRELATION = "std_", "correlation_"
 
 Block = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # index, pixels, scales as in Criterion or None for ones
 FittedBlock = tuple[np.ndarray, np.ndarray, np.ndarray]  # index, maps, statuses
+Work = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]  # a `Worker`, or the like
 
 
 @dataclass(frozen=True)
 class Worker:
     """Fits blocks of pixels: the solver with all that it needs to know."""
 
-    solver: Solver
+    solver: Solver | JointSolver
+    box: Mapping[str, tuple[float, float]]  # f_mel, f_blood, then the extra parameters; equal ends hold one
     device: torch.device
     dtype: torch.dtype
     criterion: Criterion
@@ -54,25 +58,40 @@ class Worker:
         criterion: Criterion,
         std: bool,
     ) -> Worker:
-        skin = model.at(cube.wavelengths, dtype, device)
-        lower, upper = (torch.tensor(ends, dtype=dtype, device=device) for ends in zip(*box.values(), strict=True))
-        return cls(Solver(skin, lower, upper), device, dtype, criterion, std)
+        return cls(solver_over(model, box, cube.wavelengths, dtype, device), box, device, dtype, criterion, std)
+
+    @property
+    def extras(self) -> list[str]:
+        """Names of the extra parameters, those that are held too."""
+        return list(self.box)[len(PIGMENTS) :]
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Names of the parameters of the solver's skin."""
+        return (*PIGMENTS, *(name for name in self.extras if self.box[name][0] < self.box[name][1]))
 
     def maps(self) -> list[str]:
         """Names of the columns of a fitted block."""
-        certainty = [*(STD + name for name in PARAMETERS), *(CORRELATION + pair for pair in pairs(PARAMETERS))]
-        return [*PARAMETERS, "rmse", *(certainty if self.std else ())]
+        names = (*self.free, "i_d", "i_s")
+        certainty = [*(STD + name for name in names), *(CORRELATION + pair for pair in pairs(names))]
+        return [*PARAMETERS, "rmse", *self.extras, *(certainty if self.std else ())]
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (n, map) and statuses (n,)."""
         y = torch.from_numpy(pixels).to(self.device, self.dtype)
         solver, criterion = self.solver, self.criterion
         loss = criterion.loss(None if scale is None else torch.from_numpy(scale).to(self.device), y)
-        solution = solver(y, loss.squares(y)) if criterion.huber is None else solve_robustly(solver, y, loss)
+        if criterion.huber is None or isinstance(solver, JointSolver):
+            solution = solver(y, loss.squares(y))
+        else:
+            solution = solve_robustly(solver, y, loss)
         point = solution.point
         unlit = (point.i_d <= 0).unsqueeze(1)
         fractions = torch.where(unlit, torch.nan, point.fractions)
-        columns = [fractions, torch.stack((point.i_d, point.i_s, self._rmse(point, y, loss)), 1)]
+        columns = [fractions[:, :2], torch.stack((point.i_d, point.i_s, self._rmse(point, y, loss)), 1)]
+        for name in self.extras:
+            held = torch.full_like(fractions[:, :1], self.box[name][0])
+            columns.append(fractions[:, self.free.index(name)].unsqueeze(1) if name in self.free else held)
         if self.std:
             certainty = uncertainty(solver.skin, point, y, loss, solver.lower, solver.upper)
             columns += [certainty.std, certainty.correlation]
@@ -132,7 +151,7 @@ def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: to
 
 
 @contextmanager
-def pool(device: torch.device) -> Iterator[Callable[[Worker, Iterator[Block]], Iterator[FittedBlock]]]:
+def pool(device: torch.device) -> Iterator[Callable[[Work, Iterator[Block]], Iterator[FittedBlock]]]:
     """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache.
 
     Torch's own threads would split every small operation and wait for each other after each.
@@ -143,7 +162,7 @@ def pool(device: torch.device) -> Iterator[Callable[[Worker, Iterator[Block]], I
     cores = torch.get_num_threads()
     with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as threads:
 
-        def run(worker: Worker, blocks: Iterator[Block]) -> Iterator[FittedBlock]:
+        def run(worker: Work, blocks: Iterator[Block]) -> Iterator[FittedBlock]:
             return iter(threads.map(lambda block: (block[0], *worker(block[1], block[2])), blocks))
 
         try:

@@ -35,6 +35,7 @@ def fit(
     device: str = "auto",
     dtype: str | None = None,
     free: Collection[str] = ("f_mel", "f_blood"),
+    shared: Collection[str] = (),
     weights: PerBand | None = None,
     residual: str = "reflectance",
     huber: float | None = None,
@@ -68,7 +69,12 @@ def fit(
     dtype : "float32", "float64" or None
         Of the computation and of the maps. None: the input's (float32 for integers).
     free : collection of str
-        Parameters that are fitted; the others keep their model's default value.
+        Parameters that are fitted pixel by pixel, of f_mel, f_blood and the model's extras (``msfit models``: the named
+        models have saturation, scattering and epidermis); the others keep their default. With extras, at most three,
+        everything is computed in float64, and `status` still tells of the pigments' bounds alone: see
+        `FitResult.at_bound`.
+    shared : collection of str
+        Extras that are fitted with one number for the whole picture, the one of least total over all its pixels.
     weights : array (band,) or mapping, optional
         Factors on the terms of the sum, >= 0, one a band of the data, or as {(A, B): weight} for ranges [nm], ends
         included, 1 elsewhere. Only their ratios matter; 0 leaves a band out. Eight must be positive.
@@ -123,6 +129,7 @@ def fit(
         device=device,
         dtype=dtype,
         free=free,
+        shared=shared,
         weights=weights,
         residual=residual,
         huber=huber,

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from msfit.bands import Bands, select_bands
-from msfit.blocks import CORRELATION, PARAMETERS, STD, Block, FittedBlock, Worker, blocks, screen
+from msfit.blocks import CORRELATION, PARAMETERS, PIGMENTS, STD, Block, FittedBlock, Worker, blocks, screen
 from msfit.bounds import Bounds, resolve_bounds
 from msfit.criterion import PerBand, resolve_criterion
 from msfit.cube import Cube, precision
 from msfit.errors import InputError
 from msfit.result import FitResult, Status
+from msfit.shared import settle_shared
 from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
 
 Progress = Callable[[int, int], None]
@@ -33,6 +34,7 @@ class Prepared:
     model: SkinModel
     bounds: Mapping[str, tuple[float, float]]
     free: tuple[str, ...]
+    shared: tuple[str, ...]
     dropped: int  # bands
     notes: tuple[str, ...]
 
@@ -44,10 +46,17 @@ class Prepared:
             "note": "; ".join(filter(None, (str(provenance.get("note", "")), *notes))),
             "bands_dropped": self.dropped,
             "free": ",".join(self.free),
+            **self._about_extras(),
             "dtype": str(self.worker.dtype).removeprefix("torch."),
             "device": str(self.worker.device),
             **self.worker.criterion.attributes(),
         }
+
+    def _about_extras(self) -> dict[str, Any]:
+        extras = self.model.extra_parameters(self.worker.extras)
+        about = {extra.name: {"units": extra.unit, "long_name": extra.description} for extra in extras}
+        found: dict[str, Any] = {"extra": about} if about else {}
+        return found | ({"shared": ",".join(self.shared)} if self.shared else {})
 
 
 def prepare(
@@ -59,23 +68,33 @@ def prepare(
     device: str = "auto",
     dtype: str | None = None,
     free: Collection[str] = ("f_mel", "f_blood"),
+    shared: Collection[str] = (),
     weights: PerBand | None = None,
     residual: str = "reflectance",
     huber: float | None = None,
     std: bool = False,
     noise: float | PerBand | None = None,
 ) -> Prepared:
-    """Choose bands, bounds, device and type as `fit` does, whose arguments and errors these are, and read no pixel."""
+    """Choose bands, bounds, device and type as `fit` does, whose arguments and errors these are.
+
+    No pixel is read, unless there are shared parameters: then all are, several times, to estimate them.
+    """
     skin_model = model if isinstance(model, SkinModel) else get_model(model)
-    box = resolve_bounds(skin_model, bounds, free)
+    box = resolve_bounds(skin_model, bounds, free, shared)
     chosen, dropped, notes = select_bands(cube, bands, skin_model.wavelength_range, skin_model.name)
     selected = chosen.wavelengths.size
     chosen, criterion = resolve_criterion(
         cube, chosen, weights=weights, residual=residual, huber=huber, noise=noise, std=std
     )
     dropped += selected - chosen.wavelengths.size
-    worker = Worker.create(skin_model, box, chosen, torch_device(device), _torch_dtype(dtype, chosen), criterion, std)
-    return Prepared(chosen, worker, skin_model, box, tuple(free), dropped, tuple(notes))
+    place, kind = torch_device(device), _torch_dtype(dtype, chosen)
+    if huber is not None and len(box) > len(PIGMENTS):
+        raise InputError(f"huber: found with {', '.join(list(box)[2:])}; expected extra parameters or a robust loss")
+    if residual == "radiance" and shared:
+        raise InputError("residual: found radiance with shared parameters; expected reflectance, or none shared")
+    settled = settle_shared(skin_model, box, tuple(shared), chosen, criterion, place) if shared else box
+    worker = Worker.create(skin_model, settled, chosen, place, kind, criterion, std)
+    return Prepared(chosen, worker, skin_model, box, tuple(free), tuple(shared), dropped, tuple(notes))
 
 
 def fit_rows(
@@ -118,6 +137,7 @@ def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any
         std=_named(maps, STD),
         correlation=_named(maps, CORRELATION),
         attrs=attrs,
+        extra={name: maps[name] for name in prepared.worker.extras},
         cube=prepared.cube,
     )
 

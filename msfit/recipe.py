@@ -76,7 +76,7 @@ class Recipe:
             "version": __version__,
             "source": self.fingerprint(),
             "model": [model.name, _digest(model.at(nm).reflectance(torch.from_numpy(points)).numpy())],
-            "bounds": {name: list(ends) for name, ends in prepared.bounds.items()},
+            "bounds": {name: list(ends) for name, ends in prepared.worker.box.items()},
             "bands": _digest(cube.wavelengths),
             "mask": None if cube.mask is None else _digest(cube.mask),
             "dtype": str(prepared.worker.dtype),

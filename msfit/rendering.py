@@ -128,7 +128,8 @@ def _of_cube(cube: Cube, weights: np.ndarray) -> np.ndarray:
 def _of_result(result: FitResult, weights: np.ndarray, *, albedo: bool) -> np.ndarray:
     image = np.empty((*result.shape, 3), result.f_mel.dtype)
     for rows in _blocks(result.shape, len(weights)):
-        skin = reflectance(result.f_mel[rows], result.f_blood[rows], result.wavelengths, model=result.model)
+        extra = {name: values[rows] for name, values in result.extra.items()}
+        skin = reflectance(result.f_mel[rows], result.f_blood[rows], result.wavelengths, model=result.model, **extra)
         colour = fold_bands(skin, weights)
         if not albedo:
             # Without diffuse light the pigments are unknown (NaN), and do not matter.

@@ -91,7 +91,7 @@ class FitResult:
     model : str
         Name of the skin model.
     bounds : mapping
-        (lower, upper) of each pigment parameter.
+        (lower, upper) of f_mel, f_blood and each extra parameter that was fitted.
     wavelengths : float64 array (band,)
         The bands that were fitted [nm].
     std : mapping of float arrays, optional
@@ -104,6 +104,8 @@ class FitResult:
         Plain strings and numbers: source, bands dropped, versions, seconds.
     cube : Cube, optional
         What was fitted, on these wavelengths; absent in a result that was read from a file.
+    extra : mapping of float arrays
+        Maps of the extra parameters that were fitted, by name; one number everywhere where it is shared.
     """
 
     f_mel: np.ndarray
@@ -119,9 +121,10 @@ class FitResult:
     correlation: Mapping[str, np.ndarray] | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     cube: Cube | None = None
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, values in ((name, getattr(self, name)) for name in MAPS):
+        for name, values in (*((name, getattr(self, name)) for name in MAPS), *self.extra.items()):
             if values.shape != self.status.shape:
                 raise ValueError(f"{name}: found shape {values.shape}; expected that of status, {self.status.shape}")
 
@@ -172,9 +175,13 @@ class FitResult:
             found += np.bincount(part.ravel(), minlength=len(Status))
         return {status: int(found[status]) for status in Status if found[status]}
 
+    def map(self, name: str) -> np.ndarray:
+        """A map by its name: one of `MAPS`, or an extra parameter's."""
+        return self.extra[name] if name in self.extra else getattr(self, name)
+
     def median(self, name: str) -> float:
         """Median of a map over the pixels where it is known; of a lazy map over about a million of them."""
-        values = getattr(self, name)
+        values = self.map(name)
         if hasattr(values, "dask"):
             step = int(np.ceil(values.size / _SAMPLED))
             values = np.asarray(values.reshape(-1)[::step])
@@ -201,9 +208,24 @@ class FitResult:
             "masked": sum(counts.values()) - number,
         }
         parts = [line, ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)]
+        parts += [self._extra_in_words(name) for name in self.extra]
         if dropped := self.attrs.get("bands_dropped"):
             parts.append(f"{dropped} of {dropped + self.wavelengths.size} bands not used")
         return "; ".join(filter(None, parts))
+
+    def _extra_in_words(self, name: str) -> str:
+        if name in str(self.attrs.get("shared", "")).split(","):
+            return f"{name} {self.median(name):.3g} for all"
+        on_bound = self.at_bound(name)
+        return f"{name} median {self.median(name):.3g}" + (f", {on_bound:,} at a bound" if on_bound else "")
+
+    def at_bound(self, name: str) -> int:
+        """Number of pixels whose extra parameter lies on one of its bounds; `Status` tells only of the pigments."""
+        values, bounds = self.extra[name], self.bounds[name]
+        if bounds[0] == bounds[1]:
+            return 0
+        low, high = np.asarray(bounds).astype(values.dtype)
+        return int(((values <= low) | (values >= high)).sum())
 
     def to_xarray(self) -> xarray.Dataset:
         """The maps as an xarray.Dataset on (y, x) or (pixel,), with units, bounds, model and flags as attributes."""

@@ -188,7 +188,12 @@ def _here(prepared: Prepared) -> Iterator[tuple[Run, int]]:
 @contextmanager
 def _there(recipe: Recipe, prepared: Prepared, scheduler: str) -> Iterator[tuple[Run, int]]:
     """The same on a cluster; the recipe is told what was settled here, so that every worker settles it alike."""
-    settled = {"device": prepared.worker.device.type, "dtype": str(prepared.worker.dtype).removeprefix("torch.")}
+    settled: dict[str, Any] = {
+        "device": prepared.worker.device.type,
+        "dtype": str(prepared.worker.dtype).removeprefix("torch."),
+    }
+    if prepared.shared:  # estimated here, from all pixels
+        settled |= {"free": (*prepared.free, *prepared.shared), "shared": (), "bounds": dict(prepared.worker.box)}
     known = replace(recipe, fitting={**recipe.fitting, **settled, "model": prepared.model})
     with connected(scheduler) as cluster:
         settings = json.loads(json.dumps(recipe.settings(prepared)))

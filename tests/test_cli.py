@@ -482,3 +482,17 @@ def test_outputs_stay_apart_from_inputs(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(InputError, match="is an input"):
         check_apart([tmp_path / "link" / "a.mat"], [tmp_path / "a.mat"])
+
+
+def test_extra_parameters_are_fitted_by_name(scene: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    free = ("--free", "f_mel,f_blood,saturation", "--shared", "scattering", "--bounds", "saturation=0.4:0.9")
+    assert main(["fit", str(scene), "-o", f"{out}/maps.h5", *free]) == 0
+    said = capsys.readouterr().out
+    assert "saturation median" in said
+    assert "for all" in said
+    found = load_result(out / "maps.h5")
+    assert set(found.extra) == {"saturation", "scattering"}
+    assert found.bounds["saturation"] == (0.4, 0.9)
+    refusal = refused(capsys, "fit", scene, "-o", f"{out}/none.h5", "--free", "f_mel,oxygen")
+    assert "saturation, scattering, epidermis" in refusal
+    assert not (out / "none.h5").exists()

@@ -325,7 +325,7 @@ def test_progress_reaches_the_end() -> None:
         ({"bounds": {"f_mel": (0.3, 0.1)}}, "lower <= upper"),
         ({"bounds": {"f_mel": (1.3, 43)}}, "lower <= upper"),
         ({"bounds": {"f_mel": 3}}, "lower <= upper"),
-        ({"free": ("saturation",)}, "saturation"),
+        ({"free": ("oxygen",)}, "has f_mel, f_blood, saturation"),
         ({"bands": "390:700"}, "400-720"),
         ({"bands": "420:760"}, "400-720"),
         ({"bands": "500:560"}, "at least 8"),

@@ -68,6 +68,17 @@ def _numbers_in_file(option: str, path: str) -> np.ndarray:
     return np.asarray(found).ravel()
 
 
+def parse_names(text: str) -> tuple[str, ...]:
+    """``f_mel,f_blood,saturation`` as separate names.
+
+    Examples
+    --------
+    >>> parse_names("f_mel, saturation")
+    ('f_mel', 'saturation')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def choose_mask(cube: Cube, text: str | None) -> Cube:
     """A cube with the mask that ``auto`` finds, with that of a file, with none, or (nothing said) with its own."""
     if text is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from msfit.cli.arguments import choose_mask, parse_bounds, parse_per_band, read_mask
+from msfit.cli.arguments import choose_mask, parse_bounds, parse_names, parse_per_band, read_mask
 from msfit.cli.console import complain, progress_bar, say
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
 from msfit.cli.priors import Sparsity, Tv, TvShading, with_priors
@@ -31,6 +31,14 @@ Bounds = Annotated[str, typer.Option(help="wide, paper, or as f_mel=0:0.4,f_bloo
 Bands = Annotated[
     str | None,
     typer.Option(metavar="A:B[:STEP]", help="Bands [nm], ends included; with a step: resampled. Default: the model's."),
+]
+Free = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Parameters to fit, as f_mel,f_blood,saturation: see 'msfit models'."),
+]
+Shared = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Parameters to fit with one value for the whole picture.", show_default=False),
 ]
 Mask = Annotated[
     str | None,
@@ -68,6 +76,8 @@ def fit(
     model: Model = DEFAULT_MODEL,
     bounds: Bounds = "wide",
     bands: Bands = None,
+    free: Free = None,
+    shared: Shared = None,
     mask: Mask = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     weights: Weights = None,
@@ -93,6 +103,8 @@ def fit(
     """Fit melanin, haemoglobin and shading to every pixel."""
     results, figures = output_paths(inputs, output, plot)
     loading = loading_options(white, dark, variable, orientation)
+    named = {"free": free, "shared": shared}
+    parameters = {name: parse_names(text) for name, text in named.items() if text is not None}
     fitting = {
         "model": model,
         "bounds": parse_bounds(bounds),
@@ -103,8 +115,9 @@ def fit(
         "huber": huber,
         "std": std,
         "noise": None if noise is None else parse_per_band("--noise", noise),
+        **parameters,
     }
-    _check_before(model, fitting["bounds"], device, mask)
+    _check_before(model, fitting["bounds"], device, mask, **parameters)
     joint = with_priors(fitting, tv, sparsity, tv_shading, memory=memory, scheduler=scheduler)
     streaming = streaming_options(memory, scheduler, resume, plot)
     failed: list[Path] = []
@@ -153,13 +166,13 @@ def _fit_one(path: Path, loading: dict[str, Any], mask: str | None, fitting: dic
     return result
 
 
-def _check_before(model: str, bounds: Any, device: str, mask: str | None) -> None:
+def _check_before(model: str, bounds: Any, device: str, mask: str | None, **parameters: tuple[str, ...]) -> None:
     """Arguments that are wrong for every input are reported once, before the first is read."""
     from msfit.bounds import resolve_bounds
     from msfit.preparation import torch_device
     from msfit.skin.models import get_model
 
-    resolve_bounds(get_model(model), bounds)
+    resolve_bounds(get_model(model), bounds, **parameters)
     torch_device(device)
     if mask not in (None, "auto", "none"):
         read_mask(mask)

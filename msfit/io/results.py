@@ -44,9 +44,10 @@ def to_dataset(result: FitResult, *, counted: bool = True) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        Maps f_mel, f_blood, i_d, i_s, rmse [1], std_* and correlation_* where there are any, and status (uint8 with
-        ``flag_values`` and ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the coordinate `wavelength`
-        [nm]; model, bounds (JSON), bands, counts of each status (JSON) and `FitResult.attrs` as attributes.
+        Maps f_mel, f_blood, i_d, i_s, rmse [1], std_*, correlation_* and extra parameters where there are any, and
+        status (uint8 with ``flag_values`` and ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the
+        coordinate `wavelength` [nm]; model, bounds (JSON), bands, counts of each status (JSON) and `FitResult.attrs`
+        as attributes.
     """
     import xarray
 
@@ -59,6 +60,8 @@ def to_dataset(result: FitResult, *, counted: bool = True) -> xarray.Dataset:
         first, second = (_LONG_NAMES.get(name, name) for name in pair.split(","))
         described = {"units": "1", "long_name": f"correlation of the {first} and the {second}", "parameters": pair}
         variables[_correlation_name(pair)] = (dims, values, described)
+    for name, values in result.extra.items():
+        variables[name] = (dims, values, _describe(name, result))
     flags = {
         "long_name": "what became of the pixel",
         "flag_values": np.array([int(status) for status in Status], np.uint8),
@@ -155,7 +158,9 @@ def _from_dataset(dataset: xarray.Dataset) -> FitResult:
     if bool((values == 255).any()):
         raise InputError("its pixels have a status without a meaning")
     f_mel, f_blood, i_d, i_s, rmse = (dataset[name].data for name in MAPS)
-    std = {name: dataset[_STD + name].data for name in MAPS if _STD + name in dataset}
+    bounds = {name: (float(low), float(high)) for name, (low, high) in json.loads(dataset.attrs["bounds"]).items()}
+    extra = {name: dataset[name].data for name in bounds if name not in MAPS}
+    std = {name: dataset[_STD + name].data for name in (*MAPS, *extra) if _STD + name in dataset}
     correlation = {
         str(variable.attrs["parameters"]): variable.data
         for name, variable in dataset.data_vars.items()
@@ -169,16 +174,20 @@ def _from_dataset(dataset: xarray.Dataset) -> FitResult:
         rmse=rmse,
         status=values,
         model=str(dataset.attrs["model"]),
-        bounds={name: (float(low), float(high)) for name, (low, high) in json.loads(dataset.attrs["bounds"]).items()},
+        bounds=bounds,
         wavelengths=dataset["wavelength"].to_numpy(),
         std=std or None,
         correlation=correlation or None,
+        extra=extra,
         attrs={name: _plain(value) for name, value in dataset.attrs.items() if name not in _OWN},
     )
 
 
 def _describe(name: str, result: FitResult) -> dict[str, Any]:
-    described: dict[str, Any] = {"units": "1", "long_name": _LONG_NAMES[name]}
+    described: dict[str, Any] = {"units": "1", "long_name": _LONG_NAMES.get(name, name)}
+    if name in result.extra:
+        about = result.attrs.get("extra", {})
+        described |= (json.loads(about) if isinstance(about, str) else about).get(name, {})
     if name in result.bounds:
         # not `bounds`, nor valid_min: both mean something else in CF
         described["lower_bound"], described["upper_bound"] = result.bounds[name]
@@ -266,7 +275,7 @@ def _as_npz(result: FitResult) -> bytes:
 
 def _arrays(result: FitResult) -> dict[str, Any]:
     std = {_STD + name: values for name, values in (result.std or {}).items()}
-    maps = {name: getattr(result, name) for name in MAPS}
+    maps = {name: getattr(result, name) for name in MAPS} | dict(result.extra)
     correlation = {_correlation_name(pair): values for pair, values in (result.correlation or {}).items()}
     return {**maps, **std, **correlation, "status": result.status, "wavelengths": result.wavelengths}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,7 +37,7 @@ def pixel_of_rmse(result: FitResult, percent: float, among: np.ndarray | bool = 
 def pixel_fit(result: FitResult, index: tuple[int, ...]) -> PixelFit | None:
     """Spectrum and fit of a pixel; None where the model is not registered here, so that its fit cannot be computed."""
     try:
-        skin = reflectance(result.f_mel[index], result.f_blood[index], result.wavelengths, model=result.model)
+        skin = skin_of(result, index)
     except InputError:
         return None
     fitted = result.i_d[index] * skin + result.i_s[index]
@@ -46,6 +47,12 @@ def pixel_fit(result: FitResult, index: tuple[int, ...]) -> PixelFit | None:
         inside = (0, *index[1:])
         measured = np.where(usable[inside], values[inside], np.nan)
     return PixelFit(result.wavelengths, measured, fitted, float(result.i_s[index]))
+
+
+def skin_of(result: FitResult, index: Any) -> np.ndarray:
+    """Reflectance (..., band) of the fitted skin at some pixels; an InputError where the model is not registered."""
+    extra = {name: values[index] for name, values in result.extra.items()}
+    return reflectance(result.f_mel[index], result.f_blood[index], result.wavelengths, model=result.model, **extra)
 
 
 def draw_fit(spectrum: Axes, residual: Axes, fit: PixelFit, title: str) -> None:

@@ -18,12 +18,14 @@ from msfit.plot.style import (
     INK,
     LABELS,
     MASKED,
+    OTHERS,
     TITLES,
     caption,
     head,
     heading,
     new_figure,
     robust_range,
+    varying_extras,
 )
 from msfit.result import MAPS, FitResult, Status
 
@@ -47,13 +49,17 @@ _KINDS = (
 
 def maps_panel(result: FitResult) -> Figure:
     """The panel of a picture, see `msfit.plot.panel`."""
-    figure = new_figure(4.2 * _COLUMN, 2 * (_row_height(result) + 0.95) + 0.9)
+    others = varying_extras(result)
+    columns = 4 + -(-len(others) // 2)
+    figure = new_figure((columns + 0.2) * _COLUMN, 2 * (_row_height(result) + 0.95) + 0.9)
     head(figure, *heading(result))
-    grid = figure.add_gridspec(2, 4)
+    grid = figure.add_gridspec(2, columns)
     picture = figure.add_subplot(grid[0, 0])
     _draw_picture(picture, result)
     for name, row, column in (("f_mel", 0, 1), ("f_blood", 0, 2), ("i_d", 1, 1), ("i_s", 1, 2), ("rmse", 0, 3)):
         draw_map(figure, figure.add_subplot(grid[row, column]), result, name)
+    for number, name in enumerate(others):
+        draw_map(figure, figure.add_subplot(grid[number % 2, 4 + number // 2]), result, name)
     _draw_status(figure.add_subplot(grid[1, 3]), result)
     _draw_pixel(figure, grid[1, 0], picture, result)
     return figure
@@ -85,7 +91,15 @@ def _thinned(result: FitResult, step: int) -> FitResult:
         mask = None if cube.mask is None else cube.mask[some]
         cube = replace(cube, values=cube.values[some], illuminant=light, dark=dark, mask=mask)
     return replace(
-        result, f_mel=f_mel, f_blood=f_blood, i_d=i_d, i_s=i_s, rmse=rmse, status=result.status[some], cube=cube
+        result,
+        f_mel=f_mel,
+        f_blood=f_blood,
+        i_d=i_d,
+        i_s=i_s,
+        rmse=rmse,
+        status=result.status[some],
+        cube=cube,
+        extra={name: values[some] for name, values in result.extra.items()},
     )
 
 
@@ -111,14 +125,14 @@ def _picture(result: FitResult) -> tuple[np.ndarray, str]:
 
 def draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
     """Draw one map of a picture's result, with its scale below it and its median beside the title."""
-    values = getattr(result, name)
+    values = result.map(name)
     finite = values[np.isfinite(values)]
     # pixels on the edge of the box say where the bounds are, not how the pigments vary
     inside = result.status == Status.CONVERGED
     low, high = robust_range(values[inside] if inside.any() else values)
     if name in ("i_d", "i_s", "rmse"):
         low = min(0.0, low)
-    image = axes.imshow(values, cmap=COLOUR_MAPS[name], vmin=low, vmax=high, interpolation="nearest")
+    image = axes.imshow(values, cmap=COLOUR_MAPS.get(name, OTHERS), vmin=low, vmax=high, interpolation="nearest")
     below, above = bool((finite < low).any()), bool((finite > high).any())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
     # fixed to the picture, wherever its shape puts its lower edge
@@ -127,9 +141,13 @@ def draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
     bar = figure.colorbar(image, cax=place, orientation="horizontal", extend=extend[below, above])
     bar.ax.xaxis.set_major_locator(MaxNLocator(5))
     bar.ax.tick_params(labelsize=8, color="#9ca3af", labelcolor=INK)
-    bar.set_label(str(result.attrs.get(f"{name}_label", LABELS[name])), size=8.5, color=INK)
+    bar.set_label(str(result.attrs.get(f"{name}_label", LABELS.get(name, name))), size=8.5, color=INK)
     bar.outline.set_visible(False)
-    caption(axes, TITLES[name], f"median {np.median(finite):.3g}" if finite.size else "nothing fitted")
+    caption(
+        axes,
+        TITLES.get(name, name.capitalize()),
+        f"median {np.median(finite):.3g}" if finite.size else "nothing fitted",
+    )
     _bare(axes)
 
 
@@ -176,9 +194,9 @@ def _draw_pixel(figure: Figure, cell: object, picture: Axes, result: FitResult) 
     y, x = index
     picture.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=2.4)
     picture.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.1)
-    values = [f"{name} {getattr(result, name)[index]:.3g}" for name in ("f_mel", "f_blood", "i_d", "i_s")]
-    lines = [f"pixel y {y}, x {x}", ", ".join(values[:2]), ", ".join(values[2:])]
-    draw_fit(spectrum, residual, fit, "\n".join(lines))
+    values = [f"{name} {result.map(name)[index]:.3g}" for name in ("f_mel", "f_blood", *result.extra, "i_d", "i_s")]
+    lines = [f"pixel y {y}, x {x}", ", ".join(values[:2]), ", ".join(values[2:-2]), ", ".join(values[-2:])]
+    draw_fit(spectrum, residual, fit, "\n".join(filter(None, lines)))
     caption(spectrum, "Median pixel", f"RMSE {result.rmse[index]:.3g}")
 
 

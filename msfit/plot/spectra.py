@@ -10,10 +10,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from msfit.errors import InputError
-from msfit.plot.fits import pixel_fit, pixel_of_rmse
-from msfit.plot.style import FITTED, INK, LABELS, QUIET, TITLES, caption, head, heading, new_figure, robust_range, tidy
+from msfit.plot.fits import pixel_fit, pixel_of_rmse, skin_of
+from msfit.plot.style import (
+    FITTED,
+    INK,
+    LABELS,
+    QUIET,
+    TITLES,
+    caption,
+    head,
+    heading,
+    new_figure,
+    robust_range,
+    tidy,
+    varying_extras,
+)
 from msfit.result import FitResult
-from msfit.skin.models import reflectance
 
 # A figure cannot show more points than this, and need not take the time.
 _POINTS = 20_000
@@ -24,9 +36,12 @@ _SHOWN = ((5, "#3b7a6b"), (50, "#2c6499"), (95, "#8b5331"))
 
 def spectra_panel(result: FitResult) -> Figure:
     """The panel of a list of spectra, see `msfit.plot.panel`."""
-    figure = new_figure(14.0, 7.6)
+    others = varying_extras(result)
+    figure = new_figure(14.0 + 4.0 * bool(others), 7.6)
     head(figure, *heading(result))
-    grid = figure.add_gridspec(2, 3)
+    grid = figure.add_gridspec(2, 4 if others else 3)
+    for row, name in enumerate(others):
+        draw_histogram(figure.add_subplot(grid[:, 3].subgridspec(len(others), 1)[row]), result, name)
     _draw_pigments(figure.add_subplot(grid[0, 0]), result)
     for names, column in ((("f_mel", "f_blood"), 1), (("i_d", "i_s"), 2)):
         pair = grid[0, column].subgridspec(2, 1)
@@ -40,20 +55,20 @@ def spectra_panel(result: FitResult) -> Figure:
 
 def draw_histogram(axes: Axes, result: FitResult, name: str) -> None:
     """Distribution of a parameter, its median and the 5th and 95th percentile marked."""
-    values = getattr(result, name)
+    values = result.map(name)
     values = values[np.isfinite(values)]
-    tidy(axes, LABELS[name], "spectra")
+    tidy(axes, LABELS.get(name, name), "spectra")
     if values.size == 0:
-        caption(axes, TITLES[name], "nothing fitted")
+        caption(axes, TITLES.get(name, name.capitalize()), "nothing fitted")
         return
     low, middle, high = np.percentile(values, (5, 50, 95))
     edges = np.linspace(*robust_range(values, 0.2, 99.8), int(np.clip(np.sqrt(values.size), 8, 60)) + 1)
     # what lies beyond the axis is counted in its outermost bars
-    axes.hist(np.clip(values, edges[0], edges[-1]), edges.tolist(), color=ACCENTS[name], alpha=0.85)
+    axes.hist(np.clip(values, edges[0], edges[-1]), edges.tolist(), color=ACCENTS.get(name, QUIET), alpha=0.85)
     axes.axvline(middle, color=INK, linewidth=1.2)
     for edge in (low, high):
         axes.axvline(edge, color=INK, linewidth=0.8, linestyle=":")
-    caption(axes, TITLES[name], f"median {middle:.3g}, 5 to 95 %: {low:.3g} to {high:.3g}")
+    caption(axes, TITLES.get(name, name.capitalize()), f"median {middle:.3g}, 5 to 95 %: {low:.3g} to {high:.3g}")
 
 
 def draw_residuals(axes: Axes, result: FitResult) -> None:
@@ -83,7 +98,7 @@ def residuals(result: FitResult) -> np.ndarray | None:
     some = _some(np.isfinite(result.f_mel))
     values, usable = result.cube.rows(slice(None))
     try:
-        skin = reflectance(result.f_mel[some], result.f_blood[some], result.wavelengths, model=result.model)
+        skin = skin_of(result, some)
     except InputError:
         return None
     model = result.i_d[some, None] * skin + result.i_s[some, None]

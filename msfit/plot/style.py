@@ -45,6 +45,7 @@ COLOUR_MAPS: dict[str, Colormap] = {
     "i_s": _BLUES,
     "rmse": _ready_made("viridis"),
 }
+OTHERS = _ready_made("cividis")  # of extra parameters
 TITLES = {
     "f_mel": "Melanin",
     "f_blood": "Haemoglobin",
@@ -84,6 +85,12 @@ def heading(result: FitResult) -> tuple[str, str, str]:
     bands = result.wavelengths
     how = f"{result.model}; bounds {bounds}; {bands.size} bands, {bands[0]:g} to {bands[-1]:g} nm"
     return name, how, result.summary()
+
+
+def varying_extras(result: FitResult) -> list[str]:
+    """Names of the extra parameters that differ by pixel: those worth a map of their own."""
+    shared = str(result.attrs.get("shared", "")).split(",")
+    return [name for name in result.extra if name not in shared and len(set(result.bounds[name])) == 2]
 
 
 def caption(axes: Axes, title: str, note: str = "") -> None:

@@ -49,7 +49,7 @@ class Solver:
         )
         if not several:
             return descent
-        best = _best_of(owner, descent.point.cost, pixels.shape[0])
+        best = best_of(owner, descent.point.cost, pixels.shape[0])
         return Descent(descent.point.take(best), descent.converged[best], descent.steps[best])
 
     def _compiled(self, skin: Constants, pixels: Tensor, owner: Tensor, start: Tensor) -> Descent:
@@ -63,7 +63,7 @@ class Solver:
         return Descent(point, found[:, 10] > 0, found[:, 11].to(torch.int16))
 
 
-def _best_of(owner: Tensor, cost: Tensor, count: int) -> Tensor:
+def best_of(owner: Tensor, cost: Tensor, count: int) -> Tensor:
     """Index of the cheapest descent of each pixel, the earliest among equals, (count,)."""
     least = torch.full((count,), torch.inf, dtype=cost.dtype, device=cost.device).scatter_reduce(0, owner, cost, "amin")
     order = torch.arange(owner.numel(), device=owner.device)
