@@ -6,7 +6,7 @@ SCENES (default data_iset/scenes, built where it is not there) holds the 25 stan
 shown under D65 through the mean camera at 64 x 64. RMSE over the face pixels of all scenes, pigments in the unit of the
 network's heads, shading by one least-squares factor a scene and as it is; beside a predictor that returns each map's
 mean over training samples. FOLDER holds cave_face.mat, which is not part of the project; that row is left out where it
-is absent. --baseline: further weights to examine, such as those of the published loss alone. Speeds are medians after
+is absent. --baseline: weights trained with the published losses alone. Speeds are medians after
 a warm-up; the processor should have nothing else to do. Figures go to benchmarks/results/biofacenet.json, the picture
 of the real face, for looking at, to --panel.
 """
@@ -33,10 +33,13 @@ from biofacenet.exam import Face, read_exam
 from biofacenet.network import BioFaceNet, NetworkConfig
 from biofacenet.prediction import Model, load_model
 from msfit.metrics import COLUMNS
+from msfit.metrics.decomposition import in_unit
 from msfit.synth import write_standins
 from msfit.synth.people import ITA_CLASSES
 
 ROOT = Path(__file__).parents[1]
+# Our network after the published losses alone, `biofacenet train --config benchmarks/paper_losses.toml`.
+BASELINE = Path(__file__).parent / "table1" / "weights" / "paper_losses.safetensors"
 # Alotaibi & Smith, BMVC 2019, Table 1, on the real ISET faces.
 PUBLISHED = dict(zip(COLUMNS, (0.1720, 0.0875, 0.1154, 0.5972, 0.2912, 0.0713), strict=True))
 BATCH, SIDE, PHOTO, RUNS = 16, 64, 512, 20
@@ -47,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", nargs="?", type=Path, default=ROOT / "data_iset" / "scenes")
     parser.add_argument("--weights", default="default")
-    parser.add_argument("--baseline", type=Path)
+    parser.add_argument("--baseline", type=Path, default=BASELINE)
     parser.add_argument("--reference", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--panel", type=Path)
     chosen = parser.parse_args()
@@ -62,11 +65,15 @@ def main() -> None:
         "stand-ins": _figures(clean.scores),
         "published, real ISET faces": PUBLISHED,
         "by tone, melanin": by_tone(model, faces),
+        "melanin of scenes": spread(model, faces),
         "degraded": {name: degraded(model, faces, name) for name in DEGRADATIONS},
         "speed": speed(model),
     }
-    if chosen.baseline is not None:
-        figures["baseline"] = _figures(evaluate(chosen.scenes, load_model(chosen.baseline, "cpu")).scores)
+    baseline = load_model(chosen.baseline, "cpu")
+    figures["published losses alone"] = {
+        **_figures(evaluate(chosen.scenes, baseline).scores),
+        "melanin of scenes": spread(baseline, faces),
+    }
     if (chosen.reference / "cave_face.mat").is_file():
         figures["real face"] = {}
         for exposure in EXPOSURES:
@@ -92,6 +99,18 @@ def by_tone(model: Model, faces: list[Face]) -> dict[str, Any]:
         classes[tone] = group.figures["melanin"]
     values = [value for value in classes.values() if value is not None]
     return {**classes, "worst over mean": max(values) / statistics.fmean(values)}
+
+
+def spread(model: Model, faces: list[Face]) -> dict[str, float]:
+    """How much the mean melanin of a face differs between scenes, in the heads' unit, said and true."""
+    found = [one["model"] for one in interpret(model, faces)]
+    said, true = (
+        np.array(
+            [in_unit("f_mel", maps.f_mel, "heads")[face.mask].mean() for maps, face in zip(source, faces, strict=True)]
+        )
+        for source in (found, [face.truth["model"] for face in faces])
+    )
+    return {"said": float(said.std()), "true": float(true.std()), "correlation": float(np.corrcoef(said, true)[0, 1])}
 
 
 def degraded(model: Model, faces: list[Face], name: str) -> dict[str, Any]:
