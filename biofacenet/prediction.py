@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from biofacenet.decoder import HIGHEST_FRACTIONS, Decoder, fractions
@@ -19,8 +18,8 @@ from biofacenet.face import Box, around, check_box, find_face
 from biofacenet.network import BioFaceNet, Prediction
 from biofacenet.photo import SMALLEST_SIDE, Photo, as_photo, linear_light
 from biofacenet.result import FaceResult
+from biofacenet.scales import predict_at_scales
 from biofacenet.skin import face_ellipse, skin_in_picture
-from biofacenet.tiles import overview, predict_tiled
 from biofacenet.weights import Loaded, load_weights, shipped_weights
 from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError
@@ -33,7 +32,7 @@ MASKS = ("auto", "none")
 # A head nearer to the end of its range than this is at it [m].
 _AT_END = 0.005
 _LARGEST_SIZE = 8192
-# Networks trained on 64 x 64 pixels take larger pictures apart more finely, and no worse, up to about this side.
+# Where detail is looked for, unless said otherwise [pixels].
 _FINEST = 256
 # Rows: f_mel inside, at the lower, at the upper end of its range; columns: f_blood.
 _STATUS = np.array(
@@ -79,8 +78,9 @@ class Model:
             uint8 or uint16: sRGB. Floating point, white = 1: `encoding` has to say which. Alpha is left aside.
         encoding : {"srgb", "linear"}, optional
         size : int, optional
-            Shorter side that the network sees [pixels]; 0: the picture's own. If absent, the picture's own between
-            `Model.size` and 256. The maps have the picture's size whatever it is.
+            Shorter side at which the network looks for detail [pixels]; 0: the picture's own; `Model.size` or less:
+            none. If absent, the picture's own up to 256. The maps have the picture's size whatever it is, and their
+            level and light come from a look at `Model.size`, see `biofacenet.scales.predict_at_scales`.
 
         Returns
         -------
@@ -109,21 +109,15 @@ class Model:
 
     @torch.inference_mode()
     def decompose(self, light: Tensor, size: int | None = None) -> Prediction:
-        """What the network says of a picture (1, 3, y, x) in linear RGB, seen at `size`, as maps (1, 1, y, x)."""
-        full = (int(light.shape[-2]), int(light.shape[-1]))
+        """What the network says of a picture (1, 3, y, x) in linear RGB, its detail seen at `size`: (1, 1, y, x)."""
+        own = min(int(light.shape[-2]), int(light.shape[-1]))
         if size is None:
-            size = max(self.size, min(*full, _FINEST))
+            size = max(self.size, min(own, _FINEST))
         if size != 0 and not SMALLEST_SIDE <= size <= _LARGEST_SIZE:
             raise InputError(
                 f"size: found {size}; expected {SMALLEST_SIDE} to {_LARGEST_SIZE} pixels, or 0 for the picture's own"
             )
-        scale = size / min(full) if size else 1.0
-        if scale == 1:
-            return predict_tiled(self.network, light, overview=overview(self.network, light, self.size))
-        seen_size = (max(1, round(full[0] * scale)), max(1, round(full[1] * scale)))
-        seen = F.interpolate(light.clamp(0, 1), seen_size, mode="bilinear", antialias=True, align_corners=False)
-        found = predict_tiled(self.network, seen, overview=overview(self.network, seen, self.size))
-        return Prediction(*(_resized(values, full) for values in found))
+        return predict_at_scales(self.network, light, self.size, size or own)
 
     @torch.inference_mode()
     def _result(self, found: Prediction, light: Tensor, linear: np.ndarray) -> FaceResult:
@@ -266,12 +260,6 @@ def masked(result: FaceResult, kept: np.ndarray, why: Status) -> FaceResult:
         return result
     maps: dict[str, Any] = {name: np.where(lost, np.float32(np.nan), getattr(result, name)) for name in MAPS}
     return replace(result, **maps, status=np.where(lost, np.uint8(why), result.status).astype(np.uint8))
-
-
-def _resized(values: Tensor | None, size: tuple[int, int]) -> Any:
-    if values is None or values.ndim < 4:
-        return values
-    return F.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def _end(m: Tensor) -> np.ndarray:

@@ -28,7 +28,7 @@ Whole = Annotated[bool, typer.Option("--whole", help="Take the whole picture, fa
 Size = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Shorter side that the network sees [pixels]; 0: the picture's. Default: up to 256."
+        metavar="N", help="Shorter side at which detail is seen [pixels]; 0: the picture's. Default: up to 256."
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]

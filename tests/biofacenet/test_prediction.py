@@ -13,7 +13,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import msfit
-from biofacenet import Box, Model, load_model, predict, prediction, tiles
+from biofacenet import Box, Model, load_model, predict, scales, tiles
 from biofacenet.decoder import fractions
 from biofacenet.face import parse_box
 from biofacenet.photo import Photo, linear_light, read_photo, write_photo
@@ -85,19 +85,38 @@ def test_types_of_one_picture_give_one_result(model: Model, face: np.ndarray) ->
             assert_allclose(getattr(other, name), getattr(expected, name), rtol=1e-3, atol=1e-5)
 
 
-def test_size_is_what_the_network_sees(model: Model, face: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = model.predict(face, size=0)
-    light = torch.from_numpy(linear_light(face)).permute(2, 0, 1)[None]
-    with torch.inference_mode():
-        found = model.network(light, tiles.overview(model.network, light, model.size))
-    assert_allclose(own.f_mel, fractions(found.m_mel, 0.43)[0, 0], rtol=1e-5)
-    assert_allclose(own.i_s, found.i_s[0, 0], rtol=1e-5)
+def test_a_picture_of_the_trained_size_is_seen_once(model: Model, face: np.ndarray) -> None:
     small = face[::3, ::3]
-    assert_array_equal(model.predict(small).f_mel, model.predict(small, size=64).f_mel)
-    wide = model.predict(face[:100], size=48)
-    assert wide.shape == (100, 192)
-    monkeypatch.setattr(prediction, "predict_tiled", functools.partial(tiles.predict_tiled, tile=64))
-    assert_allclose(model.predict(face, size=0).i_d, own.i_d, rtol=1e-4)
+    light = torch.from_numpy(linear_light(small)).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        found = model.network(light)
+    result = model.predict(small)
+    assert_allclose(result.f_mel, fractions(found.m_mel, 0.43)[0, 0], rtol=1e-5)
+    assert_allclose(result.i_s, found.i_s[0, 0], rtol=1e-5)
+    assert_array_equal(model.predict(small, size=0).f_mel, result.f_mel)
+
+
+def test_larger_pictures_keep_level_and_light_and_gain_detail(model: Model, face: np.ndarray) -> None:
+    coarse, fine = model.predict(face, size=64), model.predict(face, size=0)
+    assert_array_equal(coarse.lighting, fine.lighting)
+    assert_array_equal(coarse.camera, fine.camera)
+
+    def cells(values: np.ndarray) -> np.ndarray:
+        return values.reshape(24, 8, 24, 8).mean(axis=(1, 3))
+
+    for name in ("i_d", "i_s"):
+        one, two = getattr(coarse, name), getattr(fine, name)
+        assert_allclose(cells(two).mean(), cells(one).mean(), rtol=0.02)
+        assert np.abs(np.diff(two, axis=0)).mean() > 1.1 * np.abs(np.diff(one, axis=0)).mean()
+    assert model.predict(face[:100], size=48).shape == (100, 192)
+    assert_array_equal(model.predict(face).i_d, fine.i_d)  # 192 pixels are seen as they are
+
+
+def test_tiles_do_not_show(model: Model, face: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = model.predict(face, size=0)
+    monkeypatch.setattr(scales, "predict_tiled", functools.partial(tiles.predict_tiled, tile=64))
+    for name in ("i_d", "i_s", "f_mel"):
+        assert_allclose(getattr(model.predict(face, size=0), name), getattr(whole, name), rtol=1e-3)
 
 
 def test_pixels_that_are_not_finite_are_masked(model: Model, face: np.ndarray) -> None:
