@@ -1,0 +1,295 @@
+"""Lower bounds by branch and bound over the cells of `patches`, compiled, a pixel at a time, for CPUs.
+
+The mathematics stands in `certificate`. All of it is in one file, because numba looks only at a function's own file to
+see whether its machine code is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_STEPS = 3  # of the descent inside a cell
+_DEEPEST = 6  # halvings beyond the finest level of cells
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at first use and keep the machine code on disk, where there is a place for it."""
+    # sums may be reordered, which the stated rounding covers; nothing may be assumed finite
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder that can be written to
+        return njit(**options)(function)
+
+
+@_compiled
+def bound(pixels, weights, white, coefficients, remainder, shapes, amplitude, wanted, most):  # type: ignore[no-untyped-def]
+    """Least distance of pixels to the model's cone, bounded from below: bound, best distance seen, where, cells.
+
+    pixels (n, k) float64 in the patches' coordinates; weights (n, k), or (0, k) for ones; amplitude (n,): the most that
+    i_d |r| can be; wanted (n,): distance at which a cell is settled; most: cells visited a pixel before it is given up.
+    Returns bounds (n,) float64, which never fall below the wanted distance by more than was needed, distances (n,),
+    positions (n, 2) in [0, 1], numbers of cells visited (n,).
+    """
+    count, size = pixels.shape
+    bounds, distances = np.zeros(count), np.full(count, np.inf)
+    places, visited = np.zeros((count, 2)), np.zeros(count, np.int64)
+    weighted = weights.shape[0] > 0
+    ones = np.ones(size)
+    starts = np.zeros(shapes.shape[0], np.int64)
+    for level in range(1, starts.size):
+        starts[level] = starts[level - 1] + shapes[level - 1, 0] * shapes[level - 1, 1]
+    grams = np.empty((1 if weighted else remainder.size, 9))
+    if not weighted:
+        for cell in range(remainder.size):
+            _products(coefficients[cell], ones, white, grams[cell])
+    moved, direction, dual = np.empty((10, size)), np.empty(size), np.empty(size)
+    seen, part = np.empty((10, 1)), np.empty((10, 1))
+    gram, place = np.empty(9), np.empty(2)
+    depth = shapes.shape[0] + _DEEPEST
+    root = shapes[0, 0] * shapes[0, 1]
+    stack = np.empty((root + 4 * depth, 3), np.int64)
+    inherited = np.empty(stack.shape[0])
+    for pixel in range(count):
+        z = pixels[pixel]
+        w = weights[pixel] if weighted else ones
+        pixel_white = pixel_pixel = white_white = 0.0
+        for k in range(size):
+            pixel_white += w[k] * z[k] * white[k]
+            pixel_pixel += w[k] * z[k] * z[k]
+            white_white += w[k] * white[k] * white[k]
+        length = np.sqrt(pixel_pixel)
+        least, reach = np.inf, amplitude[pixel]
+        height = 0
+        for i in range(shapes[0, 0]):
+            for j in range(shapes[0, 1]):
+                stack[height, 0], stack[height, 1], stack[height, 2] = 0, i, j
+                inherited[height] = 0.0
+                height += 1
+        while height > 0:
+            height -= 1
+            level, i, j = stack[height, 0], stack[height, 1], stack[height, 2]
+            known = inherited[height]
+            if visited[pixel] >= most or level >= depth:
+                least = min(least, known)
+                continue
+            visited[pixel] += 1
+            rows, columns = shapes[-1, 0], shapes[-1, 1]
+            if level < starts.size:
+                cell = starts[level] + i * shapes[level, 1] + j
+                c = coefficients[cell]
+            else:  # a part of a cell of the finest level
+                fold = 1 << (level - starts.size + 1)
+                row, column = (i // fold if rows > 1 else 0), (j // fold if columns > 1 else 0)
+                cell = starts[-1] + row * columns + column
+                x = (2 * (i - row * fold) + 1) / fold - 1 if rows > 1 else 0.0
+                y = (2 * (j - column * fold) + 1) / fold - 1 if columns > 1 else 0.0
+                _part(coefficients[cell], x, y, 1 / fold, moved)
+                c = moved
+            rho = remainder[cell]
+            if weighted or level >= starts.size:
+                _products(c, w, white, gram)
+            else:
+                gram[:] = grams[cell]
+            z0 = z1 = z2 = 0.0
+            for k in range(size):
+                value = w[k] * z[k]
+                z0 += value * c[0, k]
+                z1 += value * c[1, k]
+                z2 += value * c[2, k]
+            x, y = _nearest(gram, z0, z1, z2, pixel_white, white_white)
+            # the residual at that point of the cell is the dual vector
+            norm, product = _residual(c, x, y, z, w, white, pixel_white, white_white, direction, dual)
+            if norm < distances[pixel]:
+                distances[pixel] = norm
+                up = 1 << max(level - starts.size + 1, 0)
+                last = min(level, starts.size - 1)
+                place[0] = (i + (x + 1) / 2) / (shapes[last, 0] * (up if rows > 1 else 1))
+                place[1] = (j + (y + 1) / 2) / (shapes[last, 1] * (up if columns > 1 else 1))
+                places[pixel] = place
+            lit = 0.0
+            for m in range(10):
+                seen[m, 0] = 0.0
+            for k in range(size):
+                value = w[k] * dual[k]
+                lit += value * white[k]
+                for m in range(10):
+                    seen[m, 0] += value * c[m, k]
+            norm = max(norm, 1e-300)
+            # what i_s >= 0 could gain where rounding leaves the dual vector a trace of white
+            product -= max(lit, 0.0) * length / np.sqrt(white_white)
+            found = max(known, (product - reach * max(_highest(seen) + rho * norm, 0.0)) / norm)
+            if found >= wanted[pixel]:
+                least = min(least, found)
+                continue
+            for half_i in range(2 if rows > 1 else 1):
+                for half_j in range(2 if columns > 1 else 1):
+                    x, y = (half_i - 0.5 if rows > 1 else 0.0), (half_j - 0.5 if columns > 1 else 0.0)
+                    _part(seen, x, y, 0.5, part)
+                    again = max(found, (product - reach * max(_highest(part) + rho * norm, 0.0)) / norm)
+                    if again >= wanted[pixel]:
+                        least = min(least, again)
+                    else:
+                        stack[height, 0] = level + 1
+                        stack[height, 1] = 2 * i + half_i if rows > 1 else 0
+                        stack[height, 2] = 2 * j + half_j if columns > 1 else 0
+                        inherited[height] = again
+                        height += 1
+        bounds[pixel] = least
+    return bounds, distances, places, visited
+
+
+@_compiled
+def _products(c, w, white, gram):  # type: ignore[no-untyped-def]
+    """Inner products of a cell's centre and slopes with each other and with white, into gram."""
+    g00 = g01 = g02 = g11 = g12 = g22 = w0 = w1 = w2 = 0.0
+    for k in range(w.size):
+        a, b, d = w[k] * c[0, k], w[k] * c[1, k], w[k] * c[2, k]
+        g00 += a * c[0, k]
+        g01 += a * c[1, k]
+        g02 += a * c[2, k]
+        g11 += b * c[1, k]
+        g12 += b * c[2, k]
+        g22 += d * c[2, k]
+        w0 += a * white[k]
+        w1 += b * white[k]
+        w2 += d * white[k]
+    gram[0], gram[1], gram[2], gram[3], gram[4], gram[5] = g00, g01, g02, g11, g12, g22
+    gram[6], gram[7], gram[8] = w0, w1, w2
+
+
+@_compiled
+def _shadings(rr, rw, rz, wz, ww):  # type: ignore[no-untyped-def]
+    """Least squares a, s >= 0 of z on a r + s white, from the inner products."""
+    determinant = rr * ww - rw * rw
+    a = (rz * ww - wz * rw) / determinant if determinant > 1e-14 * rr * ww else 0.0
+    if a <= 0:
+        return 0.0, max(wz / ww, 0.0)
+    s = (wz - a * rw) / ww
+    if s < 0:
+        return max(rz / rr, 0.0), 0.0
+    return a, s
+
+
+@_compiled
+def _nearest(gram, z0, z1, z2, wz, ww):  # type: ignore[no-untyped-def]
+    """About where on the cell's tangent plane the objective is least: x, y in [-1, 1]."""
+    g00, g01, g02, g11, g12, g22 = gram[0], gram[1], gram[2], gram[3], gram[4], gram[5]
+    w0, w1, w2 = gram[6], gram[7], gram[8]
+    x = y = 0.0
+    for _ in range(_STEPS):
+        r1 = g01 + x * g11 + y * g12
+        r2 = g02 + x * g12 + y * g22
+        rr = g00 + x * g01 + y * g02 + x * r1 + y * r2
+        rw = w0 + x * w1 + y * w2
+        a, s = _shadings(rr, rw, z0 + x * z1 + y * z2, wz, ww)
+        if a <= 0:
+            break
+        d1 = -(z1 - a * r1 - s * w1) / a
+        d2 = -(z2 - a * r2 - s * w2) / a
+        h11, h12, h22 = g11, g12, g22
+        if s > 0:  # white takes over its share
+            h11 -= w1 * w1 / ww
+            h12 -= w1 * w2 / ww
+            h22 -= w2 * w2 / ww
+            rr -= rw * rw / ww
+            r1 -= rw * w1 / ww
+            r2 -= rw * w2 / ww
+        rr = max(rr, 1e-300)
+        # so does the direction itself; a trace of the diagonal keeps the step finite
+        h11 = max((h11 - r1 * r1 / rr) * (1 + 1e-9), 1e-300)
+        h12 -= r1 * r2 / rr
+        h22 = max((h22 - r2 * r2 / rr) * (1 + 1e-9), 1e-300)
+        determinant = max(h11 * h22 - h12 * h12, 1e-9 * h11 * h22)
+        u = min(max((h12 * d2 - h22 * d1) / determinant, -1 - x), 1 - x)
+        v = min(max((h12 * d1 - h11 * d2) / determinant, -1 - y), 1 - y)
+        v_given_u = min(max(-(d2 + h12 * u) / h22, -1 - y), 1 - y)
+        u_given_v = min(max(-(d1 + h12 * v) / h11, -1 - x), 1 - x)
+        one = d1 * u + d2 * v_given_u + 0.5 * (h11 * u * u + h22 * v_given_u * v_given_u) + h12 * u * v_given_u
+        two = d1 * u_given_v + d2 * v + 0.5 * (h11 * u_given_v * u_given_v + h22 * v * v) + h12 * u_given_v * v
+        if one <= two:
+            v = v_given_u
+        else:
+            u = u_given_v
+        x, y = x + u, y + v
+        if abs(u) + abs(v) < 1e-3:
+            break
+    return x, y
+
+
+@_compiled
+def _residual(c, x, y, z, w, white, wz, ww, direction, dual):  # type: ignore[no-untyped-def]
+    """Residual z - a g(x, y) - s white at the best a, s >= 0, into dual: its length, and its product with z."""
+    rr = rw = rz = 0.0
+    xx, xy, yy = x * x, x * y, y * y
+    xxx, xxy, xyy, yyy = xx * x, xx * y, xy * y, yy * y
+    for k in range(z.size):
+        g = c[0, k] + x * c[1, k] + y * c[2, k] + xx * c[3, k] + xy * c[4, k] + yy * c[5, k]
+        g += xxx * c[6, k] + xxy * c[7, k] + xyy * c[8, k] + yyy * c[9, k]
+        direction[k] = g
+        rr += w[k] * g * g
+        rw += w[k] * g * white[k]
+        rz += w[k] * g * z[k]
+    a, s = _shadings(rr, rw, rz, wz, ww)
+    norm = product = 0.0
+    for k in range(z.size):
+        u = z[k] - a * direction[k] - s * white[k]
+        dual[k] = u
+        norm += w[k] * u * u
+        product += w[k] * u * z[k]
+    return np.sqrt(norm), product
+
+
+@_compiled
+def _part(c, x, y, scale, out):  # type: ignore[no-untyped-def]
+    """Coefficients (10, k) of the same polynomials on the part of a cell with centre (x, y) and half-width scale."""
+    two, three = scale * scale, scale * scale * scale
+    for k in range(c.shape[1]):
+        c20, c11, c02 = c[3, k], c[4, k], c[5, k]
+        c30, c21, c12, c03 = c[6, k], c[7, k], c[8, k], c[9, k]
+        by_x = c[1, k] + x * (2 * c20 + 3 * c30 * x) + y * (c11 + 2 * c21 * x + c12 * y)
+        by_y = c[2, k] + y * (2 * c02 + 3 * c03 * y) + x * (c11 + 2 * c12 * y + c21 * x)
+        value = c[0, k] + x * (c[1, k] + x * (c20 + x * c30)) + y * (c[2, k] + y * (c02 + y * c03))
+        out[0, k] = value + x * y * (c11 + x * c21 + y * c12)
+        out[1, k] = scale * by_x
+        out[2, k] = scale * by_y
+        out[3, k] = two * (c20 + 3 * x * c30 + y * c21)
+        out[4, k] = two * (c11 + 2 * x * c21 + 2 * y * c12)
+        out[5, k] = two * (c02 + 3 * y * c03 + x * c12)
+        out[6, k] = three * c30
+        out[7, k] = three * c21
+        out[8, k] = three * c12
+        out[9, k] = three * c03
+
+
+@_compiled
+def _highest(m):  # type: ignore[no-untyped-def]
+    """Upper bound of a cubic (10, 1) on the cell: its quadratic part exactly, what is left of the cubes at their most.
+
+    x^3 = (T_3 + 3x) / 4 and x^2 y = (y + T_2 y) / 2 with |T| <= 1.
+    """
+    top = m[0, 0]
+    b1 = m[1, 0] + 0.75 * m[6, 0] + 0.5 * m[8, 0]
+    b2 = m[2, 0] + 0.75 * m[9, 0] + 0.5 * m[7, 0]
+    rest = 0.25 * (abs(m[6, 0]) + abs(m[9, 0])) + 0.5 * (abs(m[7, 0]) + abs(m[8, 0]))
+    q11, q12, q22 = m[3, 0], m[4, 0], m[5, 0]
+    best = max(_along(q11 + b1, b2 + q12, q22), _along(q11 - b1, b2 - q12, q22))
+    best = max(best, max(_along(q22 + b2, b1 + q12, q11), _along(q22 - b2, b1 - q12, q11)))
+    determinant = 4 * q11 * q22 - q12 * q12
+    if q11 < 0 and determinant > 0:
+        x, y = (q12 * b2 - 2 * q22 * b1) / determinant, (q12 * b1 - 2 * q11 * b2) / determinant
+        if abs(x) <= 1 and abs(y) <= 1:
+            best = max(best, 0.5 * (b1 * x + b2 * y))
+    return top + best + rest
+
+
+@_compiled
+def _along(value, slope, bend):  # type: ignore[no-untyped-def]
+    """Greatest of value + slope t + bend t^2 for t in [-1, 1]."""
+    if bend < 0 and abs(slope) < -2 * bend:
+        return value - 0.25 * slope * slope / bend
+    return value + abs(slope) + bend

@@ -1,0 +1,174 @@
+"""The model as polynomials on cells of its parameters' box, with a bound of what they leave out.
+
+The directions g(f) = r(f) / |r(f)| that reflectance takes are all that matters to a fit whose shadings are free. On a
+cell, in its own coordinates x, y in [-1, 1],
+
+    g(f) = sum over i + j <= 3 of c_ij x^i y^j + R(x, y),   |R| <= remainder.
+
+The coefficients come from interpolation at 7 x 7 Chebyshev points. The remainder is the length of all the Chebyshev
+coefficients that are left out, plus a multiple of the last two shells of them for what the interpolation cannot see:
+that last part rests on the coefficients of a smooth model falling off geometrically (L. N. Trefethen, Approximation
+Theory and Approximation Practice, SIAM 2013, theorems 8.2 and 16.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msfit.skin.registry import Skin
+
+# Exponents (i, j) of the ten monomials, in the order in which their coefficients are stored.
+POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
+_DEGREE = 6
+# What the interpolation does not see is at most its last two shells of coefficients times this.
+_SAFETY = 4.0
+# Directions bend most where there is little pigment: cells lie at s(t) = t (t + a) / (1 + a) of the box, t uniform.
+_BEND = 0.1
+_LEVELS = (4, 8, 16, 32, 64)
+_CELLS_AT_ONCE = 512
+# Length of a direction that may lie outside the basis: it costs the bound as much of the pixel's length at most.
+_OUTSIDE = 2e-7
+_LANES = 8  # coordinates are padded to a multiple, so that loops over them have no remainder
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Directions of a model on four levels of cells.
+
+    `lower`, `width` (2,) float64 of the box; `basis` (band, k) with orthonormal columns, zero ones at the end, or None
+    where coordinates are the bands themselves; `white` (k,): the spectrum of ones; `outside`: the greatest length of a
+    direction outside the basis; `shapes`: (rows, columns) of each level; `coefficients` (cell, 10, k) and `remainder`
+    (cell,), levels one after another, the coarsest first, rows along f_mel; `shortest` (cell of the finest level, k):
+    the least that a direction may have in each band, zero where there is a basis.
+    """
+
+    lower: np.ndarray
+    width: np.ndarray
+    basis: np.ndarray | None
+    white: np.ndarray
+    outside: float
+    shapes: tuple[tuple[int, int], ...]
+    coefficients: np.ndarray
+    remainder: np.ndarray
+    shortest: np.ndarray
+
+    @classmethod
+    def over(cls, skin: Skin, lower: Tensor, upper: Tensor, compressed: bool) -> Patches:
+        """Patches of a skin (float64, CPU) over the box [lower, upper], tensors (2,); `compressed`: in few coordinates.
+
+        An axis of no width has one row of cells.
+        """
+        width = upper - lower
+        free = [w > 0 for w in width.tolist()]
+        shapes = tuple((n if free[0] else 1, n if free[1] else 1) for n in _LEVELS)
+        first = _coefficients(skin, lower, width, shapes[0], slice(None))
+        bands = first.shape[-1]
+        basis = _basis(first.reshape(-1, bands)) if compressed else None
+        size = -(-(bands if basis is None else basis.shape[1]) // _LANES) * _LANES
+        pad = size - (bands if basis is None else basis.shape[1])
+        if basis is not None:
+            basis = np.pad(basis, ((0, 0), (0, pad)))
+        outside, parts, remainders, shortest = 0.0, [], [], []
+        for shape in shapes:
+            cells = shape[0] * shape[1]
+            for start in range(0, cells, _CELLS_AT_ONCE):
+                found = _coefficients(skin, lower, width, shape, slice(start, min(start + _CELLS_AT_ONCE, cells)))
+                kept, rest = _cubic(found)
+                remainders.append(rest)
+                if basis is not None:
+                    beyond = found - (found @ basis) @ basis.T
+                    outside = max(outside, float(np.linalg.norm(beyond, axis=-1).sum((1, 2)).max()))
+                    kept = kept @ basis
+                else:
+                    kept = np.pad(kept, ((0, 0), (0, 0), (0, pad)))
+                parts.append(kept)
+                if shape == shapes[-1]:
+                    shortest.append(np.maximum(kept[:, 0] - np.abs(kept[:, 1:]).sum(1) - rest[:, None], 0))
+        ones = np.ones(bands)
+        white = np.pad(ones, (0, pad)) if basis is None else basis.T @ ones
+        return cls(
+            lower.numpy(),
+            width.numpy(),
+            basis,
+            white,
+            outside,
+            shapes,
+            np.concatenate(parts),
+            np.concatenate(remainders),
+            np.concatenate(shortest),
+        )
+
+    def fractions(self, positions: np.ndarray) -> np.ndarray:
+        """Parameters (n, 2) at positions (n, 2) in [0, 1] along the rows and columns of cells."""
+        return self.lower + self.width * _stretch(positions)
+
+
+def _stretch(t: np.ndarray) -> np.ndarray:
+    return t * (t + _BEND) / (1 + _BEND)
+
+
+def _coefficients(skin: Skin, lower: Tensor, width: Tensor, shape: tuple[int, int], cells: slice) -> np.ndarray:
+    """Chebyshev coefficients (cell, 7, 7, band) of some cells of a level, rows along the first parameter."""
+    rows, columns = np.divmod(np.arange(shape[0] * shape[1])[cells], shape[1])
+    axes, transforms = [], []
+    for index, count, size in ((rows, shape[0], float(width[0])), (columns, shape[1], float(width[1]))):
+        points, transform = _chebyshev(_DEGREE if size > 0 else 0)
+        axes.append(torch.from_numpy(_stretch((index[:, None] + (points + 1) / 2) / count)))
+        transforms.append(transform)
+    first, second = (low + size * axis for low, size, axis in zip(lower, width, axes, strict=True))
+    grid = torch.stack(
+        torch.broadcast_tensors(first[:, :, None], second[:, None, :]), -1
+    )  # (cell, node, node, parameter)
+    spectra = skin.reflectance(grid).numpy()
+    directions = spectra / np.linalg.norm(spectra, axis=-1, keepdims=True)
+    along = np.tensordot(transforms[0], directions, (1, 1)).swapaxes(0, 1)
+    found = np.tensordot(transforms[1], along, (1, 2)).transpose(1, 2, 0, 3)
+    full = np.zeros((found.shape[0], _DEGREE + 1, _DEGREE + 1, found.shape[-1]))
+    full[:, : found.shape[1], : found.shape[2]] = found
+    return full
+
+
+def _chebyshev(degree: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chebyshev points (degree + 1,) and the matrix that takes values there to coefficients."""
+    orders = np.arange(degree + 1)
+    angles = np.pi * (orders + 0.5) / (degree + 1)
+    transform = 2 / (degree + 1) * np.cos(np.outer(orders, angles))
+    transform[0] /= 2
+    return np.cos(angles), transform
+
+
+def _cubic(chebyshev: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (cell, 10, band) of the monomials up to the third degree, and the remainder (cell,)."""
+    orders = np.add.outer(np.arange(_DEGREE + 1), np.arange(_DEGREE + 1))
+    last = np.maximum.outer(np.arange(_DEGREE + 1), np.arange(_DEGREE + 1)) >= _DEGREE - 1
+    lengths = np.linalg.norm(chebyshev, axis=-1)
+    remainder = (lengths * ((orders > 3) + _SAFETY * last)).sum((1, 2))
+    c = chebyshev
+    kept = (
+        c[:, 0, 0] - c[:, 2, 0] - c[:, 0, 2],
+        c[:, 1, 0] - 3 * c[:, 3, 0] - c[:, 1, 2],
+        c[:, 0, 1] - 3 * c[:, 0, 3] - c[:, 2, 1],
+        2 * c[:, 2, 0],
+        c[:, 1, 1],
+        2 * c[:, 0, 2],
+        4 * c[:, 3, 0],
+        2 * c[:, 2, 1],
+        2 * c[:, 1, 2],
+        4 * c[:, 0, 3],
+    )
+    return np.stack(kept, 1), remainder
+
+
+def _basis(coefficients: np.ndarray) -> np.ndarray:
+    """Orthonormal columns (band, k): white, then the main directions of a model, until nearly all of it is held."""
+    bands = coefficients.shape[1]
+    white = np.full((bands, 1), bands**-0.5)
+    centred = coefficients - (coefficients @ white) @ white.T
+    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
+    needed = int((np.sqrt((lengths[::-1] ** 2).cumsum()[::-1]) > _OUTSIDE / 10).sum())
+    count = min(-(-(needed + 1) // _LANES) * _LANES, bands)
+    return np.linalg.qr(np.concatenate((white, directions[: count - 1].T), 1))[0]
