@@ -14,6 +14,8 @@ from numba import njit
 
 _STEPS = 3  # of the descent inside a cell
 _DEEPEST = 6  # halvings beyond the finest level of cells
+# Share of a pixel's length by which all sums, of at most some hundreds of terms, may be wrong together.
+_ROUNDING = 1e-12
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,139 +29,170 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def bound(pixels, weights, white, coefficients, remainder, shapes, amplitude, wanted, most):  # type: ignore[no-untyped-def]
-    """Least distance of pixels to the model's cone, bounded from below: bound, best distance seen, where, cells.
+def bound(pixels, weights, best, tolerance, basis, white, outside, coefficients, remainder, shapes, most):  # type: ignore[no-untyped-def]
+    """Bound from below how far pixels are from the model's cone, until that is within `tolerance` of the `best` known.
 
-    pixels (n, k) float64 in the patches' coordinates; weights (n, k), or (0, k) for ones; amplitude (n,): the most that
-    i_d |r| can be; wanted (n,): distance at which a cell is settled; most: cells visited a pixel before it is given up.
-    Returns bounds (n,) float64, which never fall below the wanted distance by more than was needed, distances (n,),
-    positions (n, 2) in [0, 1], numbers of cells visited (n,).
+    pixels (n, band) float64; weights (n, band), or (0, band) for ones; best, tolerance (n,): distances; basis to shapes
+    as in `Patches`, the basis (0, 0) where coordinates are bands, in which case pixels and weights have k of them;
+    most: cells that are visited before a pixel is given up. Returns bounds (n,), distances (n,) of better points that
+    were met, inf where there was none, their positions (n, 2) in [0, 1], and the cells visited (n,).
     """
-    count, size = pixels.shape
+    count, size = pixels.shape[0], white.size
     bounds, distances = np.zeros(count), np.full(count, np.inf)
     places, visited = np.zeros((count, 2)), np.zeros(count, np.int64)
     weighted = weights.shape[0] > 0
-    ones = np.ones(size)
-    starts = np.zeros(shapes.shape[0], np.int64)
-    for level in range(1, starts.size):
+    rows, columns = shapes[-1, 0], shapes[-1, 1]
+    levels = shapes.shape[0]
+    starts = np.zeros(levels, np.int64)
+    for level in range(1, levels):
         starts[level] = starts[level - 1] + shapes[level - 1, 0] * shapes[level - 1, 1]
-    grams = np.empty((1 if weighted else remainder.size, 9))
-    if not weighted:
-        for cell in range(remainder.size):
-            _products(coefficients[cell], ones, white, grams[cell])
+    w, z = np.ones(size), np.empty(size)
+    grams, bends = _tabulate(coefficients, w, white)
     moved, direction, dual = np.empty((10, size)), np.empty(size), np.empty(size)
-    seen, part = np.empty((10, 1)), np.empty((10, 1))
-    gram, place = np.empty(9), np.empty(2)
-    depth = shapes.shape[0] + _DEEPEST
-    root = shapes[0, 0] * shapes[0, 1]
-    stack = np.empty((root + 4 * depth, 3), np.int64)
+    seen, part, gram = np.empty((10, 1)), np.empty((10, 1)), np.empty(9)
+    stack = np.empty((4 * (levels + _DEEPEST), 3), np.int64)
     inherited = np.empty(stack.shape[0])
     for pixel in range(count):
-        z = pixels[pixel]
-        w = weights[pixel] if weighted else ones
-        pixel_white = pixel_pixel = white_white = 0.0
-        for k in range(size):
-            pixel_white += w[k] * z[k] * white[k]
-            pixel_pixel += w[k] * z[k] * z[k]
-            white_white += w[k] * white[k] * white[k]
-        length = np.sqrt(pixel_pixel)
-        least, reach = np.inf, amplitude[pixel]
-        height = 0
-        for i in range(shapes[0, 0]):
-            for j in range(shapes[0, 1]):
-                stack[height, 0], stack[height, 1], stack[height, 2] = 0, i, j
-                inherited[height] = 0.0
-                height += 1
+        beyond, widest = 0.0, 1.0
+        if basis.size > 0:
+            beyond = _project(pixels[pixel], basis, z)
+        else:
+            z[:] = pixels[pixel]
+        if weighted:
+            w[:] = weights[pixel]
+            widest = np.sqrt(w.max())
+        zw, zz, ww = _product(w, z, white), _product(w, z, z), _product(w, white, white)
+        length = np.sqrt(zz + beyond * beyond)
+        slack = _ROUNDING * length
+        # what of a pixel lies outside the basis the model cannot reach
+        past = max(beyond - outside * length, 0.0)
+        wanted = _inside(best[pixel] - tolerance[pixel], past) + slack
+        least, height = np.inf, 1
+        stack[0] = 0
+        inherited[0] = 0.0
         while height > 0:
             height -= 1
             level, i, j = stack[height, 0], stack[height, 1], stack[height, 2]
             known = inherited[height]
-            if visited[pixel] >= most or level >= depth:
+            if visited[pixel] >= most or level >= levels + _DEEPEST:
                 least = min(least, known)
                 continue
             visited[pixel] += 1
-            rows, columns = shapes[-1, 0], shapes[-1, 1]
-            if level < starts.size:
+            fold = 1 << max(level - levels + 1, 0)
+            if fold == 1:
                 cell = starts[level] + i * shapes[level, 1] + j
                 c = coefficients[cell]
             else:  # a part of a cell of the finest level
-                fold = 1 << (level - starts.size + 1)
                 row, column = (i // fold if rows > 1 else 0), (j // fold if columns > 1 else 0)
                 cell = starts[-1] + row * columns + column
                 x = (2 * (i - row * fold) + 1) / fold - 1 if rows > 1 else 0.0
                 y = (2 * (j - column * fold) + 1) / fold - 1 if columns > 1 else 0.0
                 _part(coefficients[cell], x, y, 1 / fold, moved)
                 c = moved
-            rho = remainder[cell]
-            if weighted or level >= starts.size:
+            rho = widest * remainder[cell]
+            if weighted or fold > 1:
                 _products(c, w, white, gram)
             else:
                 gram[:] = grams[cell]
-            z0 = z1 = z2 = 0.0
-            for k in range(size):
-                value = w[k] * z[k]
-                z0 += value * c[0, k]
-                z1 += value * c[1, k]
-                z2 += value * c[2, k]
-            x, y = _nearest(gram, z0, z1, z2, pixel_white, white_white)
+            reach = length
+            if weighted:  # a direction may be short in the bands that count
+                short = np.sqrt(gram[0]) - np.sqrt(gram[3]) - np.sqrt(gram[5]) - widest * bends[cell] / fold**2 - rho
+                reach = length / short if short > 0 else np.inf
+            z0, z1, z2 = _product(w, z, c[0]), _product(w, z, c[1]), _product(w, z, c[2])
+            x, y = _nearest(gram, z0, z1, z2, zw, ww)
             # the residual at that point of the cell is the dual vector
-            norm, product = _residual(c, x, y, z, w, white, pixel_white, white_white, direction, dual)
-            if norm < distances[pixel]:
-                distances[pixel] = norm
-                up = 1 << max(level - starts.size + 1, 0)
-                last = min(level, starts.size - 1)
-                place[0] = (i + (x + 1) / 2) / (shapes[last, 0] * (up if rows > 1 else 1))
-                place[1] = (j + (y + 1) / 2) / (shapes[last, 1] * (up if columns > 1 else 1))
-                places[pixel] = place
-            lit = 0.0
+            norm, product = _residual(c, x, y, z, w, white, zw, ww, direction, dual)
+            distance = np.sqrt((norm + reach * rho) ** 2 + (beyond + outside * length) ** 2) + slack
+            if distance < min(best[pixel] - 0.1 * tolerance[pixel], distances[pixel]):
+                distances[pixel] = distance
+                wanted = _inside(distance - tolerance[pixel], past) + slack
+                places[pixel, 0] = (i + (x + 1) / 2) / (1 << level if rows > 1 else 1)
+                places[pixel, 1] = (j + (y + 1) / 2) / (1 << level if columns > 1 else 1)
             for m in range(10):
-                seen[m, 0] = 0.0
-            for k in range(size):
-                value = w[k] * dual[k]
-                lit += value * white[k]
-                for m in range(10):
-                    seen[m, 0] += value * c[m, k]
+                seen[m, 0] = _product(w, dual, c[m])
             norm = max(norm, 1e-300)
             # what i_s >= 0 could gain where rounding leaves the dual vector a trace of white
-            product -= max(lit, 0.0) * length / np.sqrt(white_white)
-            found = max(known, (product - reach * max(_highest(seen) + rho * norm, 0.0)) / norm)
-            if found >= wanted[pixel]:
+            product -= max(_product(w, dual, white), 0.0) * length / np.sqrt(ww)
+            found = max(known, _separated(product, reach, _highest(seen) + rho * norm, norm))
+            if found >= wanted:
                 least = min(least, found)
                 continue
             for half_i in range(2 if rows > 1 else 1):
                 for half_j in range(2 if columns > 1 else 1):
                     x, y = (half_i - 0.5 if rows > 1 else 0.0), (half_j - 0.5 if columns > 1 else 0.0)
                     _part(seen, x, y, 0.5, part)
-                    again = max(found, (product - reach * max(_highest(part) + rho * norm, 0.0)) / norm)
-                    if again >= wanted[pixel]:
+                    again = max(found, _separated(product, reach, _highest(part) + rho * norm, norm))
+                    if again >= wanted:
                         least = min(least, again)
-                    else:
-                        stack[height, 0] = level + 1
-                        stack[height, 1] = 2 * i + half_i if rows > 1 else 0
-                        stack[height, 2] = 2 * j + half_j if columns > 1 else 0
-                        inherited[height] = again
-                        height += 1
-        bounds[pixel] = least
+                        continue
+                    stack[height, 0], inherited[height] = level + 1, again
+                    stack[height, 1] = 2 * i + half_i if rows > 1 else 0
+                    stack[height, 2] = 2 * j + half_j if columns > 1 else 0
+                    height += 1
+        least = max(least - slack, 0.0)
+        bounds[pixel] = np.sqrt(least * least + past * past)
     return bounds, distances, places, visited
 
 
 @_compiled
-def _products(c, w, white, gram):  # type: ignore[no-untyped-def]
-    """Inner products of a cell's centre and slopes with each other and with white, into gram."""
-    g00 = g01 = g02 = g11 = g12 = g22 = w0 = w1 = w2 = 0.0
+def _tabulate(coefficients, w, white):  # type: ignore[no-untyped-def]
+    """Products of all cells, (cell, 9), and how far each is from its tangent plane at most, (cell,)."""
+    grams, bends = np.empty((coefficients.shape[0], 9)), np.zeros(coefficients.shape[0])
+    for cell in range(bends.size):
+        _products(coefficients[cell], w, white, grams[cell])
+        for m in range(3, 10):
+            # a part's square terms take up to three times a cubic one
+            bends[cell] += (1 if m < 6 else 4) * np.sqrt(_product(w, coefficients[cell, m], coefficients[cell, m]))
+    return grams, bends
+
+
+@_compiled
+def _project(pixel, basis, z):  # type: ignore[no-untyped-def]
+    """Coordinates of a pixel in the basis, into z, and the length of what stays outside."""
+    z[:] = 0.0
+    for band in range(pixel.size):
+        for k in range(z.size):
+            z[k] += pixel[band] * basis[band, k]
+    square = 0.0
+    for band in range(pixel.size):
+        rest = pixel[band]
+        for k in range(z.size):
+            rest -= z[k] * basis[band, k]
+        square += rest * rest
+    return np.sqrt(square)
+
+
+@_compiled
+def _inside(distance, past):  # type: ignore[no-untyped-def]
+    """How long the part inside the basis is of a distance of which `past` is outside."""
+    return np.sqrt(max(distance, 0.0) * max(distance, 0.0) - past * past) if distance > past else 0.0
+
+
+@_compiled
+def _separated(product, reach, highest, norm):  # type: ignore[no-untyped-def]
+    """The bound of a cell from a dual vector u: (u.z - reach max(0, highest)) / |u|, where u.g <= highest on it."""
+    if highest <= 0:
+        return product / norm
+    return (product - reach * highest) / norm if reach < np.inf else 0.0
+
+
+@_compiled
+def _product(w, a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
     for k in range(w.size):
-        a, b, d = w[k] * c[0, k], w[k] * c[1, k], w[k] * c[2, k]
-        g00 += a * c[0, k]
-        g01 += a * c[1, k]
-        g02 += a * c[2, k]
-        g11 += b * c[1, k]
-        g12 += b * c[2, k]
-        g22 += d * c[2, k]
-        w0 += a * white[k]
-        w1 += b * white[k]
-        w2 += d * white[k]
-    gram[0], gram[1], gram[2], gram[3], gram[4], gram[5] = g00, g01, g02, g11, g12, g22
-    gram[6], gram[7], gram[8] = w0, w1, w2
+        total += w[k] * a[k] * b[k]
+    return total
+
+
+@_compiled
+def _products(c, w, white, gram):  # type: ignore[no-untyped-def]
+    """Products of a cell's centre and slopes with each other (00, 01, 02, 11, 12, 22) and with white, into gram."""
+    place = 0
+    for m in range(3):
+        for n in range(m, 3):
+            gram[place] = _product(w, c[m], c[n])
+            place += 1
+        gram[6 + m] = _product(w, c[m], white)
 
 
 @_compiled
@@ -182,23 +215,17 @@ def _nearest(gram, z0, z1, z2, wz, ww):  # type: ignore[no-untyped-def]
     w0, w1, w2 = gram[6], gram[7], gram[8]
     x = y = 0.0
     for _ in range(_STEPS):
-        r1 = g01 + x * g11 + y * g12
-        r2 = g02 + x * g12 + y * g22
+        r1, r2 = g01 + x * g11 + y * g12, g02 + x * g12 + y * g22
         rr = g00 + x * g01 + y * g02 + x * r1 + y * r2
         rw = w0 + x * w1 + y * w2
         a, s = _shadings(rr, rw, z0 + x * z1 + y * z2, wz, ww)
         if a <= 0:
             break
-        d1 = -(z1 - a * r1 - s * w1) / a
-        d2 = -(z2 - a * r2 - s * w2) / a
+        d1, d2 = -(z1 - a * r1 - s * w1) / a, -(z2 - a * r2 - s * w2) / a
         h11, h12, h22 = g11, g12, g22
         if s > 0:  # white takes over its share
-            h11 -= w1 * w1 / ww
-            h12 -= w1 * w2 / ww
-            h22 -= w2 * w2 / ww
-            rr -= rw * rw / ww
-            r1 -= rw * w1 / ww
-            r2 -= rw * w2 / ww
+            h11, h12, h22 = h11 - w1 * w1 / ww, h12 - w1 * w2 / ww, h22 - w2 * w2 / ww
+            rr, r1, r2 = rr - rw * rw / ww, r1 - rw * w1 / ww, r2 - rw * w2 / ww
         rr = max(rr, 1e-300)
         # so does the direction itself; a trace of the diagonal keeps the step finite
         h11 = max((h11 - r1 * r1 / rr) * (1 + 1e-9), 1e-300)
@@ -224,24 +251,16 @@ def _nearest(gram, z0, z1, z2, wz, ww):  # type: ignore[no-untyped-def]
 @_compiled
 def _residual(c, x, y, z, w, white, wz, ww, direction, dual):  # type: ignore[no-untyped-def]
     """Residual z - a g(x, y) - s white at the best a, s >= 0, into dual: its length, and its product with z."""
-    rr = rw = rz = 0.0
     xx, xy, yy = x * x, x * y, y * y
     xxx, xxy, xyy, yyy = xx * x, xx * y, xy * y, yy * y
     for k in range(z.size):
-        g = c[0, k] + x * c[1, k] + y * c[2, k] + xx * c[3, k] + xy * c[4, k] + yy * c[5, k]
-        g += xxx * c[6, k] + xxy * c[7, k] + xyy * c[8, k] + yyy * c[9, k]
-        direction[k] = g
-        rr += w[k] * g * g
-        rw += w[k] * g * white[k]
-        rz += w[k] * g * z[k]
-    a, s = _shadings(rr, rw, rz, wz, ww)
-    norm = product = 0.0
+        direction[k] = c[0, k] + x * c[1, k] + y * c[2, k] + xx * c[3, k] + xy * c[4, k] + yy * c[5, k]
+        direction[k] += xxx * c[6, k] + xxy * c[7, k] + xyy * c[8, k] + yyy * c[9, k]
+    rr, rz = _product(w, direction, direction), _product(w, direction, z)
+    a, s = _shadings(rr, _product(w, direction, white), rz, wz, ww)
     for k in range(z.size):
-        u = z[k] - a * direction[k] - s * white[k]
-        dual[k] = u
-        norm += w[k] * u * u
-        product += w[k] * u * z[k]
-    return np.sqrt(norm), product
+        dual[k] = z[k] - a * direction[k] - s * white[k]
+    return np.sqrt(_product(w, dual, dual)), _product(w, dual, z)
 
 
 @_compiled

@@ -14,6 +14,7 @@ Theory and Approximation Practice, SIAM 2013, theorems 8.2 and 16.1).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ _DEGREE = 6
 _SAFETY = 4.0
 # Directions bend most where there is little pigment: cells lie at s(t) = t (t + a) / (1 + a) of the box, t uniform.
 _BEND = 0.1
-_LEVELS = (4, 8, 16, 32, 64)
+_LEVELS = (1, 2, 4, 8, 16, 32, 64)  # the whole box, and halvings of it
 _CELLS_AT_ONCE = 512
 # Length of a direction that may lie outside the basis: it costs the bound as much of the pixel's length at most.
 _OUTSIDE = 2e-7
@@ -37,24 +38,22 @@ _LANES = 8  # coordinates are padded to a multiple, so that loops over them have
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Directions of a model on four levels of cells.
+    """Directions of a model on levels of ever smaller cells.
 
     `lower`, `width` (2,) float64 of the box; `basis` (band, k) with orthonormal columns, zero ones at the end, or None
     where coordinates are the bands themselves; `white` (k,): the spectrum of ones; `outside`: the greatest length of a
     direction outside the basis; `shapes`: (rows, columns) of each level; `coefficients` (cell, 10, k) and `remainder`
-    (cell,), levels one after another, the coarsest first, rows along f_mel; `shortest` (cell of the finest level, k):
-    the least that a direction may have in each band, zero where there is a basis.
+    (cell,), levels one after another, the coarsest first, rows along f_mel.
     """
 
-    lower: np.ndarray
-    width: np.ndarray
-    basis: np.ndarray | None
-    white: np.ndarray
+    lower: Tensor
+    width: Tensor
+    basis: Tensor | None
+    white: Tensor
     outside: float
     shapes: tuple[tuple[int, int], ...]
-    coefficients: np.ndarray
-    remainder: np.ndarray
-    shortest: np.ndarray
+    coefficients: Tensor
+    remainder: Tensor
 
     @classmethod
     def over(cls, skin: Skin, lower: Tensor, upper: Tensor, compressed: bool) -> Patches:
@@ -72,7 +71,7 @@ class Patches:
         pad = size - (bands if basis is None else basis.shape[1])
         if basis is not None:
             basis = np.pad(basis, ((0, 0), (0, pad)))
-        outside, parts, remainders, shortest = 0.0, [], [], []
+        outside, parts, remainders = 0.0, [], []
         for shape in shapes:
             cells = shape[0] * shape[1]
             for start in range(0, cells, _CELLS_AT_ONCE):
@@ -86,28 +85,29 @@ class Patches:
                 else:
                     kept = np.pad(kept, ((0, 0), (0, 0), (0, pad)))
                 parts.append(kept)
-                if shape == shapes[-1]:
-                    shortest.append(np.maximum(kept[:, 0] - np.abs(kept[:, 1:]).sum(1) - rest[:, None], 0))
-        ones = np.ones(bands)
-        white = np.pad(ones, (0, pad)) if basis is None else basis.T @ ones
+        white = np.pad(np.ones(bands), (0, pad)) if basis is None else basis.T @ np.ones(bands)
         return cls(
-            lower.numpy(),
-            width.numpy(),
-            basis,
-            white,
+            lower,
+            width,
+            None if basis is None else torch.from_numpy(basis),
+            torch.from_numpy(white),
             outside,
             shapes,
-            np.concatenate(parts),
-            np.concatenate(remainders),
-            np.concatenate(shortest),
+            torch.from_numpy(np.concatenate(parts)),
+            torch.from_numpy(np.concatenate(remainders)),
         )
 
-    def fractions(self, positions: np.ndarray) -> np.ndarray:
+    def fractions(self, positions: Tensor) -> Tensor:
         """Parameters (n, 2) at positions (n, 2) in [0, 1] along the rows and columns of cells."""
-        return self.lower + self.width * _stretch(positions)
+        return self.lower.to(positions.device) + self.width.to(positions.device) * _stretch(positions)
+
+    def padded(self, spectra: Tensor) -> Tensor:
+        """Spectra (n, band) with as many coordinates as the patches where these are the bands themselves."""
+        missing = self.white.numel() - spectra.shape[1]
+        return spectra if self.basis is not None or missing == 0 else torch.nn.functional.pad(spectra, (0, missing))
 
 
-def _stretch(t: np.ndarray) -> np.ndarray:
+def _stretch(t: Any) -> Any:
     return t * (t + _BEND) / (1 + _BEND)
 
 
@@ -168,7 +168,8 @@ def _basis(coefficients: np.ndarray) -> np.ndarray:
     bands = coefficients.shape[1]
     white = np.full((bands, 1), bands**-0.5)
     centred = coefficients - (coefficients @ white) @ white.T
-    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
-    needed = int((np.sqrt((lengths[::-1] ** 2).cumsum()[::-1]) > _OUTSIDE / 10).sum())
-    count = min(-(-(needed + 1) // _LANES) * _LANES, bands)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    # the longest row that is left out, in all the directions from each one on
+    left = np.sqrt(((centred @ directions.T) ** 2)[:, ::-1].cumsum(1)[:, ::-1].max(0))
+    count = min(-(-(1 + int((left > _OUTSIDE / 10).sum())) // _LANES) * _LANES, bands)
     return np.linalg.qr(np.concatenate((white, directions[: count - 1].T), 1))[0]
