@@ -14,8 +14,9 @@ from torch import Tensor
 from msfit.bands import FEWEST_BANDS
 from msfit.criterion import Criterion
 from msfit.cube import Cube
-from msfit.result import Status
+from msfit.result import CERTIFIED, Status
 from msfit.skin.registry import SkinModel
+from msfit.solve.certificate import GLOBAL, Certificate
 from msfit.solve.joint import JointSolver, solver_over
 from msfit.solve.loss import Loss
 from msfit.solve.objective import Point
@@ -46,6 +47,7 @@ class Worker:
     dtype: torch.dtype
     criterion: Criterion
     std: bool
+    certificate: Certificate | None = None
 
     @classmethod
     def create(
@@ -57,8 +59,11 @@ class Worker:
         dtype: torch.dtype,
         criterion: Criterion,
         std: bool,
+        certify: bool = False,
     ) -> Worker:
-        return cls(solver_over(model, box, cube.wavelengths, dtype, device), box, device, dtype, criterion, std)
+        solver = solver_over(model, box, cube.wavelengths, dtype, device)
+        certificate = Certificate(solver.skin, solver.lower, solver.upper) if certify else None
+        return cls(solver, box, device, dtype, criterion, std, certificate)
 
     @property
     def extras(self) -> list[str]:
@@ -74,7 +79,8 @@ class Worker:
         """Names of the columns of a fitted block."""
         names = (*self.free, "i_d", "i_s")
         certainty = [*(STD + name for name in names), *(CORRELATION + pair for pair in pairs(names))]
-        return [*PARAMETERS, "rmse", *self.extras, *(certainty if self.std else ())]
+        gap = [] if self.certificate is None else ["gap"]
+        return [*PARAMETERS, "rmse", *self.extras, *(certainty if self.std else ()), *gap]
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (n, map) and statuses (n,)."""
@@ -85,6 +91,9 @@ class Worker:
             solution = solver(y, loss.squares(y))
         else:
             solution = solve_robustly(solver, y, loss)
+        gap = None
+        if self.certificate is not None:
+            solution, gap = self.certificate(y, loss.squares(y), solution)
         point = solution.point
         unlit = (point.i_d <= 0).unsqueeze(1)
         fractions = torch.where(unlit, torch.nan, point.fractions)
@@ -95,7 +104,10 @@ class Worker:
         if self.std:
             certainty = uncertainty(solver.skin, point, y, loss, solver.lower, solver.upper)
             columns += [certainty.std, certainty.correlation]
-        status = statuses(point.fractions, point.i_d, solution.converged, solver.lower, solver.upper)
+        if gap is not None:
+            columns.append(gap.to(self.dtype).unsqueeze(1))
+        proved = None if gap is None else gap <= GLOBAL
+        status = statuses(point.fractions, point.i_d, solution.converged, solver.lower, solver.upper, proved)
         return torch.cat(columns, 1).cpu().numpy(), status.cpu().numpy()
 
     def _rmse(self, point: Point, pixels: Tensor, loss: Loss) -> Tensor:
@@ -115,14 +127,19 @@ _BY_EDGE = (
 )
 
 
-def statuses(fractions: Tensor, i_d: Tensor, converged: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Statuses (n,) of fits that ended at fractions (n, 2) of the box [lower, upper]."""
+def statuses(
+    fractions: Tensor, i_d: Tensor, converged: Tensor, lower: Tensor, upper: Tensor, proved: Tensor | None = None
+) -> Tensor:
+    """Statuses (n,) of fits that ended at fractions (n, 2) of the box [lower, upper], some `proved` to be global."""
     held = lower == upper
     edge = torch.where(fractions <= lower, 1, torch.where(fractions >= upper, 2, 0))
     edge = torch.where(held, 0, edge)
     by_edge = torch.tensor(_BY_EDGE, dtype=torch.uint8, device=edge.device)
-    status = torch.where(converged, by_edge[edge[:, 0], edge[:, 1]], int(Status.NOT_CONVERGED))
-    return torch.where(i_d > 0, status, int(Status.NO_DIFFUSE)).to(torch.uint8)
+    proved = torch.zeros_like(converged) if proved is None else proved
+    # a global minimum is one, however the descent ended
+    status = torch.where(converged | proved, by_edge[edge[:, 0], edge[:, 1]], int(Status.NOT_CONVERGED))
+    status = torch.where(i_d > 0, status, int(Status.NO_DIFFUSE))
+    return torch.where(proved, status + CERTIFIED, status).to(torch.uint8)
 
 
 def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.ndarray:

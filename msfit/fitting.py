@@ -41,6 +41,7 @@ def fit(
     huber: float | None = None,
     std: bool = False,
     noise: float | PerBand | None = None,
+    certify: bool = False,
     progress: Progress | None = None,
 ) -> FitResult:
     """Fit melanin, haemoglobin, diffuse and specular shading to every pixel.
@@ -88,6 +89,9 @@ def fit(
     noise : float, array (band,) or mapping, optional
         Known standard deviation of a band's residual, in its unit, for these. By default it is estimated from each
         pixel's residual, weights being taken for inverse variances up to a factor.
+    certify : bool
+        Also bound what any point within the bounds could reach, as `FitResult.gap`. The status of a pixel whose gap is
+        at most 1e-5 is one of those that begin with GLOBAL; a pixel for which the search meets a better point gets it.
     progress : callable (done, total), optional
         Called with numbers of pixels as the work goes on.
 
@@ -135,6 +139,7 @@ def fit(
         huber=huber,
         std=std,
         noise=noise,
+        certify=certify,
     )
     maps = _fit_all(prepared, progress)
     return assemble(prepared, maps, {"seconds": time.perf_counter() - began})

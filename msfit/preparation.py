@@ -74,6 +74,7 @@ def prepare(
     huber: float | None = None,
     std: bool = False,
     noise: float | PerBand | None = None,
+    certify: bool = False,
 ) -> Prepared:
     """Choose bands, bounds, device and type as `fit` does, whose arguments and errors these are.
 
@@ -81,6 +82,10 @@ def prepare(
     """
     skin_model = model if isinstance(model, SkinModel) else get_model(model)
     box = resolve_bounds(skin_model, bounds, free, shared)
+    if certify and huber is not None:
+        raise InputError("certify: proves sums of squares, not Huber's loss; leave out certify or huber")
+    if certify and len(box) > len(PIGMENTS):
+        raise InputError(f"certify: found with {', '.join(list(box)[2:])}; expected extra parameters or a certificate")
     chosen, dropped, notes = select_bands(cube, bands, skin_model.wavelength_range, skin_model.name)
     selected = chosen.wavelengths.size
     chosen, criterion = resolve_criterion(
@@ -93,7 +98,7 @@ def prepare(
     if residual == "radiance" and shared:
         raise InputError("residual: found radiance with shared parameters; expected reflectance, or none shared")
     settled = settle_shared(skin_model, box, tuple(shared), chosen, criterion, place) if shared else box
-    worker = Worker.create(skin_model, settled, chosen, place, kind, criterion, std)
+    worker = Worker.create(skin_model, settled, chosen, place, kind, criterion, std, certify)
     return Prepared(chosen, worker, skin_model, box, tuple(free), tuple(shared), dropped, tuple(notes))
 
 
@@ -138,6 +143,7 @@ def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any
         correlation=_named(maps, CORRELATION),
         attrs=attrs,
         extra={name: maps[name] for name in prepared.worker.extras},
+        gap=maps.get("gap"),
         cube=prepared.cube,
     )
 
@@ -152,7 +158,7 @@ def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, An
     """
     found = collect(prepared, maps, {})
     counts = found.counts()
-    if all(status >= Status.MASKED_BY_USER for status in counts):
+    if all(status.uncertified >= Status.MASKED_BY_USER for status in counts):
         reasons = ", ".join(f"{count:,} {status.meaning}" for status, count in counts.items())
         raise InputError(f"mask: no pixel is left to fit: {reasons}; check the data, the mask and the bands")
     notes = prepared.notes

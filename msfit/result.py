@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # The float maps of a result, in the order in which they are shown and stored.
 MAPS = ("f_mel", "f_blood", "i_d", "i_s", "rmse")
 
+# What a certificate adds to the code of a status.
+CERTIFIED = 32
+
 
 class Status(enum.IntEnum):
     """What became of a pixel. The names, in lower case, are the CF ``flag_meanings`` of the map `status`."""
@@ -39,11 +42,27 @@ class Status(enum.IntEnum):
     MASKED_BY_USER = 11
     MASKED_TOO_FEW_BANDS = 12
     MASKED_NO_SIGNAL = 13
+    # A fit that was certified says whether the minimum is proved to be the global one: these codes plus CERTIFIED.
+    GLOBAL_CONVERGED = 32
+    GLOBAL_F_MEL_LOWER = 33
+    GLOBAL_F_MEL_UPPER = 34
+    GLOBAL_F_BLOOD_LOWER = 35
+    GLOBAL_F_BLOOD_UPPER = 36
+    GLOBAL_F_MEL_LOWER_F_BLOOD_LOWER = 37
+    GLOBAL_F_MEL_LOWER_F_BLOOD_UPPER = 38
+    GLOBAL_F_MEL_UPPER_F_BLOOD_LOWER = 39
+    GLOBAL_F_MEL_UPPER_F_BLOOD_UPPER = 40
+    GLOBAL_NO_DIFFUSE = 41
 
     @property
     def meaning(self) -> str:
         """The status as a sentence."""
-        return _MEANINGS[self]
+        return f"{_MEANINGS[self.uncertified]}; certified global" if self >= CERTIFIED else _MEANINGS[self]
+
+    @property
+    def uncertified(self) -> Status:
+        """The status without what its certificate says."""
+        return Status(int(self) - CERTIFIED) if self >= CERTIFIED else self
 
 
 _MEANINGS = {
@@ -69,7 +88,12 @@ _ENOUGH_FOR_A_RATE = 1000
 _COUNTED, _SAMPLED = 2**22, 2**20  # pixels counted at once, and in the median of a map that is not in memory
 
 # Statuses of pixels that lie on the edge of the box of pigments: see whether the bounds, not the data, decide.
-AT_BOUND = tuple(Status(code) for code in range(Status.F_MEL_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER + 1))
+AT_BOUND = tuple(s for s in Status if Status.F_MEL_LOWER <= s.uncertified <= Status.F_MEL_UPPER_F_BLOOD_UPPER)
+
+
+def uncertified(status: np.ndarray) -> np.ndarray:
+    """Codes of statuses without what their certificates say: what became of the pixels themselves, uint8."""
+    return np.where(status >= CERTIFIED, status - CERTIFIED, status).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +124,9 @@ class FitResult:
         and of the pigments where i_d is 0 (`msfit.solve.uncertainty`).
     correlation : mapping of float arrays, optional
         Of each pair of parameters, "f_mel,f_blood" and so on, -1 to 1; NaN where one is on a bound or held.
+    gap : float array, optional
+        Where the fit was certified: RMSE, with the weights of the fit, minus a lower bound of what any point within the
+        bounds reaches [1].
     attrs : mapping
         Plain strings and numbers: source, bands dropped, versions, seconds.
     cube : Cube, optional
@@ -119,6 +146,7 @@ class FitResult:
     wavelengths: np.ndarray
     std: Mapping[str, np.ndarray] | None = None
     correlation: Mapping[str, np.ndarray] | None = None
+    gap: np.ndarray | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     cube: Cube | None = None
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -139,7 +167,7 @@ class FitResult:
     @property
     def fitted(self) -> np.ndarray:
         """Bool array: the pixel was fitted, that is, not masked."""
-        return self.status < Status.MASKED_BY_USER
+        return uncertified(self.status) < Status.MASKED_BY_USER
 
     def strongest_correlation(self) -> tuple[np.ndarray, np.ndarray]:
         """Where two parameters trade: the correlation of largest size, and which pair's it is.
@@ -169,10 +197,10 @@ class FitResult:
     def counts(self) -> dict[Status, int]:
         """Number of pixels of each status that occurs, {Status: int}; they add up to all pixels."""
         rows = max(1, _COUNTED // max(1, int(np.prod(self.shape[1:]))))
-        found = np.zeros(len(Status), np.int64)
+        found = np.zeros(max(Status) + 1, np.int64)
         for first in range(0, self.shape[0], rows):
             part = np.asarray(self.status[first : first + rows])
-            found += np.bincount(part.ravel(), minlength=len(Status))
+            found += np.bincount(part.ravel(), minlength=found.size)
         return {status: int(found[status]) for status in Status if found[status]}
 
     def map(self, name: str) -> np.ndarray:
@@ -191,7 +219,7 @@ class FitResult:
     def summary(self) -> str:
         """One line: pixels fitted, seconds, median RMSE; how many were masked, at a bound or not converged."""
         counts = self.counts()
-        number = sum(count for status, count in counts.items() if status < Status.MASKED_BY_USER)
+        number = sum(count for status, count in counts.items() if status.uncertified < Status.MASKED_BY_USER)
         one, several = ("pixel", "pixels") if len(self.shape) == 2 else ("spectrum", "spectra")
         line = f"{number:,} {one if number == 1 else several} fitted"
         seconds = self.attrs.get("seconds")
@@ -203,10 +231,13 @@ class FitResult:
             line += f", median RMSE {self.median('rmse'):.2g}"
         kinds = {
             "at a bound": sum(counts.get(status, 0) for status in AT_BOUND),
-            "without diffuse light": counts.get(Status.NO_DIFFUSE, 0),
+            "without diffuse light": counts.get(Status.NO_DIFFUSE, 0) + counts.get(Status.GLOBAL_NO_DIFFUSE, 0),
             "not converged": counts.get(Status.NOT_CONVERGED, 0),
             "masked": sum(counts.values()) - number,
         }
+        if self.gap is not None and number:
+            proved = sum(count for status, count in counts.items() if status >= CERTIFIED)
+            line += f"; {_percent(proved, number)} certified global"
         parts = [line, ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)]
         parts += [self._extra_in_words(name) for name in self.extra]
         if dropped := self.attrs.get("bands_dropped"):
@@ -273,6 +304,13 @@ class FitResult:
         from msfit.plot import uncertainty_panel
 
         return uncertainty_panel(self)
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share in percent that is 100 only where it is all, and 0 only where it is nothing."""
+    if part in (0, whole):
+        return f"{100 * part // whole} %"
+    return f"{min(max(100 * part / whole, 0.01), 99.99):.2f} %"
 
 
 def _two_digits(number: float) -> str:

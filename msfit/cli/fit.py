@@ -90,6 +90,7 @@ def fit(
     tv: Tv = 0.0,
     sparsity: Sparsity = 0.0,
     tv_shading: TvShading = 0.0,
+    certify: Annotated[bool, typer.Option("--certify", help="Prove that each minimum is the global one.")] = False,
     white: White = None,
     dark: Dark = None,
     variable: Variable = None,
@@ -116,6 +117,7 @@ def fit(
         "std": std,
         "noise": None if noise is None else parse_per_band("--noise", noise),
         **parameters,
+        "certify": certify,
     }
     _check_before(model, fitting["bounds"], device, mask, **parameters)
     joint = with_priors(fitting, tv, sparsity, tv_shading, memory=memory, scheduler=scheduler)

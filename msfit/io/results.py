@@ -25,6 +25,7 @@ _LONG_NAMES = {
     "i_d": "diffuse shading",
     "i_s": "specular shading",
     "rmse": "root mean squared residual of the reflectance",
+    "gap": "rmse minus a lower bound of what any point within the bounds reaches",
 }
 _STD, _CORRELATION = "std_", "correlation_"
 _STATUS_NAMES = [status.name.lower() for status in Status]
@@ -44,8 +45,8 @@ def to_dataset(result: FitResult, *, counted: bool = True) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        Maps f_mel, f_blood, i_d, i_s, rmse [1], std_*, correlation_* and extra parameters where there are any, and
-        status (uint8 with ``flag_values`` and ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the
+        Maps f_mel, f_blood, i_d, i_s, rmse [1], std_*, correlation_*, gap and extra parameters where there are any,
+        and status (uint8 with ``flag_values`` and ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the
         coordinate `wavelength` [nm]; model, bounds (JSON), bands, counts of each status (JSON) and `FitResult.attrs`
         as attributes.
     """
@@ -62,6 +63,8 @@ def to_dataset(result: FitResult, *, counted: bool = True) -> xarray.Dataset:
         variables[_correlation_name(pair)] = (dims, values, described)
     for name, values in result.extra.items():
         variables[name] = (dims, values, _describe(name, result))
+    if result.gap is not None:
+        variables["gap"] = (dims, result.gap, _describe("gap", result))
     flags = {
         "long_name": "what became of the pixel",
         "flag_values": np.array([int(status) for status in Status], np.uint8),
@@ -179,6 +182,7 @@ def _from_dataset(dataset: xarray.Dataset) -> FitResult:
         std=std or None,
         correlation=correlation or None,
         extra=extra,
+        gap=dataset["gap"].data if "gap" in dataset else None,
         attrs={name: _plain(value) for name, value in dataset.attrs.items() if name not in _OWN},
     )
 
@@ -277,7 +281,8 @@ def _arrays(result: FitResult) -> dict[str, Any]:
     std = {_STD + name: values for name, values in (result.std or {}).items()}
     maps = {name: getattr(result, name) for name in MAPS} | dict(result.extra)
     correlation = {_correlation_name(pair): values for pair, values in (result.correlation or {}).items()}
-    return {**maps, **std, **correlation, "status": result.status, "wavelengths": result.wavelengths}
+    gap = {} if result.gap is None else {"gap": result.gap}
+    return {**maps, **std, **correlation, **gap, "status": result.status, "wavelengths": result.wavelengths}
 
 
 def _matlab_names(attributes: Mapping[str, Any]) -> dict[str, Any]:

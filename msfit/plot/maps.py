@@ -27,7 +27,7 @@ from msfit.plot.style import (
     robust_range,
     varying_extras,
 )
-from msfit.result import MAPS, FitResult, Status
+from msfit.result import MAPS, FitResult, Status, uncertified
 
 # Width of a map [inch].
 _COLUMN = 3.3
@@ -128,7 +128,7 @@ def draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
     values = result.map(name)
     finite = values[np.isfinite(values)]
     # pixels on the edge of the box say where the bounds are, not how the pigments vary
-    inside = result.status == Status.CONVERGED
+    inside = uncertified(result.status) == Status.CONVERGED
     low, high = robust_range(values[inside] if inside.any() else values)
     if name in ("i_d", "i_s", "rmse"):
         low = min(0.0, low)
@@ -155,7 +155,7 @@ def _draw_status(axes: Axes, result: FitResult) -> None:
     kinds = np.zeros(result.shape, int)
     handles = []
     for number, (label, colour, belongs) in enumerate(_KINDS):
-        flags = belongs(result.status)
+        flags = belongs(uncertified(result.status))
         kinds[flags] = number
         if flags.any():
             share = 100 * flags.mean()
@@ -182,7 +182,7 @@ def _draw_pixel(figure: Figure, cell: object, picture: Axes, result: FitResult) 
     above, below = cell.subgridspec(2, 1, height_ratios=(2.4, 1), hspace=0.04)  # type: ignore[attr-defined]
     spectrum = figure.add_subplot(above)
     residual = figure.add_subplot(below, sharex=spectrum)
-    index = pixel_of_rmse(result, 50, result.status == Status.CONVERGED) or pixel_of_rmse(result, 50)
+    index = pixel_of_rmse(result, 50, uncertified(result.status) == Status.CONVERGED) or pixel_of_rmse(result, 50)
     fit = None if index is None else pixel_fit(result, index)
     if index is None or fit is None:
         caption(

@@ -1,24 +1,22 @@
-"""Is the minimum found the global one? A lower bound of the objective over the whole box, from duality and subdivision.
+"""Is a minimum the global one? A lower bound of the objective over the whole box, from duality and subdivision.
 
-For a pixel y the fit looks for the point of the cone {i_d g(f) + i_s 1} that is nearest to y, where g(f) = r(f) / |r(f)|
-and i_d, i_s >= 0. For any vector u with u.1 <= 0, and u.g(f) <= h for all f of a cell of the box,
+The fit of a pixel y is the point of the cone {a g(f) + s 1} nearest to y: g(f) = r(f) / |r(f)| with f in the box, and
+a = i_d |r(f)| and s = i_s not negative. For any vector u with u.1 <= 0, and u.g(f) <= h for all f of a cell of the box,
 
-    |y - i_d g(f) - i_s 1| >= (u.y - i_d u.g(f) - i_s u.1) / |u| >= (u.y - |y| max(h, 0)) / |u|,
+    |y - a g(f) - s 1| >= (u.y - a u.g(f) - s u.1) / |u| >= (u.y - |y| max(h, 0)) / |u|,
 
-because the nearest point of a cone is no longer than y, and neither is its part i_d g. So every u gives a bound of the
-whole cell, whatever it is; a good one is the residual at the nearest point of the cell itself, for which the bound falls
-short only by how far g bends towards y. On a cell g is a cubic polynomial with a known remainder (`patches`), so that h
-is the greatest value of a polynomial in two variables. Where the bound is within a tolerance of the best point known,
-the cell is settled; else it is quartered. Settled cells that cover the box are a proof (branch and bound: R. Horst,
-H. Tuy, Global Optimization, Springer 1996; the dual bound: S. Boyd, L. Vandenberghe, Convex Optimization, 2004, 5.9).
+because the nearest point of a cone is no longer than y, and its part a g no longer than itself. So every u bounds a
+whole cell, whatever it is. A good one is the residual at the nearest point of the cell, for which the bound falls short
+only by how far g bends towards y. On a cell g is a cubic polynomial with a known remainder (`patches`), so that h is
+the greatest value of a polynomial in two variables. Where the bound is within a tolerance of the best point known, the
+cell is settled, else it is quartered. Settled cells that cover the box are a proof (duality: S. Boyd, L. Vandenberghe,
+Convex Optimization, 2004, section 5.9; branch and bound: R. Horst, H. Tuy, Global Optimization, 3rd ed. 1996).
 
-Weights are those of the objective: products are weighted, and i_d is at most |y| over the least length that a direction
-may have in the weighted bands of the cell.
+With weights all products are weighted, and a is at most |y| over the least length that a direction of the cell has.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -72,7 +70,7 @@ class Certificate:
             Gap (n,) float64, not negative: RMSE of the returned point, evaluated in float64, minus the lower bound of
             the RMSE of all points of the box.
         """
-        device, dtype = pixels.device, pixels.dtype
+        device = pixels.device
         y = pixels.double()
         w = None if weights is None else weights.double()
         bands = torch.full_like(y[:, 0], y.shape[1]) if w is None else w.sum(1)
@@ -131,6 +129,8 @@ def _bound(
         patches.outside,
         patches.coefficients.numpy(),
         patches.remainder.numpy(),
+        patches.products.numpy(),
+        patches.bends.numpy(),
         np.array(patches.shapes),
         _MOST_CELLS,
     )

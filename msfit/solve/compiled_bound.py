@@ -29,7 +29,9 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def bound(pixels, weights, best, tolerance, basis, white, outside, coefficients, remainder, shapes, most):  # type: ignore[no-untyped-def]
+def bound(  # type: ignore[no-untyped-def]
+    pixels, weights, best, tolerance, basis, white, outside, coefficients, remainder, products, bends, shapes, most
+):
     """Bound from below how far pixels are from the model's cone, until that is within `tolerance` of the `best` known.
 
     pixels (n, band) float64; weights (n, band), or (0, band) for ones; best, tolerance (n,): distances; basis to shapes
@@ -40,23 +42,19 @@ def bound(pixels, weights, best, tolerance, basis, white, outside, coefficients,
     count, size = pixels.shape[0], white.size
     bounds, distances = np.zeros(count), np.full(count, np.inf)
     places, visited = np.zeros((count, 2)), np.zeros(count, np.int64)
-    weighted = weights.shape[0] > 0
+    weighted, levels = weights.shape[0] > 0, shapes.shape[0]
     rows, columns = shapes[-1, 0], shapes[-1, 1]
-    levels = shapes.shape[0]
     starts = np.zeros(levels, np.int64)
     for level in range(1, levels):
         starts[level] = starts[level - 1] + shapes[level - 1, 0] * shapes[level - 1, 1]
     w, z = np.ones(size), np.empty(size)
-    grams, bends = _tabulate(coefficients, w, white)
     moved, direction, dual = np.empty((10, size)), np.empty(size), np.empty(size)
     seen, part, gram = np.empty((10, 1)), np.empty((10, 1)), np.empty(9)
     stack = np.empty((4 * (levels + _DEEPEST), 3), np.int64)
     inherited = np.empty(stack.shape[0])
     for pixel in range(count):
-        beyond, widest = 0.0, 1.0
-        if basis.size > 0:
-            beyond = _project(pixels[pixel], basis, z)
-        else:
+        beyond, widest = _project(pixels[pixel], basis, z) if basis.size > 0 else 0.0, 1.0
+        if basis.size == 0:
             z[:] = pixels[pixel]
         if weighted:
             w[:] = weights[pixel]
@@ -66,10 +64,9 @@ def bound(pixels, weights, best, tolerance, basis, white, outside, coefficients,
         slack = _ROUNDING * length
         # what of a pixel lies outside the basis the model cannot reach
         past = max(beyond - outside * length, 0.0)
-        wanted = _inside(best[pixel] - tolerance[pixel], past) + slack
+        wanted = _inside(best[pixel] - tolerance[pixel], past, slack)
         least, height = np.inf, 1
-        stack[0] = 0
-        inherited[0] = 0.0
+        stack[0], inherited[0] = 0, 0.0
         while height > 0:
             height -= 1
             level, i, j = stack[height, 0], stack[height, 1], stack[height, 2]
@@ -93,7 +90,7 @@ def bound(pixels, weights, best, tolerance, basis, white, outside, coefficients,
             if weighted or fold > 1:
                 _products(c, w, white, gram)
             else:
-                gram[:] = grams[cell]
+                gram[:] = products[cell]
             reach = length
             if weighted:  # a direction may be short in the bands that count
                 short = np.sqrt(gram[0]) - np.sqrt(gram[3]) - np.sqrt(gram[5]) - widest * bends[cell] / fold**2 - rho
@@ -105,7 +102,7 @@ def bound(pixels, weights, best, tolerance, basis, white, outside, coefficients,
             distance = np.sqrt((norm + reach * rho) ** 2 + (beyond + outside * length) ** 2) + slack
             if distance < min(best[pixel] - 0.1 * tolerance[pixel], distances[pixel]):
                 distances[pixel] = distance
-                wanted = _inside(distance - tolerance[pixel], past) + slack
+                wanted = _inside(distance - tolerance[pixel], past, slack)
                 places[pixel, 0] = (i + (x + 1) / 2) / (1 << level if rows > 1 else 1)
                 places[pixel, 1] = (j + (y + 1) / 2) / (1 << level if columns > 1 else 1)
             for m in range(10):
@@ -135,18 +132,6 @@ def bound(pixels, weights, best, tolerance, basis, white, outside, coefficients,
 
 
 @_compiled
-def _tabulate(coefficients, w, white):  # type: ignore[no-untyped-def]
-    """Products of all cells, (cell, 9), and how far each is from its tangent plane at most, (cell,)."""
-    grams, bends = np.empty((coefficients.shape[0], 9)), np.zeros(coefficients.shape[0])
-    for cell in range(bends.size):
-        _products(coefficients[cell], w, white, grams[cell])
-        for m in range(3, 10):
-            # a part's square terms take up to three times a cubic one
-            bends[cell] += (1 if m < 6 else 4) * np.sqrt(_product(w, coefficients[cell, m], coefficients[cell, m]))
-    return grams, bends
-
-
-@_compiled
 def _project(pixel, basis, z):  # type: ignore[no-untyped-def]
     """Coordinates of a pixel in the basis, into z, and the length of what stays outside."""
     z[:] = 0.0
@@ -163,9 +148,9 @@ def _project(pixel, basis, z):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _inside(distance, past):  # type: ignore[no-untyped-def]
-    """How long the part inside the basis is of a distance of which `past` is outside."""
-    return np.sqrt(max(distance, 0.0) * max(distance, 0.0) - past * past) if distance > past else 0.0
+def _inside(distance, past, slack):  # type: ignore[no-untyped-def]
+    """How long the part inside the basis must be for a distance of which `past` is outside."""
+    return np.sqrt(distance * distance - past * past) + slack if distance > past else 0.0
 
 
 @_compiled

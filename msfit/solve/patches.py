@@ -30,6 +30,7 @@ _SAFETY = 4.0
 # Directions bend most where there is little pigment: cells lie at s(t) = t (t + a) / (1 + a) of the box, t uniform.
 _BEND = 0.1
 _LEVELS = (1, 2, 4, 8, 16, 32, 64)  # the whole box, and halvings of it
+_FOR_BASIS = 3  # the level whose coefficients the basis is made for
 _CELLS_AT_ONCE = 512
 # Length of a direction that may lie outside the basis: it costs the bound as much of the pixel's length at most.
 _OUTSIDE = 2e-7
@@ -43,7 +44,8 @@ class Patches:
     `lower`, `width` (2,) float64 of the box; `basis` (band, k) with orthonormal columns, zero ones at the end, or None
     where coordinates are the bands themselves; `white` (k,): the spectrum of ones; `outside`: the greatest length of a
     direction outside the basis; `shapes`: (rows, columns) of each level; `coefficients` (cell, 10, k) and `remainder`
-    (cell,), levels one after another, the coarsest first, rows along f_mel.
+    (cell,), levels one after another, the coarsest first, rows along f_mel; `products` (cell, 9) of a cell's centre and
+    its slopes with each other and with white; `bends` (cell,): how far a cell is from its tangent plane at most.
     """
 
     lower: Tensor
@@ -54,6 +56,8 @@ class Patches:
     shapes: tuple[tuple[int, int], ...]
     coefficients: Tensor
     remainder: Tensor
+    products: Tensor
+    bends: Tensor
 
     @classmethod
     def over(cls, skin: Skin, lower: Tensor, upper: Tensor, compressed: bool) -> Patches:
@@ -64,37 +68,35 @@ class Patches:
         width = upper - lower
         free = [w > 0 for w in width.tolist()]
         shapes = tuple((n if free[0] else 1, n if free[1] else 1) for n in _LEVELS)
-        first = _coefficients(skin, lower, width, shapes[0], slice(None))
-        bands = first.shape[-1]
-        basis = _basis(first.reshape(-1, bands)) if compressed else None
-        size = -(-(bands if basis is None else basis.shape[1]) // _LANES) * _LANES
-        pad = size - (bands if basis is None else basis.shape[1])
-        if basis is not None:
-            basis = np.pad(basis, ((0, 0), (0, pad)))
+        middle = _coefficients(skin, lower, width, shapes[_FOR_BASIS], slice(None))
+        bands = middle.shape[-1]
+        basis = _basis(middle.reshape(-1, bands)) if compressed else np.eye(bands)
+        basis = np.pad(basis, ((0, 0), (0, -basis.shape[1] % _LANES)))
         outside, parts, remainders = 0.0, [], []
         for shape in shapes:
             cells = shape[0] * shape[1]
             for start in range(0, cells, _CELLS_AT_ONCE):
                 found = _coefficients(skin, lower, width, shape, slice(start, min(start + _CELLS_AT_ONCE, cells)))
-                kept, rest = _cubic(found)
-                remainders.append(rest)
-                if basis is not None:
-                    beyond = found - (found @ basis) @ basis.T
-                    outside = max(outside, float(np.linalg.norm(beyond, axis=-1).sum((1, 2)).max()))
-                    kept = kept @ basis
-                else:
-                    kept = np.pad(kept, ((0, 0), (0, 0), (0, pad)))
-                parts.append(kept)
-        white = np.pad(np.ones(bands), (0, pad)) if basis is None else basis.T @ np.ones(bands)
+                kept, left_out, unseen = _cubic(found)
+                parts.append(kept @ basis)
+                remainders.append(left_out + unseen)
+                if compressed and shape == shapes[-1]:
+                    beyond = np.linalg.norm(found - (found @ basis) @ basis.T, axis=-1).sum((1, 2))
+                    outside = max(outside, float((beyond + unseen).max()))
+        coefficients, white = torch.from_numpy(np.concatenate(parts)), torch.from_numpy(basis.sum(0))
+        # a part of a cell takes up to three times a cubic term into its square ones
+        bends = coefficients[:, 3:6].norm(dim=2).sum(1) + 4 * coefficients[:, 6:].norm(dim=2).sum(1)
         return cls(
             lower,
             width,
-            None if basis is None else torch.from_numpy(basis),
-            torch.from_numpy(white),
+            torch.from_numpy(basis) if compressed else None,
+            white,
             outside,
             shapes,
-            torch.from_numpy(np.concatenate(parts)),
+            coefficients,
             torch.from_numpy(np.concatenate(remainders)),
+            products(coefficients, white, torch.ones_like(white)),
+            bends,
         )
 
     def fractions(self, positions: Tensor) -> Tensor:
@@ -105,6 +107,15 @@ class Patches:
         """Spectra (n, band) with as many coordinates as the patches where these are the bands themselves."""
         missing = self.white.numel() - spectra.shape[1]
         return spectra if self.basis is not None or missing == 0 else torch.nn.functional.pad(spectra, (0, missing))
+
+
+def products(coefficients: Tensor, white: Tensor, weights: Tensor) -> Tensor:
+    """Weighted products of tangent planes (..., 3, k): 00, 01, 02, 11, 12, 22 and those with white, (..., 9)."""
+    plane = coefficients[..., :3, :]
+    weighted = plane * weights.unsqueeze(-2)
+    square = weighted @ plane.transpose(-1, -2)
+    rows, columns = torch.triu_indices(3, 3, device=plane.device)
+    return torch.cat((square[..., rows, columns], weighted @ white), -1)
 
 
 def _stretch(t: Any) -> Any:
@@ -141,12 +152,12 @@ def _chebyshev(degree: int) -> tuple[np.ndarray, np.ndarray]:
     return np.cos(angles), transform
 
 
-def _cubic(chebyshev: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (cell, 10, band) of the monomials up to the third degree, and the remainder (cell,)."""
+def _cubic(chebyshev: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coefficients of monomials up to the third degree, (cell, 10, band); the lengths left out and unseen, (cell,)."""
     orders = np.add.outer(np.arange(_DEGREE + 1), np.arange(_DEGREE + 1))
     last = np.maximum.outer(np.arange(_DEGREE + 1), np.arange(_DEGREE + 1)) >= _DEGREE - 1
     lengths = np.linalg.norm(chebyshev, axis=-1)
-    remainder = (lengths * ((orders > 3) + _SAFETY * last)).sum((1, 2))
+    left_out, unseen = (lengths * (orders > 3)).sum((1, 2)), _SAFETY * (lengths * last).sum((1, 2))
     c = chebyshev
     kept = (
         c[:, 0, 0] - c[:, 2, 0] - c[:, 0, 2],
@@ -160,7 +171,7 @@ def _cubic(chebyshev: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         2 * c[:, 1, 2],
         4 * c[:, 0, 3],
     )
-    return np.stack(kept, 1), remainder
+    return np.stack(kept, 1), left_out, unseen
 
 
 def _basis(coefficients: np.ndarray) -> np.ndarray:
@@ -171,5 +182,5 @@ def _basis(coefficients: np.ndarray) -> np.ndarray:
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     # the longest row that is left out, in all the directions from each one on
     left = np.sqrt(((centred @ directions.T) ** 2)[:, ::-1].cumsum(1)[:, ::-1].max(0))
-    count = min(-(-(1 + int((left > _OUTSIDE / 10).sum())) // _LANES) * _LANES, bands)
+    count = min(-(-(1 + int((left > _OUTSIDE / 3).sum())) // _LANES) * _LANES, bands)
     return np.linalg.qr(np.concatenate((white, directions[: count - 1].T), 1))[0]

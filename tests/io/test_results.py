@@ -21,15 +21,15 @@ from scipy.io import loadmat
 
 from msfit.errors import InputError
 from msfit.io.results import load_result, save
-from msfit.result import MAPS, FitResult, Status
+from msfit.result import MAPS, FitResult, Status, uncertified
 
 
 def a_result(shape: tuple[int, ...] = (4, 5), dtype: str = "float32", std: bool = True, **attrs: Any) -> FitResult:
     rng = np.random.default_rng(7)
-    status = rng.integers(0, len(Status), shape).astype(np.uint8)
+    status = rng.choice([int(s) for s in Status], shape).astype(np.uint8)
     maps = {name: rng.uniform(0, 1, shape).astype(dtype) for name in MAPS}
     for values in maps.values():
-        values[status >= Status.MASKED_BY_USER] = np.nan
+        values[uncertified(status) >= Status.MASKED_BY_USER] = np.nan
     return FitResult(
         **maps,
         status=status,
@@ -261,7 +261,7 @@ def test_maps_of_another_shape_are_refused() -> None:
 
 def test_the_summary_counts_what_became_of_the_pixels() -> None:
     status = np.array([0, 0, 1, 8, 9, 10, 11, 13], np.uint8)
-    values = np.where(status < Status.MASKED_BY_USER, 0.0074, np.nan)
+    values = np.where(uncertified(status) < Status.MASKED_BY_USER, 0.0074, np.nan)
     result = FitResult(
         *[values] * 5,
         status=status,
