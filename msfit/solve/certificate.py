@@ -74,7 +74,7 @@ class Certificate:
         y = pixels.double()
         w = None if weights is None else weights.double()
         bands = torch.full_like(y[:, 0], y.shape[1]) if w is None else w.sum(1)
-        patches = self._compressed if w is None else self._by_band
+        patches = (self._compressed if w is None else self._by_band).to(device)
         skin, lower, upper = self.skin.to(torch.float64, device), self.lower.to(device), self.upper.to(device)
         best = _distance(skin, solution.point, y, w)
         bound, met, positions = _bound(patches, y, w, best, _ASKED * GLOBAL * bands.sqrt())

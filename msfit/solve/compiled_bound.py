@@ -211,11 +211,11 @@ def _nearest(gram, z0, z1, z2, wz, ww):  # type: ignore[no-untyped-def]
         if s > 0:  # white takes over its share
             h11, h12, h22 = h11 - w1 * w1 / ww, h12 - w1 * w2 / ww, h22 - w2 * w2 / ww
             rr, r1, r2 = rr - rw * rw / ww, r1 - rw * w1 / ww, r2 - rw * w2 / ww
-        rr = max(rr, 1e-300)
+        rr, least = max(rr, 1e-20 * g00), 1e-20 * g00
         # so does the direction itself; a trace of the diagonal keeps the step finite
-        h11 = max((h11 - r1 * r1 / rr) * (1 + 1e-9), 1e-300)
+        h11 = max((h11 - r1 * r1 / rr) * (1 + 1e-9), least)
         h12 -= r1 * r2 / rr
-        h22 = max((h22 - r2 * r2 / rr) * (1 + 1e-9), 1e-300)
+        h22 = max((h22 - r2 * r2 / rr) * (1 + 1e-9), least)
         determinant = max(h11 * h22 - h12 * h12, 1e-9 * h11 * h22)
         u = min(max((h12 * d2 - h22 * d1) / determinant, -1 - x), 1 - x)
         v = min(max((h12 * d1 - h11 * d2) / determinant, -1 - y), 1 - y)

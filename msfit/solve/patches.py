@@ -13,7 +13,7 @@ Theory and Approximation Practice, SIAM 2013, theorems 8.2 and 16.1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,9 +99,16 @@ class Patches:
             bends,
         )
 
+    def to(self, device: torch.device) -> Patches:
+        """The same patches in another place."""
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
     def fractions(self, positions: Tensor) -> Tensor:
         """Parameters (n, 2) at positions (n, 2) in [0, 1] along the rows and columns of cells."""
-        return self.lower.to(positions.device) + self.width.to(positions.device) * _stretch(positions)
+        return self.lower + self.width * _stretch(positions)
 
     def padded(self, spectra: Tensor) -> Tensor:
         """Spectra (n, band) with as many coordinates as the patches where these are the bands themselves."""
