@@ -215,7 +215,9 @@ def _nearest(gram: Tensor, z: Tensor, wz: Tensor, ww: Tensor) -> tuple[Tensor, T
     """
     g00, g01, g02, g11, g12, g22, w0, w1, w2 = gram.unbind(1)
     z0, z1, z2 = z.unbind(1)
-    x, y = torch.zeros_like(z0), torch.zeros_like(z0)
+    # from the centre; where that is on a plateau, from where the cell explains most
+    flat = _shadings(g00, w0, z0, wz, ww)[0] <= 0
+    x, y = (torch.where(flat, (zk - wk * wz / ww).sign(), 0) for zk, wk in ((z1, w1), (z2, w2)))
     for _ in range(_STEPS):
         r1, r2 = g01 + x * g11 + y * g12, g02 + x * g12 + y * g22
         rr = g00 + x * g01 + y * g02 + x * r1 + y * r2

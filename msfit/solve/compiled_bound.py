@@ -40,8 +40,7 @@ def bound(  # type: ignore[no-untyped-def]
     were met, inf where there was none, their positions (n, 2) in [0, 1], and the cells visited (n,).
     """
     count, size = pixels.shape[0], white.size
-    bounds, distances = np.zeros(count), np.full(count, np.inf)
-    places, visited = np.zeros((count, 2)), np.zeros(count, np.int64)
+    bounds, distances, places, visited = np.zeros(count), np.full(count, np.inf), np.zeros((count, 2)), np.zeros(count)
     weighted, levels = weights.shape[0] > 0, shapes.shape[0]
     rows, columns = shapes[-1, 0], shapes[-1, 1]
     starts = np.zeros(levels, np.int64)
@@ -199,6 +198,8 @@ def _nearest(gram, z0, z1, z2, wz, ww):  # type: ignore[no-untyped-def]
     g00, g01, g02, g11, g12, g22 = gram[0], gram[1], gram[2], gram[3], gram[4], gram[5]
     w0, w1, w2 = gram[6], gram[7], gram[8]
     x = y = 0.0
+    if _shadings(g00, w0, z0, wz, ww)[0] <= 0:  # a plateau: start where the cell explains most
+        x, y = np.sign(z1 - w1 * wz / ww), np.sign(z2 - w2 * wz / ww)
     for _ in range(_STEPS):
         r1, r2 = g01 + x * g11 + y * g12, g02 + x * g12 + y * g22
         rr = g00 + x * g01 + y * g02 + x * r1 + y * r2
