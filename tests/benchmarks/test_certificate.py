@@ -1,0 +1,16 @@
+"""The benchmark of the certificate, on few pixels: no exhaustive search beats a certified bound."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.certificate import MODELS, challenge
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_search_beats_a_certified_bound(model: str) -> None:
+    found = challenge(model, 1500, seed=1)
+    assert found["pixels"] > 1400
+    assert found["bound_above_search"] <= 1e-12
+    assert found["certified_global"] == found["pixels"]
+    assert found["certified_fits_beaten_by_1e-5"] == 0
