@@ -1,0 +1,198 @@
+"""Is the spatial fit at the optimum, and what do its priors gain? Beside cvxpy, L-BFGS and a scene with known truth.
+
+Usage: python -m benchmarks.spatial [SCENE] [--starts 20] [--noise 0.01]
+
+1. The convex parts on 16 x 16: total-variation denoising, and (i_d, i_s) of given pigments under L1 and total
+   variation; our objective over cvxpy's (Clarabel's), minus 1.
+2. The full problem on 16 x 16 beside L-BFGS-B from random starts, on total variation smoothed less and less (1e-3,
+   1e-5, 1e-7); every end is judged by the true objective. Ours runs twice: as a user runs it, and to the end.
+3. SCENE (default data_iset/scenes/standin-01.mat, with its truth beside it) with white noise added to its reflectance:
+   RMSE of the maps against the truth for several prices, beside that of each pixel's own fit, and seconds.
+
+Figures go to benchmarks/results/spatial.json, the panel to docs/images/spatial.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import msfit
+from benchmarks import record
+from benchmarks.spatial_figure import draw
+from benchmarks.spatial_oracles import SMOOTHING, FullProblem, denoised, shaded, variation
+from msfit.io.output import written_whole
+from msfit.solve.total_variation import Edges, prox_total_variation
+from msfit.synth import read_truth
+
+ROOT = Path(__file__).parents[1]
+MODEL = "alotaibi-smith-2019"
+NM = np.arange(400.0, 701.0, 10.0)
+SIZE = 16
+PRICES: dict[str, Any] = {"tv": 0.02, "sparsity": 0.001}
+SWEEP: tuple[dict[str, Any], ...] = (
+    {"tv": 0.002},
+    {"tv": 0.005},
+    {"tv": 0.01},
+    {"tv": 0.02},
+    {"tv": 0.005, "sparsity": 0.01},
+    {"tv": 0.005, "tv_shading": 0.005},
+)
+MAPS = ("f_mel", "f_blood", "i_d", "i_s")
+
+
+def small_scene() -> tuple[np.ndarray, np.ndarray]:
+    """Noisy reflectance (16, 16, 31) of a mole on skin that is flushed on one side, and that of its pigments alone."""
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+    f_mel = np.where((x - 0.5) ** 2 + (y - 0.4) ** 2 < 0.08, 0.15, 0.05)
+    skin = msfit.reflectance(f_mel, np.where(x > 0.6, 0.05, 0.02), NM, model=MODEL)
+    gloss = 0.05 * np.exp(-((x - 0.3) ** 2 + (y - 0.3) ** 2) / 0.02)
+    lit = (0.9 - 0.4 * x)[..., None] * skin + gloss[..., None]
+    return lit + 0.01 * np.random.default_rng(0).standard_normal(lit.shape), skin
+
+
+def convex_parts(pixels: np.ndarray) -> dict[str, float]:
+    """Our objective over cvxpy's, minus 1, of the two convex problems."""
+    inside = np.random.default_rng(1).random((SIZE, SIZE)) > 0.1
+    image, strength = 10 * pixels[..., 15], 0.3
+
+    def denoising(z: np.ndarray) -> float:
+        return float(0.5 * ((z - image)[inside] ** 2).sum() + strength * variation(z, inside))
+
+    edges = Edges.between(torch.from_numpy(inside), torch.float64)
+    start = torch.zeros(2, 1, SIZE, SIZE, dtype=torch.float64)
+    maps = torch.from_numpy(np.where(inside, image, 0))[None]
+    ours, _ = prox_total_variation(maps, torch.tensor([strength]), edges, start, tolerance=1e-6, steps=20_000)
+
+    skin = np.broadcast_to(msfit.reflectance(0.08, 0.03, NM, model=MODEL), pixels.shape)
+    sparsity, tv_shading = 0.05, 0.02
+
+    def shading(i_d: np.ndarray, i_s: np.ndarray) -> float:
+        residual = (pixels - i_d[..., None] * skin - i_s[..., None])[inside]
+        priced = sparsity * i_s[inside].sum() + tv_shading * (variation(i_d, inside) + variation(i_s, inside))
+        return float((residual**2).sum() + priced)
+
+    held = {"f_mel": (0.08, 0.08), "f_blood": (0.03, 0.03)}
+    found = msfit.fit_spatial(
+        pixels,
+        NM,
+        tv=0,
+        sparsity=sparsity,
+        tv_shading=tv_shading,
+        model=MODEL,
+        bounds=held,
+        mask=inside,
+        tolerance=1e-7,
+    )
+    optimum = shading(*(np.maximum(m, 0) for m in shaded(pixels, skin, sparsity, tv_shading, inside)))
+    return {
+        "denoising_above_cvxpy": denoising(ours[0].numpy()) / denoising(denoised(image, strength, inside)) - 1,
+        "shading_above_cvxpy": shading(found.i_d, found.i_s) / optimum - 1,
+        "least_shading": float(min(np.nanmin(found.i_d), np.nanmin(found.i_s))),
+    }
+
+
+def full_problem(pixels: np.ndarray, tv_shading: float, starts: int) -> dict[str, Any]:
+    """Our end beside those of L-BFGS from random starts, by the true objective."""
+    peer = FullProblem(pixels, NM, MODEL, PRICES["tv"], PRICES["sparsity"], tv_shading)
+    figures: dict[str, Any] = {"tv_shading": tv_shading, **PRICES}
+    ways: dict[str, dict[str, Any]] = {"as_it_comes": {}, "to_the_end": {"iterations": 1000, "tolerance": 1e-12}}
+    for name, settings in ways.items():
+        began = time.perf_counter()
+        found = msfit.fit_spatial(pixels, NM, model=MODEL, tv_shading=tv_shading, **PRICES, **settings)
+        seconds = time.perf_counter() - began
+        maps = np.stack([found.f_mel / 0.43, found.f_blood / 0.07, found.i_d, found.i_s])
+        history = found.attrs["objective"]
+        figures[name] = {
+            "objective": peer.objective(maps),
+            "iterations": found.attrs["iterations"],
+            "settled": found.attrs["settled"],
+            "largest_rise": float(np.diff(history).max()),
+            "seconds": seconds,
+        }
+    rng = np.random.default_rng(20)
+    began = time.perf_counter()
+    ends = sorted(peer.objective(peer.descend(peer.random_start(rng))) for _ in range(starts))
+    figures["lbfgs"] = {
+        "starts": starts,
+        "smoothing": SMOOTHING,
+        "best": ends[0],
+        "median": float(np.median(ends)),
+        "worst": ends[-1],
+        "seconds_a_start": (time.perf_counter() - began) / starts,
+    }
+    for name in ways:
+        figures[name]["relative_to_best_lbfgs"] = figures[name]["objective"] / ends[0] - 1
+    return figures
+
+
+def noisy_scene(path: Path, noise: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """RMSE of pigments of a scene with truth, with and without priors; and what the panel shows."""
+    cube, truth = msfit.load(path), read_truth(path)
+    clean = cube.reflectance
+    noisy = clean + noise * np.random.default_rng(0).standard_normal(clean.shape)
+    options: dict[str, Any] = {"mask": truth.mask, "model": truth.attrs["model"], "dtype": "float64"}
+    known = {
+        "f_mel": truth.f_mel,
+        "f_blood": truth.f_blood,
+        "i_d": truth.i_d * truth.scale,
+        "i_s": truth.i_s + truth.i_d * truth.offset,
+    }
+
+    def errors(found: msfit.FitResult) -> dict[str, float]:
+        away = {name: (getattr(found, name) - known[name])[truth.mask] for name in MAPS}
+        return {name: float(np.sqrt(np.nanmean(error**2))) for name, error in away.items()}
+
+    without, alone = (msfit.fit(values, cube.wavelengths, **options) for values in (clean, noisy))
+    rows, shown = [], {}
+    for prices in SWEEP:
+        began = time.perf_counter()
+        found = msfit.fit_spatial(noisy, cube.wavelengths, **prices, **options)
+        seconds = time.perf_counter() - began
+        rows.append({**prices, "rmse": errors(found), "iterations": found.attrs["iterations"], "seconds": seconds})
+        shown[tuple(prices.items())] = found
+        print(rows[-1], flush=True)
+    best = min(rows[:4], key=lambda row: row["rmse"]["f_mel"])
+    figures = {
+        "scene": path.stem,
+        "pixels": int(truth.mask.sum()),
+        "noise": noise,
+        "model": truth.attrs["model"],
+        "threads": torch.get_num_threads(),
+        "without_noise": errors(without),
+        "alone": errors(alone),
+        "spatial": rows,
+    }
+    return figures, {
+        "truth": truth,
+        "alone": alone,
+        "best": shown[(("tv", best["tv"]),)],
+        "strong": shown[(("tv", 0.02),)],
+    }
+
+
+def main() -> None:
+    """Measure, print, draw and write results/spatial.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene", nargs="?", type=Path, default=ROOT / "data_iset" / "scenes" / "standin-01.mat")
+    parser.add_argument("--starts", type=int, default=20)
+    parser.add_argument("--noise", type=float, default=0.01)
+    chosen = parser.parse_args()
+    scene, shown = noisy_scene(chosen.scene, chosen.noise)
+    pixels, _ = small_scene()
+    figures: dict[str, Any] = {"size": SIZE, "model": MODEL, "convex": convex_parts(pixels), "scene": scene}
+    print(figures["convex"], flush=True)
+    figures["full"] = [full_problem(pixels, tv_shading, chosen.starts) for tv_shading in (0.0, 0.01)]
+    print(figures["full"])
+    with written_whole(ROOT / "docs" / "images" / "spatial.png") as part:
+        draw(**shown, noise=chosen.noise).savefig(part, dpi=110)
+    print(record.write("spatial", figures))
+
+
+if __name__ == "__main__":
+    main()
