@@ -92,7 +92,7 @@ def convex_parts(pixels: np.ndarray) -> dict[str, float]:
     optimum = shading(*(np.maximum(m, 0) for m in shaded(pixels, skin, sparsity, tv_shading, inside)))
     return {
         "denoising_above_cvxpy": denoising(ours[0].numpy()) / denoising(denoised(image, strength, inside)) - 1,
-        "shading_above_cvxpy": shading(found.i_d, found.i_s) / optimum - 1,
+        "shading_above_cvxpy": shading(np.nan_to_num(found.i_d), np.nan_to_num(found.i_s)) / optimum - 1,
         "least_shading": float(min(np.nanmin(found.i_d), np.nanmin(found.i_s))),
     }
 
