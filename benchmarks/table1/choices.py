@@ -12,6 +12,9 @@ from msfit.skin.models import REFERENCE_MODEL, get_model
 
 #: How albedo and pictures are compared: linear RGB as in the paper's losses, or display values.
 ENCODINGS = ("linear", "srgb")
+#: Brightness of the picture: as the scene is calibrated (white under its light is 1), or exposed for the face, as a
+#: photograph is: 99 % of the face's values below 1. Pictures and shading of truth and fit are multiplied alike.
+EXPOSURES = ("scene", "face")
 #: The part of a scene that is shown: a square about the face as in the network's training pictures, or all of it.
 CROPS = ("face", "none")
 
@@ -25,6 +28,7 @@ class Choices:
     bands: str | None = None
     mask: str = "auto"
     crop: str = "face"
+    exposure: str = "scene"
     size: int = 64
     shading_scale: str = "scene"
     pigments: str = "heads"
@@ -37,7 +41,8 @@ class Choices:
         check_choices(self.shading_scale, self.pigments)
         for model in self.models:
             resolve_bounds(get_model(model), self.bounds)
-        for name, found, known in (("crop", self.crop, CROPS), ("encoding", self.encoding, ENCODINGS)):
+        for name, known in (("crop", CROPS), ("exposure", EXPOSURES), ("encoding", ENCODINGS)):
+            found = getattr(self, name)
             if found not in known:
                 raise InputError(f"{name}: found {found!r}; expected one of {', '.join(known)}")
         if not (self.size == 0 or 16 <= self.size <= 1024):
@@ -55,6 +60,10 @@ class Choices:
             "pseudo ground truth": f"msfit fit, model {', '.join(self.models)}, bounds {self.bounds}, "
             + (f"bands {self.bands}" if self.bands else "all bands inside the model's range"),
             "picture": "D65, mean of 52 measured cameras, neutral pipeline, linear RGB",
+            "exposure": {
+                "scene": "as the scene is calibrated: white under its light is 1",
+                "face": "99 % of the face's values below 1; pictures, and shading of truth and fit, multiplied alike",
+            }[self.exposure],
             "picture size": f"{self.size} x {self.size}, area means over the face" if self.size else "the scene's own",
             "crop": {
                 "face": "a square about the face, its mask three quarters of the side",

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.table1.choices import CROPS, ENCODINGS, Choices
+from benchmarks.table1.choices import CROPS, ENCODINGS, EXPOSURES, Choices
 from benchmarks.table1.exams import find_scenes
 from benchmarks.table1.methods import all_methods
 from benchmarks.table1.run import Outcome, grade_all, write_report
@@ -51,6 +51,7 @@ def _run(chosen: argparse.Namespace) -> Outcome:
         bands=chosen.bands,
         mask=chosen.mask,
         crop=chosen.crop,
+        exposure=chosen.exposure,
         size=chosen.size,
         shading_scale=chosen.shading_scale,
         pigments=chosen.pigments,
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--bands", metavar="A:B[:STEP]", help="bands of the fit [nm] (default: all inside the model's range)")
     add("--mask", default=Choices.mask, metavar="auto|FILE|none", help="the face (default: %(default)s)")
     add("--crop", default=Choices.crop, choices=CROPS, help="what is shown of a scene (default: %(default)s)")
+    add("--exposure", default=Choices.exposure, choices=EXPOSURES, help="brightness (default: %(default)s)")
     add("--size", type=int, default=Choices.size, help="side of the picture; 0: the scene's (default: %(default)s)")
     add("--shading-scale", default=Choices.shading_scale, choices=SHADING_SCALES, help="(default: %(default)s)")
     add("--pigments", default=Choices.pigments, choices=PIGMENT_UNITS, help="unit (default: %(default)s)")

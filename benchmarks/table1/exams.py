@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from msfit.synth.people import ita_class, typology_angle
 _FACE_SHARE = 0.75
 # The smallest face that says anything [pixels of the scene].
 _SMALLEST_FACE = 400
+# Share of the face's values that an exposure for the face keeps below white.
+_BELOW_WHITE = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +110,8 @@ def make_exam(path: Path, choices: Choices) -> Exam:
     weights = rgb_weights(cube.wavelengths, "D65", mean_camera())
     reflectance = cube.reflectance
     picture = view.picture(fold_bands(reflectance, weights))
+    gain = 1.0 if choices.exposure == "scene" else 1 / float(np.quantile(picture[view.mask], _BELOW_WHITE))
+    picture *= gain
     references, quality = {}, {}
     for model in choices.models:
         result = msfit.fit(cube, model=model, bounds=choices.bounds, bands=choices.bands, mask=mask)
@@ -117,10 +121,10 @@ def make_exam(path: Path, choices: Choices) -> Exam:
             "at a bound": float(np.isin(inside, AT_BOUND).mean()),
         }
         fitted = _of_result(result)
-        references[model] = {"fit": view.maps(fitted, picture)}
+        references[model] = {"fit": view.maps(_exposed(fitted, gain), picture)}
         if truth is not None and truth.attrs["model"] == model:
             known = _in_terms_of_the_model(truth, result)
-            references[model]["truth"] = view.maps(known, picture)
+            references[model]["truth"] = view.maps(_exposed(known, gain), picture)
     tone = str(truth.attrs["ita_class"]) if truth is not None else _tone(reflectance[mask], cube.wavelengths)
     content = hashlib.sha256(reflectance.tobytes()).hexdigest()
     kind = "stand-in" if truth is not None else "scene"
@@ -202,6 +206,12 @@ class _View:
         channels = torch.from_numpy(values.reshape(*values.shape[:2], -1).astype(np.float64)).permute(2, 0, 1)
         small = F.interpolate(channels[None], (self._size, self._size), mode="area")[0]
         return small.permute(1, 2, 0).numpy().reshape(self._size, self._size, *values.shape[2:])
+
+
+def _exposed(maps: Decomposition, gain: float) -> Decomposition:
+    assert maps.i_d is not None
+    assert maps.i_s is not None
+    return replace(maps, i_d=gain * maps.i_d, i_s=gain * maps.i_s)
 
 
 def _of_result(result: msfit.FitResult) -> Decomposition:

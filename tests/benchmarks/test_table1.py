@@ -86,6 +86,16 @@ def test_shading_scale_is_a_choice(scene: Path) -> None:
         assert scores(scene, double, choices)["diffuse"] == pytest.approx(0, abs=1e-6)
 
 
+def test_exposure_for_the_face_multiplies_picture_and_shading(scene: Path) -> None:
+    plain = make_exam(scene, CHOICES)
+    exposed = make_exam(scene, Choices(**{**CHOICES.key(), "exposure": "face"}))
+    gain = 1 / plain.picture.max()
+    np.testing.assert_allclose(exposed.picture, gain * plain.picture, rtol=1e-6)
+    before, after = (one.references[REFERENCE_MODEL]["fit"] for one in (plain, exposed))
+    np.testing.assert_allclose(after.i_d, gain * before.i_d, rtol=1e-6)  # type: ignore[operator]
+    np.testing.assert_allclose(after.f_mel, before.f_mel, rtol=1e-12)  # type: ignore[arg-type]
+
+
 def test_weights_are_not_scored_in_terms_of_another_skin_model(scene: Path) -> None:
     foreign = Answer()
     foreign.model = "jacques-km"
