@@ -397,13 +397,15 @@ def test_lazy_maps_of_pixels_under_light_with_a_mask() -> None:
 
 
 LARGE = """
-import resource, sys, msfit
+import sys, msfit
 msfit.fit_file(sys.argv[1], sys.argv[2], memory="640MiB", model="alotaibi-smith-2019")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# not ru_maxrss, in which the process that started this one has its part
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process its peak")
 @pytest.mark.parametrize("chunks", [None, (64, 512, 31), (1024, 2048, 1)])
 def test_memory_stays_under_the_budget(tmp_path: Path, chunks: tuple[int, ...] | None) -> None:
     scene = tmp_path / "large.h5"
@@ -414,4 +416,4 @@ def test_memory_stays_under_the_budget(tmp_path: Path, chunks: tuple[int, ...] |
     assert scene.stat().st_size > 250_000_000
     command = [sys.executable, "-c", LARGE, str(scene), str(tmp_path / "maps.h5")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 640 * 2**20
+    assert int(done.stdout) < 640 * 2**10
