@@ -6,8 +6,9 @@ A picture of rows x 4096 pixels and 31 bands (2.08 GB at 4096 rows) of measured 
 with noise, is written as flat ENVI, as HDF5 and Zarr in compressed tiles, and as HDF5 with one chunk a band, the layout
 that suits row blocks least. Each is fitted by `msfit fit --memory` in a process of its own, of which the operating
 system reports the largest resident size (ru_maxrss: every page counts, shared libraries and mapped files too; and what
-the process held that started it, so that this one keeps itself small and says how small). The ENVI file is fitted again, killed by SIGKILL when a third of its rows are there, and resumed; and again by two dask workers,
-of which one is killed at a third. All maps are compared bit by bit with those of the first run.
+the process held that started it, so that this one keeps itself small and says how small). The ENVI file is fitted
+again, killed by SIGKILL when a third of its rows are there, and resumed; and again by two dask workers, of which one is
+killed at a third. All maps are compared bit by bit with those of the first run.
 """
 
 from __future__ import annotations
