@@ -144,10 +144,10 @@ def statuses(
 
 def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Statuses (n,) before the fit: converged where a pixel may be fitted, else why not."""
-    bands = usable.sum(1)
-    if bands.min() == usable.shape[1]:
-        mean = pixels.mean(1)
+    if np.count_nonzero(usable) == usable.size:  # the usual case, told much faster than pixel by pixel
+        bands, mean = np.full(len(pixels), usable.shape[1]), np.einsum("pb->p", pixels) / usable.shape[1]
     else:
+        bands = usable.sum(1)
         mean = np.where(usable, pixels, 0).sum(1) / np.maximum(bands, 1)
     status = np.where(mean > _LEAST_SIGNAL, Status.CONVERGED, Status.MASKED_NO_SIGNAL)
     status = np.where(bands < FEWEST_BANDS, Status.MASKED_TOO_FEW_BANDS, status)
@@ -158,13 +158,16 @@ def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: to
     """Blocks of pixels to fit: (index, pixels, scale), first those with all their bands where the scale is 1 or 0."""
     size = _BLOCK if device.type == "cpu" else _BLOCK_GPU
     fittable = status == Status.CONVERGED
-    complete = scale.all(1) if scale.dtype == np.bool_ else np.zeros(len(scale), dtype=bool)
+    alike = scale.dtype == np.bool_ and np.count_nonzero(scale) == scale.size
+    complete = np.full(len(scale), alike) if alike or scale.dtype != np.bool_ else scale.all(1)
     for group, weighted in ((fittable & complete, False), (fittable & ~complete, True)):
         index = np.flatnonzero(group)
         for first in range(0, index.size, size):
             block = index[first : first + size]
+            together = block[-1] - block[0] == block.size - 1
+            chosen = pixels[block[0] : block[-1] + 1] if together else pixels[block]
             scales = scale[block] if weighted else None
-            yield block, pixels[block] if scales is None else np.where(scales > 0, pixels[block], 0), scales
+            yield block, chosen if scales is None else np.where(scales > 0, chosen, 0), scales
 
 
 @contextmanager

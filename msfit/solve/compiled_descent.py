@@ -3,8 +3,8 @@
 Descents run side by side, one a lane: the innermost loop always goes over the lanes and does the same to all, so the
 compiler turns it into vector instructions, and a descent cannot depend on its neighbours. A lane whose descent has
 ended takes the next one at once, so that none waits for the slowest. The spectra of the lanes lie in `rows`, four rows
-of `LANES` numbers a band; all else in `state`, a row a quantity: constant offsets in one array tell the compiler that
-rows do not overlap.
+of `LANES` numbers a band, and some space, lest all bands compete for the same places of the cache; all else in `state`,
+a row a quantity: constant offsets in one array tell the compiler that rows do not overlap.
 """
 
 from __future__ import annotations
@@ -13,25 +13,23 @@ import numpy as np
 
 from msfit.solve.compilation import compiled
 
-LANES = 64
+LANES = 32
 # Rows of a band: the pixel, the model's reflectance and its derivatives by melanin and by blood.
 _Y, _R, _BY_MEL, _BY_BLOOD = (LANES * k for k in range(4))
 # Rows of the state: the best point so far with the objective there; what was learnt on the way; the pixel;
 _X0, _X1, _I_D, _I_S, _COST, _G0, _G1, _H00, _H01, _H11 = (LANES * k for k in range(10))
-_CONVERGED, _STEPS, _C00, _C01, _C11, _DAMPING, _MEAN, _ENERGY = (LANES * k for k in range(10, 18))
-# the point that is tried, its reflectance under way, its shadings; and what is summed up over the bands.
-_T0, _T1, _DERMIS, _SLOPE, _TRIED_D, _TRIED_S, _DONE = (LANES * k for k in range(18, 25))
+_CONVERGED, _STEPS, _T0, _T1, _C00, _C01, _C11, _DAMPING, _MEAN, _ENERGY = (LANES * k for k in range(10, 20))
+# the reflectance of the point that is tried, T, under way, its shadings; and what is summed up over the bands.
+_DERMIS, _SLOPE, _TRIED_D, _TRIED_S, _DONE = (LANES * k for k in range(20, 25))
 _MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(25, 39))
 _ROWS = 39
-RESULTS = 12  # the first rows of the state come out
+RESULTS = 14  # the first rows of the state come out
 # Columns of a skin's constants, see `two_layers.constants`.
 _DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
 
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 _TINY, _EPS, _INFINITE = np.finfo(np.float32).tiny, np.finfo(np.float32).eps, np.float32(np.inf)
 _MOST_STEPS = np.float32(200)
-# A descent is done when its next step promises to lower the sum of squares by less than this share of it; as in newton.
-_TOLERANCE = np.float32(1e-6)
 _LOG2_E, _LN_2_HIGH, _LN_2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 _E2, _E3, _E4 = np.float32(5.0000001201e-1), np.float32(1.6666665459e-1), np.float32(4.1665795894e-2)
 _E5, _E6, _E7 = np.float32(8.3334519073e-3), np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
@@ -49,16 +47,17 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend(pixels, owner, start, skin, thickness, lower, upper):  # type: ignore[no-untyped-def]
-    """Best end of the descents of every pixel (n, RESULTS): point, whether converged, steps; see `newton.descend`.
+def descend(pixels, owner, start, skin, thickness, lower, upper, tolerance):  # type: ignore[no-untyped-def]
+    """Best end of the descents of each pixel (n, RESULTS): point, whether converged, steps, next; see `newton.descend`.
 
     pixels (n, band) float32; owner (start,), the pixel of each start, sorted, all pixels in it; start (start, 2)
-    float32; skin (band, 8) and thickness float32, see `two_layers.constants`; lower, upper (2,) float32.
+    float32; skin (band, 8) and thickness float32, see `two_layers.constants`; lower, upper (2,) float32;
+    done is what promises to lower the sum of squares by less than the share `tolerance`, float32, of it.
     """
     bands = pixels.shape[1]
     results = np.full((pixels.shape[0], RESULTS), _INFINITE, np.float32)
     winner = np.zeros(pixels.shape[0], np.int64)
-    rows, state = np.zeros((bands, 4 * LANES), np.float32), np.zeros(_ROWS * LANES, np.float32)
+    rows, state = np.zeros((bands, 4 * LANES + 16), np.float32), np.zeros(_ROWS * LANES, np.float32)
     descent = np.full(LANES, -1)
     waiting = 0
     for lane in range(min(LANES, owner.size)):
@@ -69,7 +68,7 @@ def descend(pixels, owner, start, skin, thickness, lower, upper):  # type: ignor
     while running > 0:
         _evaluate(skin, thickness, rows, state)
         _judge(state)
-        _step(state, lower[0], lower[1], upper[0], upper[1])
+        _step(state, tolerance, lower[0], lower[1], upper[0], upper[1])
         for lane in range(LANES):
             if state[_DONE + lane] == _ZERO or descent[lane] < 0:
                 continue
@@ -263,7 +262,7 @@ def _rounding(cost, energy):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
+def _step(state, tolerance, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
     """Say what to try next, as `newton` does; or that the descent is done."""
     for lane in range(LANES):
         x_0, x_1, g_0, g_1 = state[_X0 + lane], state[_X1 + lane], state[_G0 + lane], state[_G1 + lane]
@@ -295,6 +294,6 @@ def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
         state[_T0 + lane], state[_T1 + lane] = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
         # damping shortens the promise by at most 1 + damping: a damped step must not look like a converged one
         rounding = _rounding(state[_COST + lane], state[_ENERGY + lane])
-        done = _TWO * promise * damped <= _TOLERANCE * state[_COST + lane] + rounding
+        done = _TWO * promise * damped <= tolerance * state[_COST + lane] + rounding
         state[_CONVERGED + lane] = _ONE if done else _ZERO
         state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= _MOST_STEPS) else _ZERO

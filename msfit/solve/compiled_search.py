@@ -28,6 +28,19 @@ _PLATEAU = np.float32(1 + 1e-6)
 
 
 @compiled
+def average(pixels, edges):  # type: ignore[no-untyped-def]
+    """Means of neighbouring bands of pixels (n, band): (n, group), group g being bands edges[g] to edges[g + 1]."""
+    few = np.empty((pixels.shape[0], edges.size - 1), np.float32)
+    for pixel in range(pixels.shape[0]):
+        for group in range(edges.size - 1):
+            total = _ZERO
+            for band in range(edges[group], edges[group + 1]):
+                total += pixels[pixel, band]
+            few[pixel, group] = total / np.float32(edges[group + 1] - edges[group])
+    return few
+
+
+@compiled
 def search(pixels, basis, table):  # type: ignore[no-untyped-def]
     """Nodes that are local minima of the objective: pixel (start,), sorted, node (start,), at most four a pixel.
 

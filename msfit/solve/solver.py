@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from msfit.skin.registry import Skin
+from msfit.solve.compiled_solver import CompiledSolver
 from msfit.solve.newton import Descent, descend
-from msfit.solve.objective import Point
 from msfit.solve.table import Table
-from msfit.solve.two_layers import Constants, constants
 
 
 class Solver:
@@ -26,19 +25,18 @@ class Solver:
     def __init__(self, skin: Skin, lower: Tensor, upper: Tensor) -> None:
         self.skin, self.lower, self.upper = skin, lower, upper
         self.table = Table.over(skin, lower, upper)
-        self.constants = constants(skin) if lower.device.type == "cpu" else None
+        self.compiled = CompiledSolver.over(skin, lower, upper)
 
     def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Descent:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
-        owner, start = self.table.starts(pixels, weights)
+        if weights is not None or self.compiled is None:
+            owner, start = self.table.starts(pixels, weights)
+        elif pixels.dtype == torch.float32:
+            return self.compiled(pixels)
+        else:  # all ends, because what single precision takes for equal may not be
+            owner, start = self.compiled.ends(pixels.float())
+            start = start.to(pixels.dtype).clamp(self.lower, self.upper)
         several = owner.numel() > pixels.shape[0]
-        if weights is None and self.constants is not None:
-            if pixels.dtype == torch.float32:
-                return self._compiled(self.constants, pixels, owner, start)
-            # to within single precision first; the ends of all descents, because in it two may seem equal
-            of_start = (pixels[owner] if several else pixels).float()
-            near = self._compiled(self.constants, of_start, torch.arange(owner.numel()), start.float())
-            start = near.point.fractions.to(start.dtype).clamp(self.lower, self.upper)
         descent = descend(
             self.skin,
             start,
@@ -51,16 +49,6 @@ class Solver:
             return descent
         best = best_of(owner, descent.point.cost, pixels.shape[0])
         return Descent(descent.point.take(best), descent.converged[best], descent.steps[best])
-
-    def _compiled(self, skin: Constants, pixels: Tensor, owner: Tensor, start: Tensor) -> Descent:
-        from msfit.solve import compiled_descent  # numba is not needed where there is a GPU
-
-        arrays = [tensor.numpy() for tensor in (pixels, owner, start)]
-        box = [end.float().numpy() for end in (self.lower, self.upper)]
-        found = torch.from_numpy(compiled_descent.descend(*arrays, skin.spectra, skin.thickness, *box))
-        i_d, i_s, cost = found[:, 2:5].unbind(1)
-        point = Point(found[:, :2], i_d, i_s, cost, gradient=found[:, 5:7], hessian=found[:, 7:10])
-        return Descent(point, found[:, 10] > 0, found[:, 11].to(torch.int16))
 
 
 def best_of(owner: Tensor, cost: Tensor, count: int) -> Tensor:
