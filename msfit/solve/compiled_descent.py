@@ -2,9 +2,9 @@
 
 Descents run side by side, one a lane: the innermost loop always goes over the lanes and does the same to all, so the
 compiler turns it into vector instructions, and a descent cannot depend on its neighbours. A lane whose descent has
-ended takes the next one at once, so that none waits for the slowest. The spectra of the lanes lie in `rows`, four rows
-of `LANES` numbers a band, and some space, lest all bands compete for the same places of the cache; all else in `state`,
-a row a quantity: constant offsets in one array tell the compiler that rows do not overlap.
+ended takes the next one at once. The spectra of the lanes lie in `rows`, four rows of `LANES` numbers a band, and some
+space, lest all bands compete for the same places of the cache; all else in `state`, a row a quantity: constant offsets
+in one array tell the compiler that rows do not overlap.
 """
 
 from __future__ import annotations
@@ -47,39 +47,35 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend(pixels, owner, start, skin, thickness, lower, upper, tolerance):  # type: ignore[no-untyped-def]
-    """Best end of the descents of each pixel (n, RESULTS): point, whether converged, steps, next; see `newton.descend`.
+def descend(pixels, owner, start, skin, thickness, mixing, lower, upper, tolerance):  # type: ignore[no-untyped-def]
+    """Ends of the descents (start, RESULTS): point, whether converged, steps, next point; see `newton.descend`.
 
-    pixels (n, band) float32; owner (start,), the pixel of each start, sorted, all pixels in it; start (start, 2)
-    float32; skin (band, 8) and thickness float32, see `two_layers.constants`; lower, upper (2,) float32;
-    done is what promises to lower the sum of squares by less than the share `tolerance`, float32, of it.
+    pixels (n, band) float32; owner (start,), the pixel of each start; start (start, 2) float32; skin, thickness and
+    mixing, see `two_layers.Constants`; lower, upper (2,) float32; done is what promises to lower the sum of squares by
+    less than the share `tolerance`, float32, of it.
     """
     bands = pixels.shape[1]
-    results = np.full((pixels.shape[0], RESULTS), _INFINITE, np.float32)
-    winner = np.zeros(pixels.shape[0], np.int64)
+    results = np.empty((owner.size, RESULTS), np.float32)
     rows, state = np.zeros((bands, 4 * LANES + 16), np.float32), np.zeros(_ROWS * LANES, np.float32)
+    raw = np.zeros((mixing.shape[1], 4 * LANES + 16), np.float32) if mixing.size > 0 else rows
     descent = np.full(LANES, -1)
-    waiting = 0
-    for lane in range(min(LANES, owner.size)):
-        descent[lane] = waiting
-        _begin(pixels[owner[waiting]], start[waiting], rows, state, lane)
-        waiting += 1
-    running = waiting
-    while running > 0:
-        _evaluate(skin, thickness, rows, state)
+    state[_DONE : _DONE + LANES] = _ONE
+    begun = ended = 0
+    while ended < owner.size:
+        for lane in range(LANES):
+            if state[_DONE + lane] == _ZERO:
+                continue
+            if descent[lane] >= 0:
+                ended += 1
+                for column in range(RESULTS):
+                    results[descent[lane], column] = state[column * LANES + lane]
+            descent[lane] = begun if begun < owner.size else -1
+            if begun < owner.size:
+                _begin(pixels[owner[begun]], start[begun], rows, state, lane)
+                begun += 1
+        _evaluate(skin, thickness, mixing, raw, rows, state)
         _judge(state)
         _step(state, tolerance, lower[0], lower[1], upper[0], upper[1])
-        for lane in range(LANES):
-            if state[_DONE + lane] == _ZERO or descent[lane] < 0:
-                continue
-            _record(state, lane, descent[lane], owner[descent[lane]], results, winner)
-            if waiting < owner.size:
-                descent[lane] = waiting
-                _begin(pixels[owner[waiting]], start[waiting], rows, state, lane)
-                waiting += 1
-            else:
-                descent[lane] = -1
-                running -= 1
     return results
 
 
@@ -102,31 +98,21 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _record(state, lane, descent, pixel, results, winner):  # type: ignore[no-untyped-def]
-    """Keep the cheapest end of a pixel's descents, the earliest among equals, whichever ended first."""
-    cost = state[_COST + lane]
-    best = results[pixel, 4]
-    if cost < best or (cost == best and descent < winner[pixel]) or best == _INFINITE:
-        winner[pixel] = descent
-        for column in range(RESULTS):
-            results[pixel, column] = state[column * LANES + lane]
-
-
-@compiled
-def _evaluate(skin, thickness, rows, state):  # type: ignore[no-untyped-def]
+def _evaluate(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-untyped-def]
     """The objective at the points that are tried: `objective.evaluate` up to what `_judge` does with the sums."""
-    bands = skin.shape[0]
-    for at in range(_MEAN_R, _ROWS * LANES):
-        state[at] = _ZERO
-    for band in range(bands):
+    state[_MEAN_R:] = _ZERO
+    for band in range(skin.shape[0]):
         _dermis(skin[band], thickness, state)
-        _skin(skin[band], rows[band], state)
-    for at in range(_MEAN_R, _MEAN_R + 3 * LANES):
-        state[at] /= np.float32(bands)
-    for band in range(bands):
+        _skin(skin[band], raw[band], state)
+    if mixing.size > 0:
+        state[_MEAN_R : _MEAN_R + 3 * LANES] = _ZERO
+        for band in range(rows.shape[0]):
+            _mix(mixing[band], raw, rows[band], state)
+    state[_MEAN_R : _MEAN_R + 3 * LANES] /= np.float32(rows.shape[0])
+    for band in range(rows.shape[0]):
         _spread(rows[band], state)
-    _shade(state, np.float32(bands))
-    for band in range(bands):
+    _shade(state, np.float32(rows.shape[0]))
+    for band in range(rows.shape[0]):
         _residual(rows[band], state)
 
 
@@ -164,6 +150,19 @@ def _skin(skin, line, state):  # type: ignore[no-untyped-def]
         state[_MEAN_R + lane] += r
         state[_MEAN_0 + lane] += r_0
         state[_MEAN_1 + lane] += r_1
+
+
+@compiled
+def _mix(weights, raw, line, state):  # type: ignore[no-untyped-def]
+    """One band as a weighted sum of others, four at a time."""
+    line[_R : _R + 3 * LANES] = _ZERO
+    for four in range(weights.size // 4):
+        w, x, y, z = weights[4 * four], weights[4 * four + 1], weights[4 * four + 2], weights[4 * four + 3]
+        a, b, c, d = raw[4 * four], raw[4 * four + 1], raw[4 * four + 2], raw[4 * four + 3]
+        for at in range(_R, _R + 3 * LANES):
+            line[at] += (w * a[at] + x * b[at]) + (y * c[at] + z * d[at])
+    for at in range(3 * LANES):
+        state[_MEAN_R + at] += line[_R + at]
 
 
 @compiled

@@ -28,16 +28,23 @@ _PLATEAU = np.float32(1 + 1e-6)
 
 
 @compiled
-def average(pixels, edges):  # type: ignore[no-untyped-def]
-    """Means of neighbouring bands of pixels (n, band): (n, group), group g being bands edges[g] to edges[g + 1]."""
-    few = np.empty((pixels.shape[0], edges.size - 1), np.float32)
-    for pixel in range(pixels.shape[0]):
-        for group in range(edges.size - 1):
-            total = _ZERO
-            for band in range(edges[group], edges[group + 1]):
-                total += pixels[pixel, band]
-            few[pixel, group] = total / np.float32(edges[group + 1] - edges[group])
-    return few
+def coordinates(pixels, basis):  # type: ignore[no-untyped-def]
+    """Coordinates (n, coordinate) of pixels (n, band) in a basis (band, coordinate), all float32: pixels @ basis.
+
+    Written out, because how a library multiplies matrices, and rounds, may depend on their sizes.
+    """
+    count = pixels.shape[0]
+    found = np.empty((count, basis.shape[1]), np.float32)
+    values = np.empty(pixels.shape[1] * LANES, np.float32)
+    z = np.empty(basis.shape[1] * LANES, np.float32)
+    for first in range(0, count, LANES):
+        here = min(LANES, count - first)
+        _load(pixels, first, here, values)
+        _project(values, basis, z)
+        for lane in range(here):
+            for j in range(basis.shape[1]):
+                found[first + lane, j] = z[j * LANES + lane]
+    return found
 
 
 @compiled
@@ -57,9 +64,7 @@ def search(pixels, basis, table):  # type: ignore[no-untyped-def]
     found = 0
     for first in range(0, count, LANES):
         here = min(LANES, count - first)
-        for lane in range(here):
-            for band in range(pixels.shape[1]):
-                values[band * LANES + lane] = pixels[first + lane, band]
+        _load(pixels, first, here, values)
         _project(values, basis, z)
         _explain(z, table, explained)
         _summits(explained, along, z, best, where, tops)
@@ -75,16 +80,26 @@ def search(pixels, basis, table):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _load(pixels, first, here, values):  # type: ignore[no-untyped-def]
+    for lane in range(here):
+        for band in range(pixels.shape[1]):
+            values[band * LANES + lane] = pixels[first + lane, band]
+
+
+@compiled
 def _project(values, basis, z):  # type: ignore[no-untyped-def]
     """Coordinates of the pixels in the basis."""
-    bands = basis.shape[0]
+    whole = basis.shape[0] // 4
     z[:] = 0
-    for j in range(1 + RANK):
-        whole = bands // 4
-        for four in range(whole):  # bands a pass: sums are loaded and stored a fourth as often
-            band = 4 * four
-            b0, b1, b2, b3 = basis[band, j], basis[band + 1, j], basis[band + 2, j], basis[band + 3, j]
-            at = band * LANES
+    for four in range(whole):  # four bands a pass: sums are loaded and stored a fourth as often
+        at = 4 * four * LANES
+        for j in range(basis.shape[1]):
+            b0, b1, b2, b3 = (
+                basis[4 * four, j],
+                basis[4 * four + 1, j],
+                basis[4 * four + 2, j],
+                basis[4 * four + 3, j],
+            )
             for lane in range(LANES):
                 z[j * LANES + lane] += (
                     b0 * values[at + lane]
@@ -92,7 +107,8 @@ def _project(values, basis, z):  # type: ignore[no-untyped-def]
                     + b2 * values[at + 2 * LANES + lane]
                     + b3 * values[at + 3 * LANES + lane]
                 )
-        for band in range(4 * whole, bands):
+    for band in range(4 * whole, basis.shape[0]):
+        for j in range(basis.shape[1]):
             b0 = basis[band, j]
             for lane in range(LANES):
                 z[j * LANES + lane] += b0 * values[band * LANES + lane]

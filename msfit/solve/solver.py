@@ -31,24 +31,23 @@ class Solver:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
         if weights is not None or self.compiled is None:
             owner, start = self.table.starts(pixels, weights)
-        elif pixels.dtype == torch.float32:
-            return self.compiled(pixels)
-        else:  # all ends, because what single precision takes for equal may not be
-            owner, start = self.compiled.ends(pixels.float())
-            start = start.to(pixels.dtype).clamp(self.lower, self.upper)
-        several = owner.numel() > pixels.shape[0]
-        descent = descend(
-            self.skin,
-            start,
-            pixels[owner] if several else pixels,
-            weights if weights is None or not several else weights[owner],
-            self.lower,
-            self.upper,
-        )
-        if not several:
-            return descent
-        best = best_of(owner, descent.point.cost, pixels.shape[0])
-        return Descent(descent.point.take(best), descent.converged[best], descent.steps[best])
+            return self._best(owner, self._exact(owner, start, pixels, weights), len(pixels))
+        owner, found = self.compiled(pixels.float())
+        if pixels.dtype != torch.float32:  # all ends go on, because what single precision takes for equal may not be
+            start = found.point.fractions.to(pixels.dtype).clamp(self.lower, self.upper)
+            found = self._exact(owner, start, pixels, None)
+        return self._best(owner, found, len(pixels))
+
+    def _exact(self, owner: Tensor, start: Tensor, pixels: Tensor, weights: Tensor | None) -> Descent:
+        if owner.numel() > len(pixels):
+            pixels, weights = pixels[owner], None if weights is None else weights[owner]
+        return descend(self.skin, start, pixels, weights, self.lower, self.upper)
+
+    def _best(self, owner: Tensor, found: Descent, count: int) -> Descent:
+        if owner.numel() == count:
+            return found
+        best = best_of(owner, found.point.cost, count)
+        return Descent(found.point.take(best), found.converged[best], found.steps[best])
 
 
 def best_of(owner: Tensor, cost: Tensor, count: int) -> Tensor:

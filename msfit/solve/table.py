@@ -33,26 +33,24 @@ class Table:
     compiled: tuple[np.ndarray, np.ndarray] | None
 
     @classmethod
-    def over(cls, skin: Skin, lower: Tensor, upper: Tensor) -> Table:
+    def over(cls, skin: Skin, lower: Tensor, upper: Tensor, basis: Tensor | None = None) -> Table:
         """Tabulate a skin over the box [lower, upper], tensors (2,). An axis of no width has one node.
+
+        With a `basis` (band, coordinate), pixels are given by their coordinates in it, as in `compressed`.
 
         Raises
         ------
         InputError
             The model is not defined (not finite and positive) somewhere in the box.
         """
-        width = upper - lower
-        nodes = [_NODES if w > 0 else 1 for w in width.tolist()]
-        u, v = (torch.linspace(0, 1, count, dtype=lower.dtype, device=lower.device) for count in nodes)
-        fractions = lower + width * _stretch(torch.cartesian_prod(u, v))
-        spectra = skin.reflectance(fractions)
+        shape, fractions, spectra = tabulated(skin, lower, upper, _NODES)
         if not bool((torch.isfinite(spectra) & (spectra > 0)).all()):
             box = ", ".join(f"{a:g} to {b:g}" for a, b in zip(lower.tolist(), upper.tolist(), strict=True))
             raise InputError(
                 f"bounds: the skin model is not finite and positive everywhere in f_mel, f_blood = {box}; "
                 "choose narrower bounds, or mend the model"
             )
-        shape = (nodes[0], nodes[1])
+        spectra = spectra if basis is None else spectra @ basis.to(spectra)
         compiled = _for_compiled_search(spectra.double().numpy(), shape) if lower.device.type == "cpu" else None
         return cls(fractions, spectra.T.contiguous().float(), shape, compiled)
 
@@ -101,6 +99,15 @@ class Table:
         glossy = flat + contrast.clamp_min(0).square_() / spread
         matte = cross.clamp_min(0).square_() / squares
         return torch.where(pixel_sum * spread >= contrast * sums, glossy, matte), flat
+
+
+def tabulated(skin: Skin, lower: Tensor, upper: Tensor, nodes: int) -> tuple[tuple[int, int], Tensor, Tensor]:
+    """Nodes an axis, fractions (node, 2) and reflectance (node, band) on a grid over a box."""
+    width = upper - lower
+    rows, columns = (nodes if w > 0 else 1 for w in width.tolist())
+    axes = (torch.linspace(0, 1, count, dtype=lower.dtype, device=lower.device) for count in (rows, columns))
+    fractions = lower + width * _stretch(torch.cartesian_prod(*axes))
+    return (rows, columns), fractions, skin.reflectance(fractions)
 
 
 def _stretch(u: Tensor) -> Tensor:

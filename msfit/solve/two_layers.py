@@ -23,10 +23,15 @@ _INFINITE = 1e6
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """`spectra` (band, 8) float32: d, d_mel, d_blood, a, a_blood, s, s_blood, rho; `thickness`: D."""
+    """`spectra` (band, 8) float32: d, d_mel, d_blood, a, a_blood, s, s_blood, rho; `thickness`: D.
+
+    `mixing` (coordinate, band): where it is not empty, a pixel is not given on these bands but by as many coordinates,
+    and the skin's are its reflectance times it; bands are filled up with zeros to a multiple of four.
+    """
 
     spectra: np.ndarray
     thickness: np.float32
+    mixing: np.ndarray
 
 
 def constants(skin: Skin) -> Constants | None:
@@ -47,4 +52,4 @@ def constants(skin: Skin) -> Constants | None:
     depths = (-2 * layers.depth, -2 * layers.depth_mel, -2 * layers.depth_blood)
     dermis = (absorption, absorption_blood, scattering, scattering_blood, rho.expand_as(scattering))
     spectra = torch.stack([column.float() for column in (*depths, *dermis)], 1)
-    return Constants(spectra.cpu().contiguous().numpy(), np.float32(thickness))
+    return Constants(spectra.cpu().contiguous().numpy(), np.float32(thickness), np.empty((0, 0), np.float32))

@@ -1,0 +1,61 @@
+"""Spectra of many bands in few coordinates, in which a skin's reflectance follows from as many of its bands.
+
+Reflectances of skin, and white, lie nearly in a space of few dimensions. Its orthonormal basis is turned so that white
+has the same number in all coordinates: they can then be fitted like bands. Where in the space a reflectance lies
+follows from few of its bands (empirical interpolation: Barrault, Maday, Nguyen, Patera, C. R. Acad. Sci. Paris 339,
+2004), so that the model is evaluated on these alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import qr
+
+
+@dataclass(frozen=True, eq=False)
+class Compression:
+    """How spectra (band,) become coordinates.
+
+    Attributes
+    ----------
+    basis : float64 array (band, coordinate)
+        Coordinates are spectra @ basis: white has all ones, and a mean over coordinates is one over the bands of what
+        lies in the space.
+    bands : array (coordinate,)
+        Indices of the bands from which the coordinates of a reflectance follow.
+    mixing : float64 array (coordinate, coordinate)
+        Coordinates of a reflectance are mixing @ reflectance[bands].
+    error : float
+        Largest root mean square over bands by which a reflectance is missed.
+    """
+
+    basis: np.ndarray
+    bands: np.ndarray
+    mixing: np.ndarray
+    error: float
+
+
+def compress(spectra: np.ndarray, count: int) -> Compression:
+    """Coordinates, `count` of them, for the space of spectra (n, band) of skin."""
+    bands = spectra.shape[1]
+    white = np.full((bands, 1), bands**-0.5)
+    # dark skin counts as much as bright skin: any may be lit by any i_d
+    unit = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
+    centred = unit - (unit @ white) @ white.T
+    directions = np.linalg.svd(centred, full_matrices=False)[2][: count - 1].T
+    orthonormal = np.linalg.qr(np.hstack((white, directions)))[0]  # where directions are as short as rounding, too
+    orthonormal[:, 0] = white[:, 0]
+    chosen = np.sort(qr(orthonormal.T, mode="r", pivoting=True)[1][:count])
+    turned = (count / bands) ** 0.5 * _reflection(count)
+    basis, mixing = orthonormal @ turned, turned @ np.linalg.inv(orthonormal[chosen])
+    found = spectra[:, chosen] @ mixing.T @ basis.T * (bands / count)
+    return Compression(basis, chosen, mixing, float(np.sqrt(((found - spectra) ** 2).mean(1)).max()))
+
+
+def _reflection(count: int) -> np.ndarray:
+    """The Householder reflection (count, count) that takes the first axis to the diagonal of the cube."""
+    normal = np.full(count, -(count**-0.5))
+    normal[0] += 1
+    return np.eye(count) - 2 * np.outer(normal, normal) / (normal @ normal)
