@@ -29,7 +29,6 @@ from matplotlib.figure import Figure
 
 import msfit
 from benchmarks import record
-from benchmarks.fit_speed import measured_scene
 from benchmarks.oracle import Oracle
 from benchmarks.quality_peers import (
     MODEL,
@@ -44,6 +43,7 @@ from benchmarks.quality_peers import (
     scipy_least_squares,
 )
 from benchmarks.reference_skin import ReferenceSkin
+from benchmarks.scenes import measured_scene
 from msfit.io.output import written_whole
 from msfit.solve.shading import shading
 

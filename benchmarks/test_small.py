@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import msfit
-from benchmarks.fit_speed import measured_scene
 from benchmarks.quality_peers import MODEL, NM
+from benchmarks.scenes import measured_scene
 from benchmarks.spatial import small_scene
 from msfit.skin.models import get_model
 from msfit.solve.shading import shading

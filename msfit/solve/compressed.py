@@ -44,8 +44,9 @@ def compress(spectra: np.ndarray, count: int) -> Compression:
     # dark skin counts as much as bright skin: any may be lit by any i_d
     unit = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
     centred = unit - (unit @ white) @ white.T
-    directions = np.linalg.svd(centred, full_matrices=False)[2][: count - 1].T
-    orthonormal = np.linalg.qr(np.hstack((white, directions)))[0]  # where directions are as short as rounding, too
+    directions = np.linalg.eigh(centred.T @ centred)[1][:, : -count : -1]
+    # where a direction is as short as rounding, it may have parts of white in it
+    orthonormal = np.linalg.qr(np.hstack((white, directions)))[0]
     orthonormal[:, 0] = white[:, 0]
     chosen = np.sort(qr(orthonormal.T, mode="r", pivoting=True)[1][:count])
     turned = (count / bands) ** 0.5 * _reflection(count)
