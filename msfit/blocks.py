@@ -165,7 +165,7 @@ def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: to
         for first in range(0, index.size, size):
             block = index[first : first + size]
             together = block[-1] - block[0] == block.size - 1
-            chosen = pixels[block[0] : block[-1] + 1] if together else pixels[block]
+            chosen = np.ascontiguousarray(pixels[block[0] : block[-1] + 1] if together else pixels[block])
             scales = scale[block] if weighted else None
             yield block, chosen if scales is None else np.where(scales > 0, chosen, 0), scales
 

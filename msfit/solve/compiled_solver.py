@@ -45,6 +45,7 @@ class CompiledSolver:
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Descent]:
         """The descents of pixels (n, band) float32, and whose they are: pixel index (descent,), sorted."""
+        pixels = pixels.contiguous()  # other orders would be compiled, and round, differently
         if self.basis is None:
             owner, start = self.table.starts(pixels, None)
         else:

@@ -44,7 +44,7 @@ def compress(spectra: np.ndarray, count: int) -> Compression:
     # dark skin counts as much as bright skin: any may be lit by any i_d
     unit = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
     centred = unit - (unit @ white) @ white.T
-    directions = np.linalg.eigh(centred.T @ centred)[1][:, : -count : -1]
+    directions = np.linalg.eigh(centred.T @ centred)[1][:, :-count:-1]
     # where a direction is as short as rounding, it may have parts of white in it
     orthonormal = np.linalg.qr(np.hstack((white, directions)))[0]
     orthonormal[:, 0] = white[:, 0]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from msfit.skin.registry import Skin
 from msfit.solve.compiled_solver import CompiledSolver
+from msfit.solve.gpu_solver import GpuSolver
 from msfit.solve.newton import Descent, descend
 from msfit.solve.table import Table
 
@@ -25,7 +26,8 @@ class Solver:
     def __init__(self, skin: Skin, lower: Tensor, upper: Tensor) -> None:
         self.skin, self.lower, self.upper = skin, lower, upper
         self.table = Table.over(skin, lower, upper)
-        self.compiled = CompiledSolver.over(skin, lower, upper)
+        on_gpu = GpuSolver.over(skin, self.table, lower, upper)
+        self.compiled = on_gpu or CompiledSolver.over(skin, lower, upper)
 
     def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Descent:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""

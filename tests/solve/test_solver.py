@@ -178,6 +178,16 @@ def test_a_pixel_alone_equals_itself_in_any_batch(dtype: str) -> None:
             np.testing.assert_array_equal(getattr(alone, name), expected, err_msg=name)
 
 
+def test_a_pixel_of_many_bands_alone_equals_itself_in_any_batch() -> None:
+    nm = np.linspace(400, 700, 100)
+    pixels = np.stack([np.interp(nm, NM, pixel) for pixel in random_pixels(300, seed=12).numpy()]).astype(np.float32)
+    whole = fit(pixels, nm)
+    for first, count in [(0, 1), (63, 2), (299, 1), (100, 33)]:
+        alone = fit(pixels[first : first + count], nm)
+        for name in ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status"):
+            np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name)[first : first + count])
+
+
 def test_weight_zero_means_absent() -> None:
     """A pixel with unusable bands has the fit that it has without them."""
     pixels = random_pixels(300, seed=13).numpy()
