@@ -4,8 +4,9 @@ Usage: python -m benchmarks.extra_parameters [--oracle N]
 
 Test persons of the International Skin Spectra Archive, faces, 400-700 nm, wide bounds: RMSE with the four parameters,
 with each extra parameter free for every spectrum, and shared by all. The oracle is scipy's least_squares in all
-parameters with analytic derivatives, from the best of many random points in each of sixteen groups; on N spectra and N
-random pixels (skin with noise, and ramps that are no skin). Writes benchmarks/results/extra_parameters.json.
+parameters with analytic derivatives, from the best of many random points in each of sixteen groups; with saturation on
+N spectra and N random pixels (skin with noise, and ramps that are no skin), with the other sets on a fifth of that.
+Writes benchmarks/results/extra_parameters.json.
 """
 
 from __future__ import annotations
@@ -141,12 +142,13 @@ def by_group(spectra: np.ndarray, wavelengths: np.ndarray, groups: np.ndarray, s
 def gaps(model: str, count: int) -> list[dict[str, Any]]:
     """How far the fit ends above the oracle, on measured and on random pixels."""
     rows = []
-    measured, wavelengths = issa_pixels(count)
     for names in SETS:
+        number = count if names == ("saturation",) else -(-count // 5)
+        measured, wavelengths = issa_pixels(number)
         box = resolve_bounds(get_model(model), "wide", (*PIGMENTS, *names))
         solver = solver_over(get_model(model), box, wavelengths, torch.float64, torch.device("cpu"))
         oracle = Oracle(solver.skin, solver.lower, solver.upper)
-        noisy = random_pixels(solver.skin, solver.lower, solver.upper, wavelengths, count)
+        noisy = random_pixels(solver.skin, solver.lower, solver.upper, wavelengths, number)
         for label, pixels in (("ISSA", measured), ("random", noisy)):
             found = solver(pixels)
             gap = (found.point.cost / wavelengths.size).sqrt().numpy() - oracle.rmse(pixels.numpy())
