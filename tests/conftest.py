@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,24 @@ settings.load_profile("repeatable")
 
 # Tests run side by side: one thread each is faster than all of them competing for the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Fits of both kinds of dermis, with few bands and many: they leave the compiled kernels in the cache.
+_COMPILE = """
+import numpy as np, msfit
+for model in ("alotaibi-smith-2019", "msfit-issa-2025", "jacques-km"):
+    for bands in (31, 148):
+        nm = np.linspace(400, 700, bands)
+        for kind in ("float32", "float64"):
+            skin = np.tile(0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.04, (300, 1)).astype(kind)
+            for pixels in (skin, skin.reshape(10, 30, bands)):
+                msfit.fit(pixels, nm, model=model)
+"""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the kernels once, before workers side by side would each compile them, not to the same last digit."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and not session.config.option.collectonly:
+        subprocess.run([sys.executable, "-c", _COMPILE], check=False, cwd=Path(__file__).resolve().parents[1])
 
 
 @pytest.fixture(scope="session")
