@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import msfit
+from msfit.cli.app import app
 from msfit.result import CERTIFIED, Status, uncertified
 from msfit.skin.models import get_model, model_names
 from msfit.skin.registry import Skin
@@ -205,7 +208,7 @@ def test_held_parameters_and_single_points_are_proved_too() -> None:
         assert float(found.gap.max()) <= GLOBAL
 
 
-def test_a_gap_is_saved_and_loaded(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_gap_is_saved_and_loaded(tmp_path: Path) -> None:
     found = msfit.fit(spectra(SKINS["msfit-issa-2025"], 20, seed=7).numpy(), NM, certify=True)
     found.save(tmp_path / "found.h5")
     again = msfit.load_result(tmp_path / "found.h5")
@@ -227,3 +230,16 @@ def test_weights_and_radiance_are_proved_and_huber_is_refused() -> None:
         assert float(found.gap.max()) <= GLOBAL
     with pytest.raises(msfit.InputError, match="certify"):
         msfit.fit(pixels, NM, huber=0.01, certify=True)
+
+
+def test_a_file_is_proved_from_disk_to_disk(tmp_path: Path) -> None:
+    pixels = spectra(SKINS["msfit-issa-2025"], 12, seed=12).numpy()[:6].reshape(2, 3, NM.size)
+    np.savez(tmp_path / "scene.npz", reflectance=pixels, wavelengths=NM)
+    assert (
+        CliRunner().invoke(app, ["fit", str(tmp_path / "scene.npz"), "-o", str(tmp_path), "--certify"]).exit_code == 0
+    )
+    streamed = msfit.fit_file(tmp_path / "scene.npz", tmp_path / "streamed.h5", certify=True)
+    whole = msfit.load_result(tmp_path / "scene.h5")
+    for found in (whole, streamed):
+        np.testing.assert_array_equal(np.asarray(found.gap), msfit.fit(pixels, NM, certify=True).gap)
+        assert "100 % certified global" in found.summary()
