@@ -34,6 +34,7 @@ from msfit.result import FitResult
 # What fitting a pixel takes beside its samples: its maps, indices and statuses, twice.
 _BYTES_A_PIXEL = 256
 _MANY_READS = 3
+_USUAL_BUDGET = 2**30
 
 Tell = Callable[[str], None]
 Item = tuple[int, int, np.ndarray | None]  # first row, row after the last, mask of these
@@ -44,7 +45,7 @@ def fit_file(
     path: str | Path,
     output: str | Path,
     *,
-    memory: int | str = "1GiB",
+    memory: int | str | None = None,
     resume: bool = True,
     scheduler: str | None = None,
     mask: np.ndarray | str | None = None,
@@ -66,9 +67,9 @@ def fit_file(
         whole, if the budget allows it.
     output : str or Path
         Ends in .h5 or .nc; written as by `FitResult.save`, whole or not at all.
-    memory : int or str
+    memory : int or str, optional
         What the process may occupy in all, such as "1GiB": of it, Python with its libraries takes some 450 MiB. With a
-        `scheduler` that of each worker.
+        `scheduler` that of each worker. Default: 1 GiB, or half a GiB beyond what a process that is larger already holds.
     resume : bool
         Go on with ``OUTPUT.part``. False: give up what it holds.
     scheduler : str, optional
@@ -98,7 +99,8 @@ def fit_file(
         settings in ``OUTPUT.part``; a scheduler that cannot be reached; a full disk.
     """
     began = time.perf_counter()
-    budget, say = parse_size(memory), tell or (lambda _: None)
+    budget = max(_USUAL_BUDGET, resident() + _USUAL_BUDGET // 2) if memory is None else parse_size(memory)
+    say = tell or (lambda _: None)
     target = check_output(output, (".h5", ".nc"))
     recipe = Recipe.of(path, {**(loading or {}), "memory": budget}, fitting)
     prepared = recipe.prepare(mask)

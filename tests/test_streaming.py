@@ -417,3 +417,13 @@ def test_memory_stays_under_the_budget(tmp_path: Path, chunks: tuple[int, ...] |
     command = [sys.executable, "-c", LARGE, str(scene), str(tmp_path / "maps.h5")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 640 * 2**10
+
+
+def test_what_a_notebook_holds_already_leaves_room_unless_told(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (streaming, msfit.chunks, msfit.io):
+        monkeypatch.setattr(module, "resident", lambda: 3 * 2**30)
+    assert_same(msfit.fit_file(scene, tmp_path / "maps.h5", model=MODEL), msfit.fit(msfit.load(scene), model=MODEL))
+    with pytest.raises(InputError, match="less than Python with its libraries takes"):
+        fitted(scene, tmp_path / "again.h5", memory="1GiB")

@@ -12,7 +12,8 @@ from msfit.errors import InputError
 if TYPE_CHECKING:
     from msfit.result import FitResult
 
-_MEMORY = "1GiB"
+# Bytes of a scene as float32 from which it is streamed unasked.
+_LARGE = 2**30
 
 
 def streaming_options(
@@ -25,19 +26,19 @@ def streaming_options(
         if memory or scheduler:
             raise InputError("--plot: takes the whole scene in memory; leave it out with --memory and --scheduler")
         return None
-    parse_size(memory or _MEMORY)
-    return {"memory": memory or _MEMORY, "scheduler": scheduler, "resume": resume}
+    if memory is not None:
+        parse_size(memory)
+    return {"memory": memory, "scheduler": scheduler, "resume": resume}
 
 
 def is_large(path: Path, loading: dict[str, Any], output: Path) -> bool:
     """Whether a scene that can be read in blocks does not fit into the usual budget."""
     import msfit
     from msfit.io import read_in_blocks
-    from msfit.memory import parse_size
 
     if output.suffix.lower() not in (".h5", ".nc") or not read_in_blocks(path):
         return False
-    return 4 * msfit.load(path, **loading).values.size > parse_size(_MEMORY)
+    return 4 * msfit.load(path, **loading).values.size > _LARGE
 
 
 def stream(
