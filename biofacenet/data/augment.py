@@ -117,8 +117,8 @@ class Ranges(NamedTuple):
     """How bad `augment` makes pictures: each step is taken with probability `share`, as strong as its range allows."""
 
     share: float = 0.3
-    exposure: float = 0.5
-    """Gain 2^u, u uniform up to this many stops either way."""
+    exposure: tuple[float, float] = (-0.7, 1.0)
+    """Stops: faces near a lamp are lit more than the white that the exposure was set for."""
     tint: float = 0.06
     """Standard deviation of the logarithm of the gains of red and blue against green."""
     blur: tuple[float, float] = (0.3, 2.5)
@@ -167,7 +167,7 @@ def _one(picture: Tensor, generator: torch.Generator, ranges: Ranges) -> tuple[T
     def between(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=generator))
 
-    gain = 2 ** between(-ranges.exposure, ranges.exposure) if happens() else 1.0
+    gain = 2 ** between(*ranges.exposure) if happens() else 1.0
     picture = expose(picture, gain)
     if happens():
         red, blue = (ranges.tint * torch.randn(2, generator=generator)).exp().tolist()
