@@ -116,7 +116,7 @@ class _Run:
             photographs = Photographs(data.photos, settings.batch, data.size, settings.seed)
             share = config.loss.photo_share if data.synthetic else 1.0
             self.parts["photo "] = (config.loss.of_photos, share, photographs)
-        exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS))
+        exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS), balance=0.0)
         drawn = Kept(exam, 2 * data.validation, 2 * data.validation, data.workers, progress=self._drawing)[0]
         # the even samples: under D65 through the mean camera, as the test scenes are seen
         self.exam = drawn.each(lambda values: values[::2].to(self.device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -159,8 +160,10 @@ def _pool(workers: int) -> Executor:
     return ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
 
 
-def _draw_batch(source: Source, number: int, size: int) -> dict[str, Tensor]:
-    """Samples of a batch's own stretch of the stream, long enough that its chances fill the batch."""
+def _chosen(source: Source, number: int, size: int) -> list[int]:
+    """Samples of one batch: from its own stretch of the stream, each as its chance admits it."""
+    if not source.balance:
+        return list(range(number * size, (number + 1) * size))
     rng = np.random.default_rng((source.seed, number))
     stretch = range(number * size * _STRETCH, (number + 1) * size * _STRETCH)
     taken: list[int] = []
@@ -170,11 +173,15 @@ def _draw_batch(source: Source, number: int, size: int) -> dict[str, Tensor]:
         # the last ones are taken unasked where chance was unkind
         if rng.random() < source.chances([index])[0] or stretch.stop - index <= size - len(taken):
             taken.append(index)
-    return draw(source, taken)
+    return taken
+
+
+def _draw_batch(source: Source, number: int, size: int) -> dict[str, Tensor]:
+    return draw(source, _chosen(source, number, size))
 
 
 class Kept:
-    """The first `count` samples of the stream, kept on disk in half precision and taken in ever new order.
+    """The first `count` samples that `Stream` gives, kept on disk in half precision and taken in ever new order.
 
     Parameters
     ----------
@@ -201,30 +208,21 @@ class Kept:
     ) -> None:
         if not 1 <= size <= count:
             raise InputError(f"samples: found {count} for batches of {size}; expected at least one batch")
-        name = f"samples-{_EDITION}-{source.split}-{source.model}-{source.size}-{source.heads}-{source.seed}-{count}"
-        self.path = (folder or cache_folder()) / name
+        settings = (source.split, source.model, source.size, source.heads, source.seed, source.balance, count)
+        self.path = (folder or cache_folder()) / "-".join(map(str, ("samples", _EDITION, *settings)))
         if not (self.path / "complete.json").is_file():
             _keep(self.path, source, count, workers, progress)
         self._arrays = {name: np.load(self.path / f"{name}.npy", mmap_mode="r") for name in MAPS}
-        self._seed, self._size, self._steps = source.seed, size, count // size
-        chances = source.chances(range(count)) if source.balance else np.ones(count)
-        self._share = chances / chances.sum()
-        self._turn, self._indices = -1, np.empty(0, int)
+        self._seed, self._size, self._count = source.seed, size, count
+        self._turn, self._order = -1, np.empty(0, int)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step; after every `count // size` steps the order is drawn anew."""
-        turn, within = divmod(step, self._steps)
-        indices = np.sort(self._order(turn)[within * self._size :][: self._size])
-        return as_batch({name: torch.from_numpy(values[indices]) for name, values in self._arrays.items()})
-
-    def _order(self, turn: int) -> np.ndarray:
+        turn, within = divmod(step, self._count // self._size)
         if self._turn != turn:
-            # systematic sampling: a sample comes up as often as its share says, give or take one
-            rng, count = np.random.default_rng((self._seed, turn)), len(self._share)
-            marks = (np.arange(count) + rng.random()) / count
-            self._indices = rng.permutation(np.searchsorted(np.cumsum(self._share), marks).clip(max=count - 1))
-            self._turn = turn
-        return self._indices
+            self._turn, self._order = turn, np.random.default_rng((self._seed, turn)).permutation(self._count)
+        indices = np.sort(self._order[within * self._size :][: self._size])
+        return as_batch({name: torch.from_numpy(values[indices]) for name, values in self._arrays.items()})
 
     def close(self) -> None:
         """Nothing to end: as of `Stream`."""
@@ -237,17 +235,19 @@ def _keep(path: Path, source: Source, count: int, workers: int, progress: Callab
     except OSError as error:
         raise InputError(f"{path}: cannot be made ({error.strerror}); set MSFIT_CACHE to a folder that can") from None
     Bank(source.heads, source.size, source.split, workers=workers)
-    chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
     arrays: dict[str, np.memmap] = {}
     with _pool(workers) as pool:
-        for chunk, drawn in zip(chunks, pool.map(functools.partial(draw, source), chunks), strict=True):
+        chunk = min(_CHUNK, count)
+        batches = pool.map(functools.partial(_draw_batch, source, size=chunk), range(math.ceil(count / chunk)))
+        for start, drawn in zip(range(0, count, chunk), batches, strict=True):
+            stop = min(start + chunk, count)
             for name, values in drawn.items():
                 if name not in arrays:
                     shape = (count, *values.shape[1:])
                     arrays[name] = np.lib.format.open_memmap(path / f"{name}.npy", "w+", np.float16, shape)
-                arrays[name][chunk.start : chunk.stop] = values.numpy()
+                arrays[name][start:stop] = values[: stop - start].numpy()
             if progress is not None:
-                progress(chunk.stop, count)
+                progress(stop, count)
     for array in arrays.values():
         array.flush()
     (path / "complete.json").write_text(json.dumps({"samples": count, **vars(source)}) + "\n", encoding="utf-8")

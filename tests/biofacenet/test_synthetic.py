@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,12 +51,14 @@ def test_measured_albedo_is_the_models_scaled_and_offset() -> None:
     assert (albedo - batch.albedo)[face].square().mean().sqrt() < 0.012
 
 
-def test_kept_samples_are_the_streams_in_half_precision() -> None:
-    kept = Kept(SOURCE, 4, 4, workers=0)
-    found = sorted(kept[0].clean[:, 0, 5, 5].tolist())
-    drawn = sorted(as_batch(draw(SOURCE, range(4))).clean[:, 0, 5, 5].tolist())
-    assert found == pytest.approx(drawn, rel=1e-3, abs=1e-4)
-    again = Kept(SOURCE, 4, 4, workers=0)
+@pytest.mark.parametrize("balance", [0.0, 0.75])
+def test_kept_samples_are_the_streams_in_half_precision(balance: float) -> None:
+    source = replace(SOURCE, balance=balance)
+    kept, stream = Kept(source, 4, 4, workers=0), Stream(source, 4, workers=0)
+    assert sorted(kept[0].clean[:, 0, 5, 5].tolist()) == pytest.approx(
+        sorted(stream[0].clean[:, 0, 5, 5].tolist()), rel=1e-3, abs=1e-4
+    )
+    again = Kept(source, 4, 4, workers=0)
     for step in (0, 3, 1):
         same(kept[step], again[step])
 
