@@ -69,7 +69,7 @@ def fit_file(
         Ends in .h5 or .nc; written as by `FitResult.save`, whole or not at all.
     memory : int or str, optional
         What the process may occupy in all, such as "1GiB": of it, Python with its libraries takes some 450 MiB. With a
-        `scheduler` that of each worker. Default: 1 GiB, or half a GiB beyond what a process that is larger already holds.
+        `scheduler` that of each worker. Default: 1 GiB, or half a GiB beyond what a larger process holds already.
     resume : bool
         Go on with ``OUTPUT.part``. False: give up what it holds.
     scheduler : str, optional
