@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +12,13 @@ import typer
 
 from msfit.cli.console import Advance, progress_bar, say
 from msfit.cli.options import DEFAULT_MODEL, Model, Quiet
+from msfit.errors import InputError
 
 if TYPE_CHECKING:
     from msfit.demo import Row
     from msfit.skin.registry import Parameter
+
+_SERVER = re.compile(r"https?://[^\s/]+", re.IGNORECASE)
 
 
 def fetch(
@@ -32,6 +36,10 @@ def fetch(
 
     chosen = fetching.data_set(name)
     if mirror is not None:
+        if not _SERVER.match(mirror):
+            raise InputError(
+                f"--mirror: found {mirror!r}; expected the address of a server, such as https://host/files/"
+            )
         chosen = replace(chosen, root=mirror.rstrip("/") + "/")
     folder = output or Path(name)
     with contextlib.ExitStack() as bars:

@@ -63,6 +63,11 @@ def _named(name: str) -> Spectrum | None:
     key = name.strip().upper().replace("FL", "F")
     daylight_name = _DAYLIGHT_NAME.fullmatch(key)
     if daylight_name:
+        low, high = DAYLIGHT_RANGE
+        if not low <= float(daylight_name[1]) <= high:
+            raise InputError(
+                f"illuminant: found {name!r}; daylight is defined on {low:g}-{high:g} K; expected {_KNOWN}, or a file"
+            )
         nodes = table("daylight_basis.csv")["S0"].wavelengths
         return Spectrum(nodes, daylight(torch.tensor(float(daylight_name[1]), dtype=torch.float64), nodes).numpy(), key)
     if key == "E":

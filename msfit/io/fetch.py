@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -103,18 +104,31 @@ def fetch(
         recorded, a damaged archive, an archive that would write outside the folder, no room.
     """
     chosen = data_set(source) if isinstance(source, str) else source
-    folder = Path(folder)
+    unpacked: list[Path] = []
+    with _made(Path(folder)) as folder:
+        for name in chosen.files:
+            report = None if progress is None else partial(progress, name)
+            downloader = ResumingDownloader(folder / f"{name}.part", report, timeout, attempts)
+            archive = _archive(chosen, name, folder, downloader)
+            unpacked += unpack(archive, folder)
+    return unpacked
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[Path]:
+    """A folder that is there; what was made for it goes again where nothing came to lie in it."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
-    unpacked: list[Path] = []
-    for name in chosen.files:
-        report = None if progress is None else partial(progress, name)
-        downloader = ResumingDownloader(folder / f"{name}.part", report, timeout, attempts)
-        archive = _archive(chosen, name, folder, downloader)
-        unpacked += unpack(archive, folder)
-    return unpacked
+    try:
+        yield folder
+    except BaseException:
+        with contextlib.suppress(OSError):  # not empty: what has come is kept
+            for path in absent:
+                path.rmdir()
+        raise
 
 
 def _archive(chosen: DataSet, name: str, folder: Path, downloader: ResumingDownloader) -> Path:

@@ -120,12 +120,13 @@ def _from_file(name: str, path: Path, scan: Scan, read: Reader) -> Any:
     try:
         text = _text_spectrum(path)
         found = read(path) if text is None else text
+        wavelengths = check_wavelengths(found.wavelengths)
     except InputError as error:
         raise InputError(f"{name}: {path}: {error}") from None
     values, shape = found.values, tuple(scan.values.shape)
     if text is not None:
-        return interpolated(name, values[0], check_wavelengths(found.wavelengths), scan.wavelengths)
-    if values.shape[-1] != shape[-1] or not np.allclose(found.wavelengths, scan.wavelengths, rtol=0, atol=0.5):
+        return interpolated(name, values[0], wavelengths, scan.wavelengths)
+    if values.shape[-1] != shape[-1] or not np.allclose(wavelengths, scan.wavelengths, rtol=0, atol=0.5):
         raise InputError(f"{name}: {path} holds other wavelengths than the picture; expected the same bands")
     if tuple(values.shape) == shape:
         return _unsaturated(values, found.saturation)

@@ -103,7 +103,7 @@ def test_an_illuminant_from_a_file(tmp_path) -> None:
     [
         ("D6", "neither a name nor a file"),
         ("F13", "neither a name nor a file"),
-        ("D3000", "4000-25000 K"),
+        ("D3000", "illuminant: found 'D3000'; daylight is defined on 4000-25000 K"),
         (Spectrum(np.array([400.0, 700.0]), np.array([-1.0, 1.0])), "negative or no power"),
         (Spectrum(np.array([400.0, 700.0]), np.zeros(2)), "negative or no power"),
         (Spectrum(np.array([400.0, 700.0]), np.ones((2, 3))), "one spectral power"),

@@ -211,7 +211,8 @@ def test_without_a_connection_it_says_what_to_do(server: Server, tmp_path: Path)
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/"
     offline = DataSet("iset-faces", "", "https://example.org/faces", "", closed, {"faces.zip": None})
     with pytest.raises(InputError, match=r"no connection to the server; run again to go on, or get faces.zip from"):
-        fetch(offline, tmp_path)
+        fetch(offline, tmp_path / "new" / "faces")
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "faces.zip").write_bytes(ARCHIVE)
     assert fetch(offline, tmp_path)[0].read_bytes() == SCENE
     assert recorded(tmp_path) == hashlib.sha256(ARCHIVE).hexdigest()
@@ -316,6 +317,15 @@ def test_the_command_fetches_and_refuses(server: Server, tmp_path: Path, capsys:
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert "https://purl.stanford.edu/jj361kc0271" in said.err
+
+
+@pytest.mark.parametrize("mirror", ["", "host", "htp://host/", "/folder", "https://"])
+def test_a_mirror_that_is_no_server_is_refused(mirror: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "iset-faces", "--mirror", mirror, "-o", str(tmp_path / "faces")]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"msfit: error: --mirror: found {mirror!r}; expected the address of a server"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_manifest_of_the_iset_faces() -> None:

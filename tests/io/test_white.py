@@ -143,6 +143,10 @@ def test_refused_files(scene: Path, tmp_path: Path) -> None:
     refused("white: holds 450-650 nm, the picture 400-700 nm", tmp_path / "short.csv")
     (tmp_path / "empty.csv").write_text("wavelength,white\n")
     refused("no spectrum; expected two columns", tmp_path / "empty.csv")
+    (tmp_path / "micro.csv").write_text("0.35,1\n0.75,1\n")
+    refused(r"white: .*micro.csv: wavelengths: 0.35 to 0.75 look like micrometres", tmp_path / "micro.csv")
+    np.savez(other, counts=np.ones((1, B)), wave=NM / 1000)
+    refused(r"white: .*other.npz: wavelengths: 0.4 to 0.7 look like micrometres")
 
 
 def test_a_patch_needs_a_picture(tmp_path: Path) -> None:
