@@ -5,10 +5,10 @@ Usage: python -m benchmarks.biofacenet [SCENES] [--weights NAME|FILE] [--baselin
 SCENES (default data_iset/scenes, built where it is not there) holds the 25 stand-ins: unseen persons in measured skin,
 shown under D65 through the mean camera at 64 x 64. RMSE over the face pixels of all scenes, pigments in the unit of the
 network's heads, shading by one least-squares factor a scene and as it is; beside a predictor that returns each map's
-mean over training samples. Pictures are made worse at 64 x 64 and, as photographs are, at the size they have. FOLDER holds cave_face.mat, which is not part of the project; that row is left out where it
-is absent. --baseline: weights trained with the published losses alone. Speeds are medians after
-a warm-up; the processor should have nothing else to do. Figures go to benchmarks/results/biofacenet.json, the picture
-of the real face, for looking at, to --panel.
+mean over training samples. Pictures are made worse at 64 x 64 and, as photographs are, at the size they have. FOLDER
+holds cave_face.mat, which is not part of the project; that row is left out where it is absent. --baseline: weights
+trained with the published losses alone. Speeds are medians after a warm-up; the processor should have nothing else to
+do. Figures go to benchmarks/results/biofacenet.json, the picture of the real face, for looking at, to --panel.
 """
 
 from __future__ import annotations
