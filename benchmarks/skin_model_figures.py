@@ -1,4 +1,4 @@
-"""The figures of docs/skin-model.md: residuals, constants and profiles."""
+"""The figures of docs/skin-model.md: residuals, what the pigments mean, constants and profiles."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from benchmarks import record
 from benchmarks.calibration import Faces, Form
 from msfit.plot.style import caption, head, new_figure, tidy
 from msfit.skin.calibrated import constants
+from msfit.synth.people import lab
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 REFERENCE, CALIBRATED = "alotaibi-smith-2019", "msfit-issa-2025"
@@ -26,6 +27,7 @@ def draw(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult]) -> N
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name, figure in {
         "skin_residuals": residuals(faces, index, fits),
+        "skin_meaning": meaning(faces, index, fits),
         "skin_constants": spectra(faces),
         "skin_effects": effects(faces),
         "skin_profiles": profiles(),
@@ -48,6 +50,30 @@ def residuals(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult])
             caption(panel, model)
             tidy(panel, "wavelength [nm]" if row else "", "residual [1]" if column == 0 else "")
         axes[row, 1].legend(fontsize=7, frameon=False, ncols=2)
+    return figure
+
+
+def meaning(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult]) -> Figure:
+    """Pigments beside what a colorimeter says of the same spectra, by group."""
+    colour = lab(faces.spectra[index].numpy(), faces.wavelengths)
+    angle = np.degrees(np.arctan2(colour[:, 0] - 50, colour[:, 2]))
+    groups = faces.archive.group[index]
+    figure = new_figure(10, 7)
+    head(figure, "What the pigments mean", f"{len(index):,} spectra of test persons, pigments in volume fractions")
+    axes = figure.subplots(2, 2, sharey="col")
+    for row, model in enumerate((REFERENCE, CALIBRATED)):
+        found = fits[model]
+        pairs = (
+            (found.f_mel, angle, "individual typology angle [degrees]", "f_mel"),
+            (found.f_blood, colour[:, 1], "a*", "f_blood"),
+        )
+        for panel, (pigment, measured, what, name) in zip(axes[row], pairs, strict=True):
+            for group in np.unique(groups):
+                own = groups == group
+                panel.plot(pigment[own], measured[own], ".", markersize=2.5, label=str(group))
+            caption(panel, model)
+            tidy(panel, name, what)
+    axes[0, 1].legend(fontsize=7, frameon=False, markerscale=3)
     return figure
 
 

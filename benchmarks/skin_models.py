@@ -4,7 +4,8 @@ Usage: python -m benchmarks.skin_models [--reference FOLDER] [--workbook ISSA.xl
 
 Test persons of the International Skin Spectra Archive, faces, 400-700 nm, wide bounds. With the reference data also
 71 cheeks and one face of other cameras, 420-700 nm. With the archive's workbook (openpyxl) also sites that do not ship:
-the inner arm. Writes benchmarks/results/skin_models.json, and the figures of docs/skin-model.md.
+the inner arm. Writes benchmarks/results/skin_models.json, which lacks what was not given, and the figures
+of docs/skin-model.md.
 """
 
 from __future__ import annotations
@@ -34,9 +35,13 @@ INNER_ARM = 7  # the archive's code
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reference", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--reference", type=Path)
     parser.add_argument("--workbook", type=Path)
     chosen = parser.parse_args()
+    for given, kind in ((chosen.reference, Path.is_dir), (chosen.workbook, Path.is_file)):
+        if given is not None and not kind(given):
+            parser.error(f"{given}: there is no such {'folder' if kind is Path.is_dir else 'file'}")
+    chosen.reference = chosen.reference or ROOT.parent / "shared" / "data"
     faces = Faces.load()
     test = faces.of("test")
     figures: dict[str, Any] = {
@@ -243,11 +248,18 @@ def elsewhere(folder: Path, model: str) -> dict[str, Any]:
     face = cave_face(folder)
     box = msfit.fit(face.values[200:430, 215:420], face.wavelengths, model=model)
     skin = msfit.fit(face.with_mask(skin_mask(face)), model=model)
-    return {
+    figures: dict[str, Any] = {
         name: {"rmse": _spread(kept), "i_s": [_round(v) for v in np.nanquantile(found.i_s, (0.1, 0.5, 0.9))]}
         for name, found in (("iset_cheeks", cheeks), ("cave_face", box), ("cave_face_skin_mask", skin))
         for kept in [np.asarray(found.rmse)[np.isfinite(found.rmse)]]
     }
+    i_d, i_s, f_blood = (np.asarray(getattr(skin, name))[skin.fitted] for name in ("i_d", "i_s", "f_blood"))
+    figures["cave_face_skin_mask"] |= {
+        "share_i_s_below_0.05": _round((i_s < 0.05).mean()),
+        "correlation_of_i_s_and_i_d": _round(np.corrcoef(i_s, i_d)[0, 1]),
+        "share_without_blood": _round((f_blood <= 0).mean()),
+    }
+    return figures
 
 
 def whole_archive(workbook: Path, faces: Faces, model: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from msfit.solve.uncertainty import pairs, uncertainty
 _BLOCK = 4_096
 _BLOCK_GPU = 262_144
 _LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
+_LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
 PIGMENTS = ("f_mel", "f_blood")
 PARAMETERS = (*PIGMENTS, "i_d", "i_s")
 STD, CORRELATION = "std_", "correlation_"
@@ -95,9 +96,9 @@ class Worker:
         if self.certificate is not None:
             solution, gap = self.certificate(y, loss.squares(y), solution)
         point = solution.point
-        unlit = (point.i_d <= 0).unsqueeze(1)
-        fractions = torch.where(unlit, torch.nan, point.fractions)
-        columns = [fractions[:, :2], torch.stack((point.i_d, point.i_s, self._rmse(point, y, loss)), 1)]
+        i_d = torch.where(point.i_d > _LEAST_DIFFUSE * point.i_s, point.i_d, 0)
+        fractions = torch.where((i_d <= 0).unsqueeze(1), torch.nan, point.fractions)
+        columns = [fractions[:, :2], torch.stack((i_d, point.i_s, self._rmse(point, y, loss)), 1)]
         for name in self.extras:
             held = torch.full_like(fractions[:, :1], self.box[name][0])
             columns.append(fractions[:, self.free.index(name)].unsqueeze(1) if name in self.free else held)
@@ -107,7 +108,7 @@ class Worker:
         if gap is not None:
             columns.append(gap.to(self.dtype).unsqueeze(1))
         proved = None if gap is None else gap <= GLOBAL
-        status = statuses(point.fractions, point.i_d, solution.converged, solver.lower, solver.upper, proved)
+        status = statuses(point.fractions, i_d, solution.converged, solver.lower, solver.upper, proved)
         return torch.cat(columns, 1).cpu().numpy(), status.cpu().numpy()
 
     def _rmse(self, point: Point, pixels: Tensor, loss: Loss) -> Tensor:

@@ -49,9 +49,7 @@ def resolve_bounds(
     if not isinstance(bounds, str | Mapping):
         raise InputError(f"bounds: found {bounds!r}; expected wide, paper, or a mapping such as {{'f_mel': (0, 0.43)}}")
     if isinstance(bounds, str) and bounds not in ("wide", "paper"):
-        raise InputError(
-            f"bounds: found {bounds!r}; expected wide, paper, or numbers such as f_mel=0:0.43,f_blood=0:0.07"
-        )
+        raise InputError(f"bounds: found {bounds!r}; expected wide, paper, or a mapping such as {{'f_mel': (0, 0.43)}}")
     if not isinstance(bounds, str):
         if unknown := [str(name) for name in bounds if name not in names]:
             raise InputError(f"bounds: found {', '.join(unknown)}; model {model.name} has {', '.join(names)}")

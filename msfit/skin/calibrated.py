@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msfit.errors import InputError
 from msfit.skin.chromophores import extinction
 from msfit.skin.layers import HalfSpace, TwoLayers, infinite_scattering_slope
 from msfit.skin.registry import Parameter, Skin, SkinModel, add_model
@@ -69,11 +70,30 @@ class Constant:
 _CASTS: tuple[Callable[[str], Any], ...] = (str, str, str, *7 * (float,), str)
 
 
+_TABLE, _ROWS = "msfit_issa_2025.csv", 26
+
+
 def constants() -> list[Constant]:
-    """The table of constants that ships with the library."""
-    text = resources.files("msfit.skin").joinpath("data", "msfit_issa_2025.csv").read_text(encoding="ascii")
-    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    return [Constant(*(cast(row[f.name]) for f, cast in zip(fields(Constant), _CASTS, strict=True))) for row in rows]
+    """The table of constants that ships with the library.
+
+    Raises
+    ------
+    InputError
+        The table is damaged: rows or numbers are missing, or an estimate is outside its range.
+    """
+    try:
+        text = resources.files("msfit.skin").joinpath("data", _TABLE).read_text(encoding="ascii")
+        rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+        table = [
+            Constant(*(cast(row[f.name]) for f, cast in zip(fields(Constant), _CASTS, strict=True))) for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{_TABLE}: cannot be read ({error!r}); install msfit anew") from None
+    wrong = [row.name for row in table if not row.low <= row.lower <= row.estimate <= row.upper <= row.high]
+    if wrong or len(table) != _ROWS:
+        found = f"{wrong[0]} outside its range" if wrong else f"{len(table)} rows"
+        raise InputError(f"{_TABLE}: found {found}; expected {_ROWS} constants inside theirs; install msfit anew")
+    return table
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,7 @@ def extinction(name: str, wavelengths: np.ndarray) -> np.ndarray:
     wavelengths = np.asarray(wavelengths, dtype=np.float64)
     if wavelengths.min() < nodes[0] or wavelengths.max() > nodes[-1]:
         raise InputError(
-            f"wavelengths: {wavelengths.min():g}-{wavelengths.max():g} nm asked for, "
+            f"wavelengths: {wavelengths.min():.8g}-{wavelengths.max():.8g} nm asked for, "
             f"{name} is tabulated on {nodes[0]:g}-{nodes[-1]:g} nm; choose wavelengths inside it"
         )
     return np.interp(wavelengths, nodes, values)

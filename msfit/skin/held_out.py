@@ -6,6 +6,8 @@ import csv
 from dataclasses import dataclass
 from importlib import resources
 
+from msfit.errors import InputError
+
 TABLE = "held_out.csv"
 
 
@@ -23,6 +25,9 @@ class HeldOut:
 
 def held_out_figures() -> dict[str, HeldOut]:
     """{model: figures}, from the table that `python -m benchmarks.skin_models` writes."""
-    text = resources.files("msfit.skin").joinpath("data", TABLE).read_text(encoding="ascii")
-    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    return {row.pop("model"): HeldOut(**{name: float(value) for name, value in row.items()}) for row in rows}
+    try:
+        text = resources.files("msfit.skin").joinpath("data", TABLE).read_text(encoding="ascii")
+        rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+        return {row.pop("model"): HeldOut(**{name: float(value) for name, value in row.items()}) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{TABLE}: cannot be read ({error!r}); install msfit anew") from None

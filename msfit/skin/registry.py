@@ -124,7 +124,7 @@ class SkinModel:
             )
         if bands.min() < low or bands.max() > high:
             raise InputError(
-                f"wavelengths: {bands.min():g}-{bands.max():g} nm asked for, model {self.name} holds on "
+                f"wavelengths: {bands.min():.8g}-{bands.max():.8g} nm asked for, model {self.name} holds on "
                 f"{low:g}-{high:g} nm; choose bands inside it"
             )
         held = held or {}

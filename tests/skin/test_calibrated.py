@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import torch
 
 import msfit
 from benchmarks.calibration import Faces, Form, Weights, _normal_equations, calibrate, fit, objective
+from msfit.errors import InputError
+from msfit.skin import calibrated
 from msfit.skin.calibrated import constants
 from msfit.skin.chromophores import extinction
 from msfit.skin.layers import HalfSpace
@@ -34,6 +37,27 @@ def test_estimates_lie_in_the_literature_and_in_their_intervals() -> None:
     corrections = [row for row in rows if row.role == "cosine"]
     assert {row.name.split("_")[0] for row in corrections} == {"melanin", "baseline"}
     assert max(abs(row.estimate) for row in corrections) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("0.598923", "5.98923", "internal_reflection outside"),
+        ("18.8113", "nan", "vessel_diameter outside"),
+        ("baseline_cosine_6,", "#", "25 rows"),
+        ("18.8113", "many", "cannot be read"),
+    ],
+)
+def test_a_damaged_table_is_refused(
+    old: str, new: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (Path(calibrated.__file__).parent / "data" / "msfit_issa_2025.csv").read_text(encoding="ascii")
+    assert old in whole
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "msfit_issa_2025.csv").write_text(whole.replace(old, new), encoding="ascii")
+    monkeypatch.setattr(calibrated.resources, "files", lambda _: tmp_path)
+    with pytest.raises(InputError, match=word):
+        constants()
 
 
 def test_equals_its_formulas_in_plain_numpy() -> None:
