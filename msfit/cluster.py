@@ -35,12 +35,18 @@ class Cluster:
 
     def threads(self) -> list[int]:
         """Number of threads of each worker."""
-        return [worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1)["workers"].values()]
+        return [worker["nthreads"] for worker in self._workers().values()]
+
+    def _workers(self) -> dict[str, Any]:
+        """What the scheduler knows of each worker, by its address."""
+        return self.client.scheduler_info(n_workers=-1)["workers"]
 
     def map(self, function: Callable[[_Item], _Result], items: Iterator[_Item]) -> Iterator[tuple[_Item, _Result]]:
         """Items with their results, in the order in which they are done; few items wait at a time.
 
-        A task whose worker dies, or that fails, is given to another worker, up to three times.
+        A task whose worker dies, or that fails, is given to another worker, up to three times. The first task of each
+        machine runs there alone: what it compiles lies on disk for the machine's other workers, who would else each
+        compile it, not to the same last digit.
 
         Raises
         ------
@@ -52,17 +58,23 @@ class Cluster:
         running: dict[Any, _Item] = {}
         done = distributed.as_completed(loop=self.client.loop)
 
-        def submit(count: int) -> None:
+        def submit(count: int, **where: Any) -> None:
             for _, item in zip(range(count), items, strict=False):
-                future = self.client.submit(function, item, retries=_RETRIES, pure=False)
+                future = self.client.submit(function, item, retries=_RETRIES, pure=False, **where)
                 running[future] = item
                 done.add(future)
 
         try:
-            submit(_AHEAD * max(1, sum(self.threads())))
+            for address in {worker["host"]: address for address, worker in self._workers().items()}.values():
+                submit(1, workers=[address], allow_other_workers=True)
+            compiling = True
             for future in done:
                 yield running.pop(future), future.result()
-                submit(1)
+                if not compiling:
+                    submit(1)
+                elif not running:
+                    compiling = False
+                    submit(_AHEAD * max(1, sum(self.threads())))
         except InputError as error:
             raise InputError(f"scheduler {self.address}: a worker says: {error}") from None
         except distributed.scheduler.KilledWorker:

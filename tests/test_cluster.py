@@ -72,6 +72,18 @@ def test_maps_of_two_workers_are_those_of_one_process(scene: Path, tmp_path: Pat
     assert together.counts() == alone.counts()
 
 
+def test_a_machines_first_task_runs_alone(cluster: str) -> None:
+    def when(item: int) -> tuple[float, float]:
+        begun = time.monotonic()
+        time.sleep(0.2 if item == 0 else 0)
+        return begun, time.monotonic()
+
+    with connected(cluster) as workers:
+        found = dict(workers.map(when, iter(range(8))))
+    assert sorted(found) == list(range(8))
+    assert all(begun >= found[0][1] for begun, _ in list(found.values())[1:])
+
+
 def test_an_interrupted_run_goes_on_with_or_without_the_cluster(scene: Path, tmp_path: Path, cluster: str) -> None:
     def interrupt(done: int, total: int) -> None:
         if done > total / 3:
