@@ -16,7 +16,7 @@ from msfit.solve.newton import box_step
 from msfit.solve.patches import POWERS, Patches, products
 
 _STEPS = 3  # of the descent inside a cell
-_DEEPEST = 6  # halvings beyond the finest level of cells
+_DEEP, _DEEPEST = 6, 14  # halvings beyond the finest level, and where the remainder is below half the tolerance
 _ROUNDING = 1e-12  # share of a pixel's length by which all sums may be wrong together
 _PAIRS = 65_536  # of a pixel and a cell that are worked on at once
 
@@ -54,7 +54,6 @@ def bound(
         frontier = _joined(children)
         if frontier[0].numel() == 0:
             break
-    search.settle(frontier[0], frontier[3])
     inside = (search.least - search.slack).clamp_min(0)
     return (inside.square() + search.past.square()).sqrt(), search.distances, search.positions
 
@@ -124,7 +123,9 @@ class _Search:
             highest = (_highest(polynomial) + rho * norm).clamp_min(0)
             return torch.where(highest > 0, (product - reach * highest) / norm, product / norm)
 
-        return self._quarters(owner, i, j, seen, torch.maximum(known, separated(seen)), separated)
+        beyond = level - len(self.starts) + 1
+        last = (2 * reach * rho > self.tolerance[owner]) & (beyond >= _DEEP) | (beyond >= _DEEPEST)
+        return self._quarters(owner, i, j, seen, torch.maximum(known, separated(seen)), separated, last)
 
     def _cells(self, level: int, owner: Tensor, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         patches, last = self.patches, len(self.starts) - 1
@@ -174,9 +175,16 @@ class _Search:
         self.wanted = torch.minimum(self.wanted, better)
 
     def _quarters(
-        self, owner: Tensor, i: Tensor, j: Tensor, seen: Tensor, found: Tensor, separated: Callable[[Tensor], Tensor]
+        self,
+        owner: Tensor,
+        i: Tensor,
+        j: Tensor,
+        seen: Tensor,
+        found: Tensor,
+        separated: Callable[[Tensor], Tensor],
+        last: Tensor,
     ) -> Frontier:
-        """Those quarters of open cells that the same dual vectors do not settle either."""
+        """Those quarters of open cells that the same dual vectors do not settle either; none of the `last` cells."""
         open_ = found < self.wanted[owner]
         self.settle(owner[~open_], found[~open_])
         children = []
@@ -185,7 +193,7 @@ class _Search:
             moved = _moved(seen.new_tensor([x]), seen.new_tensor([y]), 0.5)[0]
             part = seen @ moved.T
             again = torch.maximum(found, separated(part))
-            done = again >= self.wanted[owner]
+            done = (again >= self.wanted[owner]) | last
             self.settle(owner[open_ & done], again[open_ & done])
             row = 2 * i + below if self.free[0] else i
             column = 2 * j + right if self.free[1] else j

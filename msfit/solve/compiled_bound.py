@@ -1,7 +1,6 @@
 """Lower bounds by branch and bound over the cells of `patches`, compiled, a pixel at a time, for CPUs.
 
-The mathematics stands in `certificate`. All of it is in one file, because numba looks only at a function's own file to
-see whether its machine code is stale.
+The mathematics stands in `certificate`. All is in one file: numba looks only there for whether machine code is stale.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 from numba import njit
 
 _STEPS = 3  # of the descent inside a cell
-_DEEPEST = 6  # halvings beyond the finest level of cells
+_DEEP, _DEEPEST = 6, 14  # halvings beyond the finest level, and where the remainder is below half the tolerance
 # Share of a pixel's length by which all sums, of at most some hundreds of terms, may be wrong together.
 _ROUNDING = 1e-12
 
@@ -70,7 +69,7 @@ def bound(  # type: ignore[no-untyped-def]
             height -= 1
             level, i, j = stack[height, 0], stack[height, 1], stack[height, 2]
             known = inherited[height]
-            if visited[pixel] >= most or level >= levels + _DEEPEST:
+            if visited[pixel] >= most:
                 least = min(least, known)
                 continue
             visited[pixel] += 1
@@ -113,12 +112,13 @@ def bound(  # type: ignore[no-untyped-def]
             if found >= wanted:
                 least = min(least, found)
                 continue
+            deepest = levels - 1 + (_DEEPEST if 2 * reach * rho <= tolerance[pixel] else _DEEP)
             for half_i in range(2 if rows > 1 else 1):
                 for half_j in range(2 if columns > 1 else 1):
                     x, y = (half_i - 0.5 if rows > 1 else 0.0), (half_j - 0.5 if columns > 1 else 0.0)
                     _part(seen, x, y, 0.5, part)
                     again = max(found, _separated(product, reach, _highest(part) + rho * norm, norm))
-                    if again >= wanted:
+                    if again >= wanted or level >= deepest:
                         least = min(least, again)
                         continue
                     stack[height, 0], inherited[height] = level + 1, again

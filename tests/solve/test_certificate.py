@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +147,37 @@ def test_all_pixels_at_once_as_one_by_one(model: str, weighted: bool) -> None:
     met = torch.isfinite(distances)
     there = evaluate(skin, patches.fractions(positions[met]), pixels[met], None if weights is None else weights[met])
     assert bool((there.cost.sqrt() <= distances[met] + 1e-12).all())
+
+
+@pytest.mark.parametrize("search", [on_cpu, partial(batched_bound, most=100_000)])
+def test_bright_pixels_with_hardly_any_pigment_are_proved(search: Callable[..., tuple[torch.Tensor, ...]]) -> None:
+    # residuals just too long to be within the gap by themselves, whose directions turn fast from place to place
+    skin, count = SKINS["alotaibi-smith-2019"], 500
+    rng = np.random.default_rng(5)
+    f_mel = np.where(rng.random(count) < 0.5, 0, 10 ** rng.uniform(-6, -3, count))
+    f_blood = 10 ** rng.uniform(-6, -3.5, count)
+    clean = skin.reflectance(torch.from_numpy(np.stack([f_mel, f_blood], 1))).numpy() * rng.uniform(1.7, 2, (count, 1))
+    pixels = torch.from_numpy(clean + 1.25e-5 * rng.standard_normal(clean.shape))
+    best = torch.from_numpy(msfit.fit(pixels.numpy(), NM, model="alotaibi-smith-2019").rmse) * NM.size**0.5
+    tolerance = torch.full_like(best, 0.95 * GLOBAL * NM.size**0.5)
+    bounds = search(Patches.over(skin, *BOX, compressed=True), pixels, None, best, tolerance)[0]
+    assert float((best - bounds).max()) <= GLOBAL * NM.size**0.5
+    assert bool((bounds <= best).all())
+
+
+def test_what_the_polynomials_leave_out_ends_the_search_and_is_told() -> None:
+    # so bright that the remainder alone is as long as the gap: nothing to be gained by ever smaller cells
+    skin = SKINS["alotaibi-smith-2019"]
+    patches = Patches.over(skin, *BOX, compressed=True)
+    clean = 2e3 * skin.reflectance(torch.tensor([[0.0, 1e-5], [0.1, 0.02]], dtype=torch.float64))
+    pixels = clean + 1e-4 * torch.from_numpy(np.random.default_rng(4).standard_normal(clean.shape))
+    best = evaluate(skin, torch.tensor([[0.0, 1e-5], [0.1, 0.02]], dtype=torch.float64), pixels, None).cost.sqrt()
+    tolerance = torch.full_like(best, 0.95 * GLOBAL * NM.size**0.5)
+    for bounds in (
+        on_cpu(patches, pixels, None, best, tolerance)[0],
+        batched_bound(patches, pixels, None, best, tolerance, 100_000)[0],
+    ):
+        assert bool((best - bounds > tolerance).any())
 
 
 def test_a_smaller_box_has_no_lower_bound() -> None:
