@@ -19,9 +19,9 @@ _TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
 _EASIEST = 1e-3
 # The search for other basins: nodes an axis, rounds of reweighting at each, basins that are followed, pixels at a time.
 _NODES = 13
-_ROUNDS_AT_A_NODE = 12
+_ROUNDS_AT_A_NODE = 4
 _MOST_BASINS = 3
-_AT_A_TIME = 256
+_AT_A_TIME = 32
 
 
 def solve_robustly(solver: Solver, pixels: Tensor, loss: Loss) -> Descent:
