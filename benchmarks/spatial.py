@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 MODEL = "alotaibi-smith-2019"
 NM = np.arange(400.0, 701.0, 10.0)
 SIZE = 16
-PART = 96  # rows and columns of the scene: the whole of it takes half an hour on one core
+PART = 96  # rows and columns of the scene: all of it would take some three times as long
 PRICES: dict[str, Any] = {"tv": 0.02, "sparsity": 0.001}
 SWEEP: tuple[dict[str, Any], ...] = (
     {"tv": 0.002},

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import msfit
 from msfit import Cube, InputError, Status
+from msfit.fitting import as_cube
 
 NM = np.arange(400.0, 701.0, 10.0)
 fit = partial(msfit.fit, model="alotaibi-smith-2019")
@@ -363,6 +364,8 @@ def test_arrays_of_other_kinds() -> None:
     np.testing.assert_array_equal(fit(SKIN.astype(">f8"), NM).f_mel, expected.f_mel)
     np.testing.assert_array_equal(fit(np.asfortranarray(SKIN), NM.tolist()).f_mel, expected.f_mel)
     np.testing.assert_array_equal(fit(torch.from_numpy(SKIN), torch.from_numpy(NM)).f_mel, expected.f_mel)
+    tensor = torch.from_numpy(SKIN)
+    assert np.shares_memory(as_cube(tensor, NM).values, tensor.numpy())  # nothing is copied
     labelled = xarray.DataArray(SKIN, dims=("y", "x", "wavelength"), coords={"wavelength": NM})
     np.testing.assert_array_equal(fit(labelled).f_mel, expected.f_mel)
     masked = np.ma.array(SKIN.copy())
