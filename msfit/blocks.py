@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from msfit.skin.registry import SkinModel
 from msfit.solve.certificate import GLOBAL, Certificate
 from msfit.solve.joint import JointSolver, solver_over
 from msfit.solve.loss import Loss
+from msfit.solve.newton import Descent
 from msfit.solve.objective import Point
 from msfit.solve.robust import residuals, solve_robustly
 from msfit.solve.solver import Solver
@@ -27,7 +28,7 @@ from msfit.solve.uncertainty import pairs, uncertainty
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
 _BLOCK = 4_096
 _BLOCK_GPU = 262_144
-_LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
+LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
 _LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
 PIGMENTS = ("f_mel", "f_blood")
 PARAMETERS = (*PIGMENTS, "i_d", "i_s")
@@ -36,6 +37,7 @@ STD, CORRELATION = "std_", "correlation_"
 Block = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # index, pixels, scales as in Criterion or None for ones
 FittedBlock = tuple[np.ndarray, np.ndarray, np.ndarray]  # index, maps, statuses
 Work = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]  # a `Worker`, or the like
+Run = Callable[[Work, Iterator[Block]], Iterator[FittedBlock]]
 
 
 @dataclass(frozen=True)
@@ -95,21 +97,29 @@ class Worker:
         gap = None
         if self.certificate is not None:
             solution, gap = self.certificate(y, loss.squares(y), solution)
+        more = []
+        if self.std:
+            certainty = uncertainty(solver.skin, solution.point, y, loss, solver.lower, solver.upper)
+            more = [certainty.std, certainty.correlation]
+        if gap is not None:
+            more.append(gap.to(self.dtype).unsqueeze(1))
+        proved = None if gap is None else gap <= GLOBAL
+        return self.told(solution, self._rmse(solution.point, y, loss), more, proved)
+
+    def told(
+        self, solution: Descent, rmse: Tensor, more: Sequence[Tensor] = (), proved: Tensor | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Maps (n, map) and statuses (n,) of solutions with their residual, and `more` columns of maps (n, ...)."""
         point = solution.point
         i_d = torch.where(point.i_d > _LEAST_DIFFUSE * point.i_s, point.i_d, 0)
         fractions = torch.where((i_d <= 0).unsqueeze(1), torch.nan, point.fractions)
-        columns = [fractions[:, :2], torch.stack((i_d, point.i_s, self._rmse(point, y, loss)), 1)]
+        columns = [fractions[:, :2], torch.stack((i_d, point.i_s, rmse), 1)]
         for name in self.extras:
             held = torch.full_like(fractions[:, :1], self.box[name][0])
             columns.append(fractions[:, self.free.index(name)].unsqueeze(1) if name in self.free else held)
-        if self.std:
-            certainty = uncertainty(solver.skin, point, y, loss, solver.lower, solver.upper)
-            columns += [certainty.std, certainty.correlation]
-        if gap is not None:
-            columns.append(gap.to(self.dtype).unsqueeze(1))
-        proved = None if gap is None else gap <= GLOBAL
-        status = statuses(point.fractions, i_d, solution.converged, solver.lower, solver.upper, proved)
-        return torch.cat(columns, 1).cpu().numpy(), status.cpu().numpy()
+        lower, upper = self.solver.lower, self.solver.upper
+        status = statuses(point.fractions, i_d, solution.converged, lower, upper, proved)
+        return torch.cat([*columns, *more], 1).cpu().numpy(), status.cpu().numpy()
 
     def _rmse(self, point: Point, pixels: Tensor, loss: Loss) -> Tensor:
         """Root mean squared residual in reflectance over the samples that count, whatever was minimised."""
@@ -150,7 +160,7 @@ def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.nda
     else:
         bands = usable.sum(1)
         mean = np.where(usable, pixels, 0).sum(1) / np.maximum(bands, 1)
-    status = np.where(mean > _LEAST_SIGNAL, Status.CONVERGED, Status.MASKED_NO_SIGNAL)
+    status = np.where(mean > LEAST_SIGNAL, Status.CONVERGED, Status.MASKED_NO_SIGNAL)
     status = np.where(bands < FEWEST_BANDS, Status.MASKED_TOO_FEW_BANDS, status)
     return np.where(wanted, status, Status.MASKED_BY_USER).astype(np.uint8)
 
@@ -172,7 +182,7 @@ def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: to
 
 
 @contextmanager
-def pool(device: torch.device) -> Iterator[Callable[[Work, Iterator[Block]], Iterator[FittedBlock]]]:
+def pool(device: torch.device) -> Iterator[Run]:
     """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache.
 
     Torch's own threads would split every small operation and wait for each other after each.

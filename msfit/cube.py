@@ -10,6 +10,7 @@ import numpy as np
 
 from msfit.chunks import is_lazy, lazy_rows, read_rows
 from msfit.errors import InputError
+from msfit.linear import LinearSpectra
 from msfit.wavelengths import check_wavelengths
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Cube:
     ----------
     values : array (y, x, band) or (pixel, band)
         Radiance where an `illuminant` is given, else reflectance [1]. Integer or floating point; a dask array is
-        kept as it is and read block by block.
+        kept as it is and read block by block, and so are `msfit.linear.LinearSpectra`.
     wavelengths : array (band,)
         Band centres [nm], strictly increasing. Plain descending order is turned round, with a note in `provenance`.
     illuminant : array (band,) or of the shape of `values`, optional
@@ -65,7 +66,7 @@ class Cube:
         shape = tuple(values.shape)
         wavelengths = check_wavelengths(self.wavelengths, shape[-1])
         illuminant = None if self.illuminant is None else _check_spectrum("illuminant", self.illuminant, shape)
-        if illuminant is not None and not is_lazy(illuminant) and not (illuminant > 0).any():
+        if illuminant is not None and not is_lazy(illuminant) and not _lit(illuminant):
             raise InputError("illuminant: no positive value; expected the spectral power of the light")
         dark = None if self.dark is None else _check_spectrum("dark", self.dark, shape)
         mask = None if self.mask is None else _check_mask(self.mask, shape[:-1])
@@ -254,7 +255,7 @@ def _check_values(values: Any) -> Any:
         if values.dtype.kind in "ui":  # of which the largest is saturated
             values = np.ma.masked_equal(values, np.iinfo(values.dtype).max).astype(np.float64)
         values = np.ma.filled(values, np.nan)
-    found = values if is_lazy(values) else np.asarray(values)
+    found = values if is_lazy(values) or isinstance(values, LinearSpectra) else np.asarray(values)
     if found.ndim not in (2, 3) or found.dtype.kind not in "uif":
         raise InputError(
             f"values: found {found.dtype} of shape {tuple(found.shape)};"
@@ -268,11 +269,11 @@ def _check_values(values: Any) -> Any:
 
 
 def _check_spectrum(name: str, spectrum: Any, shape: tuple[int, ...]) -> Any:
-    found = spectrum if is_lazy(spectrum) else np.asarray(spectrum)
+    found = spectrum if is_lazy(spectrum) or isinstance(spectrum, LinearSpectra) else np.asarray(spectrum)
     bands = shape[-1]
     if found.ndim == 0 and name == "dark":
         found = np.broadcast_to(found, (bands,))
-    if found.ndim > 1 and found.size == bands:
+    if found.ndim > 1 and found.size == bands and not isinstance(found, LinearSpectra):
         found = found.reshape(bands)
     if found.dtype.kind not in "uif" or tuple(found.shape) not in ((bands,), shape):
         raise InputError(
@@ -280,6 +281,10 @@ def _check_spectrum(name: str, spectrum: Any, shape: tuple[int, ...]) -> Any:
             f" expected one number a band ({bands},) or a sample {shape}"
         )
     return found
+
+
+def _lit(illuminant: Any) -> bool:
+    return any((np.asarray(part) > 0).any() for part in illuminant)
 
 
 def _check_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:

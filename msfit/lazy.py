@@ -74,7 +74,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **fitting: Any) -> xarra
         values,
         pixels + "b",
         *parts,
-        bare=replace(prepared, cube=_with(whole, None, None, None, None)),
+        bare=replace(prepared, cube=_with(whole, None, None, None, None), mixtures=None),
         light=whole.illuminant if whole.illuminant is not None and whole.illuminant.ndim == 1 else None,
         dark=whole.dark if whole.dark is not None and whole.dark.ndim == 1 else None,
         new_axes={"m": len(names) + 1},

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from msfit.bands import Bands, select_bands
-from msfit.blocks import CORRELATION, PARAMETERS, PIGMENTS, STD, Block, FittedBlock, Worker, blocks, screen
+from msfit.blocks import CORRELATION, PARAMETERS, PIGMENTS, STD, FittedBlock, Run, Worker, blocks, screen
 from msfit.bounds import Bounds, resolve_bounds
 from msfit.criterion import PerBand, resolve_criterion
 from msfit.cube import Cube, precision
 from msfit.errors import InputError
+from msfit.mixtures import MixtureWorker
 from msfit.result import FitResult, Status
 from msfit.shared import settle_shared
 from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
 
 Progress = Callable[[int, int], None]
-Run = Callable[[Worker, Iterator[Block]], Iterator[FittedBlock]]
 
 _BRIGHTEST = 10.0  # i_d of a surface in full light is about 1
 
@@ -37,6 +38,7 @@ class Prepared:
     shared: tuple[str, ...]
     dropped: int  # bands
     notes: tuple[str, ...]
+    mixtures: MixtureWorker | None = None  # where pixels are fitted from coefficients
 
     def attributes(self, notes: tuple[str, ...]) -> dict[str, Any]:
         """What a result says of how it came about."""
@@ -99,7 +101,8 @@ def prepare(
         raise InputError("residual: found radiance with shared parameters; expected reflectance, or none shared")
     settled = settle_shared(skin_model, box, tuple(shared), chosen, criterion, place) if shared else box
     worker = Worker.create(skin_model, settled, chosen, place, kind, criterion, std, certify)
-    return Prepared(chosen, worker, skin_model, box, tuple(free), tuple(shared), dropped, tuple(notes))
+    mixtures = MixtureWorker.over(chosen, worker)
+    return Prepared(chosen, worker, skin_model, box, tuple(free), tuple(shared), dropped, tuple(notes), mixtures)
 
 
 def fit_rows(
@@ -114,12 +117,10 @@ def fit_rows(
     status = np.full(count, Status.MASKED_BY_USER, np.uint8)
     wanted = np.ones(count, bool) if mask is None else mask.ravel()
     if wanted.any():
-        reflectance, usable = cube.rows(rows)
-        scale = worker.criterion.scale(cube, rows, usable)
-        pixels, usable, scale = (a.reshape(-1, a.shape[-1]) for a in (reflectance, usable, scale))
-        status = screen(pixels, usable, wanted)
+        status[wanted] = Status.CONVERGED
+        fitted = partial(_fit_samples, worker) if prepared.mixtures is None else prepared.mixtures.fit
         done = 0
-        for index, values, found in run(worker, blocks(pixels, scale, status, worker.device)):
+        for index, values, found in fitted(cube, rows, status, run):
             status[index] = found
             for column, name in enumerate(names):
                 maps[name][index] = values[:, column]
@@ -129,6 +130,15 @@ def fit_rows(
     if progress is not None:
         progress(count, count)
     return {name: values.reshape(shape) for name, values in (*maps.items(), ("status", status))}
+
+
+def _fit_samples(worker: Worker, cube: Cube, rows: slice, status: np.ndarray, run: Run) -> Iterator[FittedBlock]:
+    """Blocks of some rows' pixels, fitted; `status` (n,) before is that they are wanted, then that of masked ones."""
+    reflectance, usable = cube.rows(rows)
+    scale = worker.criterion.scale(cube, rows, usable)
+    pixels, usable, scale = (a.reshape(-1, a.shape[-1]) for a in (reflectance, usable, scale))
+    status[:] = screen(pixels, usable, status == Status.CONVERGED)
+    yield from run(worker, blocks(pixels, scale, status, worker.device))
 
 
 def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:

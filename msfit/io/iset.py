@@ -18,6 +18,7 @@ from msfit.io.mat import mat_variables, read_mat
 from msfit.io.scan import Scan
 from msfit.io.units import photons_from_energy
 from msfit.io.variables import QUANTITIES, WAVES, kind_of, listed, numbers, picture_name, scan_of, wavelengths_of
+from msfit.linear import LinearSpectra, space_times_spectrum
 from msfit.wavelengths import check_wavelengths, interpolated
 
 _LINEAR = ("mcCOEF", "basis", "imgMean")
@@ -45,19 +46,21 @@ def read_iset(path: Path, variable: str | None = None, orientation: str | None =
         raise InputError(f"variable: found no {variable!r}; the file holds {listed(present)}")
     known = {*_LINEAR, *_BESIDE, *QUANTITIES, *WAVES, variable}
     held = read_mat(path, [name for name in present if name in known])
-    if variable is None and "mcCOEF" in held:
-        held = _expanded(held)
+    linear = variable is None and "mcCOEF" in held
+    if linear:
+        held, orientation = _mixed(held), "bands-last"
     elif variable is None and picture_name(held) is None:
         held = _saved_whole(read_mat(path)) or dict.fromkeys(present)
     light = held.get("illuminant")
     if light is not None and (variable or picture_name(held)) != "reflectance":
         nm = check_wavelengths(wavelengths_of(held) if wavelengths is None else wavelengths)
-        held = {**held, "illuminant": _illuminant(light, nm)}
+        light = _illuminant(light, nm)
+        held = {**held, "illuminant": space_times_spectrum(light) if linear and light.ndim == 3 else light}
     scan = scan_of(held, variable, orientation, wavelengths)
     remarks = {f"file_{name}": held[name] for name in ("comment", "name") if isinstance(held.get(name), str)}
     return Scan(
         # MATLAB's order runs down the columns: rows are read faster side by side
-        scan.values if is_lazy(scan.values) else np.ascontiguousarray(scan.values),
+        np.ascontiguousarray(scan.values) if isinstance(scan.values, np.ndarray) else scan.values,
         scan.wavelengths,
         scan.quantity,
         scan.illuminant,
@@ -67,8 +70,8 @@ def read_iset(path: Path, variable: str | None = None, orientation: str | None =
     )
 
 
-def _expanded(held: Mapping[str, Any]) -> dict[str, Any]:
-    """Radiance of a linear model: coefficients times basis, plus the mean, never below zero."""
+def _mixed(held: Mapping[str, Any]) -> dict[str, Any]:
+    """Radiance of a linear model: coefficients times basis, plus the mean, never below zero; kept so."""
     basis = held.get("basis")
     if not isinstance(basis, Mapping) or "basis" not in basis:
         raise InputError("basis: mcCOEF without its basis functions; expected a struct with basis and wave")
@@ -82,15 +85,18 @@ def _expanded(held: Mapping[str, Any]) -> dict[str, Any]:
             f"basis.basis: found shape {functions.shape} for coefficients {coefficients.shape} and {wave.size}"
             f" wavelengths; expected {expected}"
         )
-    dtype = np.result_type(coefficients.dtype, functions.dtype, np.float32)
-    radiance = coefficients.astype(dtype, copy=False) @ functions.T.astype(dtype)
+    mean = np.zeros(wave.size, np.float32)
     if held.get("imgMean") is not None and np.size(held["imgMean"]):
         mean = numbers("imgMean", held["imgMean"]).ravel()
         if mean.size != wave.size:
             raise InputError(f"imgMean: found {mean.size} numbers for {wave.size} bands; expected one a band")
-        radiance += mean.astype(dtype)
     beside = {name: value for name, value in held.items() if name in _BESIDE}
-    return {**beside, "photons": np.maximum(radiance, 0, out=radiance), "wave": wave}
+    if is_lazy(coefficients):
+        dtype = np.result_type(coefficients.dtype, functions.dtype, np.float32)
+        radiance = (coefficients @ functions.T.astype(dtype) + mean.astype(dtype)).clip(0)
+    else:
+        radiance = LinearSpectra(np.ascontiguousarray(coefficients), functions, mean, floor=True)
+    return {**beside, "photons": radiance, "wave": wave}
 
 
 def _saved_whole(held: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from msfit.chunks import is_lazy
 from msfit.errors import InputError
 from msfit.io.axes import bands_last
 from msfit.io.scan import Quantity, Scan
+from msfit.linear import LinearSpectra
 from msfit.wavelengths import check_wavelengths
 
 WAVES = ("wave", "wavelength", "wavelengths")
@@ -102,7 +103,7 @@ def numbers(name: str, value: Any) -> np.ndarray:
     InputError
         Text, cells, structs, complex numbers or nothing.
     """
-    if not (isinstance(value, np.ndarray) or is_lazy(value)) or value.dtype.kind not in "buif":
+    if not (isinstance(value, np.ndarray | LinearSpectra) or is_lazy(value)) or value.dtype.kind not in "buif":
         raise InputError(f"{name}: found {kind_of(value)}; expected an array of real numbers")
     if value.size == 0:
         raise InputError(f"{name}: found an empty array of shape {value.shape}; expected spectra")

@@ -47,14 +47,17 @@ class CompiledSolver:
         """The descents of pixels (n, band) float32, and whose they are: pixel index (descent,), sorted."""
         pixels = pixels.contiguous()  # other orders would be compiled, and round, differently
         if self.basis is None:
-            owner, start = self.table.starts(pixels, None)
-        else:
-            from msfit.solve.compiled_search import coordinates
+            return self.descents(self.form, pixels, pixels)
+        from msfit.solve.compiled_search import coordinates
 
-            few = torch.from_numpy(coordinates(pixels.numpy(), self.basis))
-            owner, start = self.table.starts(few, None)
+        return self.descents(self.form, pixels, torch.from_numpy(coordinates(pixels.numpy(), self.basis)))
+
+    def descents(self, form: Constants, pixels: Tensor, few: Tensor) -> tuple[Tensor, Descent]:
+        """The same for pixels by bands or coordinates, those of `form`, and by the few in which they are searched."""
+        owner, start = self.table.starts(few, None)
+        if self.basis is not None:
             start = self._descend(self.few, few, owner, start.float(), _TOLERANCE_OF_FEW)[:, 12:].contiguous()
-        found = self._descend(self.form, pixels, owner, start.float(), _TOLERANCE)
+        found = self._descend(form, pixels, owner, start.float(), _TOLERANCE)
         i_d, i_s, cost = found[:, 2:5].unbind(1)
         point = Point(found[:, :2], i_d, i_s, cost, gradient=found[:, 5:7], hessian=found[:, 7:10])
         return owner, Descent(point, found[:, 10] > 0, found[:, 11].to(torch.int16))

@@ -8,7 +8,7 @@ follows from few of its bands (empirical interpolation: Barrault, Maday, Nguyen,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import qr
@@ -28,13 +28,19 @@ class Compression:
     mixing : float64 array (coordinate, coordinate)
         Coordinates of a reflectance are mixing @ reflectance[bands].
     error : float
-        Largest root mean square over bands by which a reflectance is missed.
+        Largest root mean square over bands by which a reflectance is missed, of those that it was made from.
     """
 
     basis: np.ndarray
     bands: np.ndarray
     mixing: np.ndarray
     error: float
+
+    def missed(self, spectra: np.ndarray) -> float:
+        """Largest root mean square over bands by which one of the reflectances (n, band) is missed."""
+        bands, count = self.basis.shape
+        found = spectra[:, self.bands] @ self.mixing.T @ self.basis.T * (bands / count)
+        return float(np.sqrt(((found - spectra) ** 2).mean(1)).max())
 
 
 def compress(spectra: np.ndarray, count: int) -> Compression:
@@ -51,8 +57,8 @@ def compress(spectra: np.ndarray, count: int) -> Compression:
     chosen = np.sort(qr(orthonormal.T, mode="r", pivoting=True)[1][:count])
     turned = (count / bands) ** 0.5 * _reflection(count)
     basis, mixing = orthonormal @ turned, turned @ np.linalg.inv(orthonormal[chosen])
-    found = spectra[:, chosen] @ mixing.T @ basis.T * (bands / count)
-    return Compression(basis, chosen, mixing, float(np.sqrt(((found - spectra) ** 2).mean(1)).max()))
+    found = Compression(basis, chosen, mixing, 0.0)
+    return replace(found, error=found.missed(spectra))
 
 
 def _reflection(count: int) -> np.ndarray:

@@ -1,0 +1,101 @@
+"""Pixels that are fitted from their coefficients in few spectra, and expanded only where that does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from msfit.blocks import LEAST_SIGNAL, FittedBlock, Run, Worker, blocks, screen
+from msfit.cube import Cube
+from msfit.linear import LinearSpectra
+from msfit.solve.mixture_solver import Mixtures, MixtureSolver
+from msfit.solve.solver import Solver
+
+_LEFT = np.uint8(255)  # the status of a pixel that is not to be fitted so
+
+
+class MixtureWorker:
+    """Does what `Worker` does, for blocks of coefficients.
+
+    A pixel is fitted from its coefficients if it is finite and clipped nowhere; all others are expanded, screened and
+    fitted by the `Worker`.
+    """
+
+    def __init__(self, worker: Worker, solver: MixtureSolver, values: LinearSpectra, light: np.ndarray) -> None:
+        self.worker, self.solver = worker, solver
+        self.values, self.light = values, light
+
+    @classmethod
+    def over(cls, cube: Cube, worker: Worker) -> MixtureWorker | None:
+        """For a cube of coefficients under space times spectrum, or None: where samples have to be seen one by one."""
+        values, plain = cube.values, worker.criterion.plain and not worker.std and worker.certificate is None
+        if not isinstance(values, LinearSpectra) or not isinstance(worker.solver, Solver) or not plain:
+            return None
+        if worker.dtype != torch.float32 or cube.dark is not None or cube.saturation is not None:
+            return None
+        light = _spectrum(cube)
+        if light is None or not (light > 0).all():
+            return None
+        spectra = np.column_stack((values.functions, values.mean)).astype(np.float64) / light[:, None]
+        solver = MixtureSolver.over(worker.solver, spectra)
+        return None if solver is None else cls(worker, solver, values, light)
+
+    def fit(self, cube: Cube, rows: slice, status: np.ndarray, run: Run) -> Iterator[FittedBlock]:
+        """Blocks of some rows' pixels, fitted; `status` (n,) before is that they are wanted, then that of masked ones.
+
+        `run` comes from `msfit.blocks.pool`.
+        """
+        pixels, device, left = self._coefficients(cube, rows), self.worker.device, []
+        alike = np.ones((len(pixels), 1), bool)
+        for index, maps, found in run(self, blocks(pixels, alike, status, device)):
+            kept = found != _LEFT
+            left.append(index[~kept])
+            yield index[kept], maps[kept], found[kept]
+        if (others := np.concatenate(left)).size:
+            spectra = self._expanded(pixels[others])
+            usable = np.isfinite(spectra)
+            status[others] = own = screen(spectra, usable, np.ones(len(others), bool))
+            for index, maps, found in run(self.worker, blocks(spectra, usable, own, device)):
+                yield others[index], maps, found
+
+    def __call__(self, pixels: np.ndarray, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Fit coefficients with, last, the light (n, term): maps (n, map) and statuses (n,)."""
+        mixtures = self.solver.mixtures(pixels, LEAST_SIGNAL)
+        if mixtures.sound.all():
+            return self._fitted(mixtures)
+        maps = np.full((len(pixels), len(self.worker.maps())), np.nan, np.float32)
+        status = np.full(len(pixels), _LEFT)
+        if mixtures.sound.any():
+            maps[mixtures.sound], status[mixtures.sound] = self._fitted(mixtures[mixtures.sound])
+        return maps, status
+
+    def _fitted(self, mixtures: Mixtures) -> tuple[np.ndarray, np.ndarray]:
+        solution = self.solver(mixtures)
+        return self.worker.told(solution, (solution.point.cost / self.solver.bands).sqrt())
+
+    def _coefficients(self, cube: Cube, rows: slice) -> np.ndarray:
+        coefficients = cube.values.coefficients[rows].reshape(-1, self.values.coefficients.shape[-1])
+        amount = np.ones(1, coefficients.dtype)
+        if isinstance(cube.illuminant, LinearSpectra):
+            amount = cube.illuminant.coefficients[rows].reshape(-1)
+        column = np.broadcast_to(amount, len(coefficients))[:, None]
+        return np.concatenate((coefficients, column), 1)
+
+    def _expanded(self, pixels: np.ndarray) -> np.ndarray:
+        """Reflectance as `Cube.rows` gives it."""
+        radiance = LinearSpectra(pixels[:, :-1], self.values.functions, self.values.mean, self.values.floor)
+        amount = np.where(pixels[:, -1:] > 0, pixels[:, -1:], np.nan)
+        return np.asarray(radiance) / (amount * self.light)
+
+
+def _spectrum(cube: Cube) -> np.ndarray | None:
+    """The spectrum (band,) of light that is the same at every pixel but for its amount; None of other light."""
+    light = cube.illuminant
+    if light is None:
+        return np.ones(len(cube.wavelengths))
+    if isinstance(light, LinearSpectra):
+        alone = light.functions.shape[1] == 1 and not light.mean.any()
+        return light.functions[:, 0].astype(np.float64) if alone else None
+    return np.asarray(light, np.float64) if light.ndim == 1 else None

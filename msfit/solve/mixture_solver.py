@@ -1,0 +1,118 @@
+"""The fit of two-layer skin to pixels that are mixtures of few spectra, from their coefficients.
+
+The sum of squares over all bands is one over coordinates of any space in which pixel and skin lie. A pixel's part
+outside the space that reflectances of skin span adds to it what no skin can change, so that coordinates of this space
+suffice: as many as bring every reflectance within `_ERROR` of itself, by which the root mean square residual may then
+differ from that over all bands, at i_d = 1. They follow from the coefficients by one small matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msfit.skin.registry import Skin
+from msfit.solve.compiled_solver import CompiledSolver, compressed
+from msfit.solve.compressed import Compression, compress
+from msfit.solve.newton import Descent
+from msfit.solve.solver import Solver, best_of
+from msfit.solve.table import tabulated
+
+_ERROR = 1e-6
+# Numbers of coordinates that are tried; with more there would be nothing to gain over all bands.
+_COUNTS = range(20, 52, 4)
+# Nodes an axis from which coordinates are found, and others on which they are tried.
+_NODES, _OTHERS = 25, 36
+
+
+@dataclass(frozen=True, eq=False)
+class Mixtures:
+    """Pixels by their coordinates: `few` for the search and `fine` for its end, (n, coordinate) each, float32.
+
+    `outside` (n,): sum of squares over bands of what no coordinate holds; `sound` (n,): whether the pixel is finite,
+    nowhere below zero, not dark, and not a difference of much larger terms, so that the rest holds.
+    """
+
+    few: np.ndarray
+    fine: np.ndarray
+    outside: np.ndarray
+    sound: np.ndarray
+
+    def __getitem__(self, index: np.ndarray) -> Mixtures:
+        return Mixtures(*(np.ascontiguousarray(values[index]) for values in vars(self).values()))
+
+
+class MixtureSolver:
+    """Minimises what `Solver` does, for pixels given by coefficients, in single precision on a CPU.
+
+    Parameters
+    ----------
+    solver : Solver
+        That of the bands; its compiled form must be there.
+    compiled : CompiledSolver
+        The same.
+    spectra : float64 array (band, term)
+        Pixels are u @ spectra.T.
+    """
+
+    def __init__(self, solver: Solver, compiled: CompiledSolver, spectra: np.ndarray) -> None:
+        self.compiled, self.bands = compiled, len(spectra)
+        self.form = compiled.form
+        outside = few = fine = spectra[:0]
+        found = None if compiled.basis is None else _fine(solver.skin, solver.lower, solver.upper)
+        if found is not None:
+            self.form = compressed(compiled.form, found)
+            outside, fine = _outside(spectra, found), found.basis.T @ spectra
+        if compiled.basis is not None:
+            few = compiled.basis.T.astype(float) @ spectra
+        self.coordinates = len(fine) or self.bands
+        level, sizes = spectra.mean(0), np.sqrt((spectra**2).mean(0))
+        self._arrays = [_filled(rows) for rows in (spectra, level, sizes, outside, few, fine)]
+
+    @classmethod
+    def over(cls, solver: Solver, spectra: np.ndarray) -> MixtureSolver | None:
+        """For pixels u @ spectra.T on the solver's bands, or None where there is no compiled code for its skin."""
+        return cls(solver, solver.compiled, spectra) if isinstance(solver.compiled, CompiledSolver) else None
+
+    def mixtures(self, coefficients: np.ndarray, signal: float) -> Mixtures:
+        """Pixels from `coefficients` (n, term): those of all spectra but the last, then the light that divides them.
+
+        `signal` is the least mean reflectance of a pixel that is not dark.
+        """
+        from msfit.solve.compiled_mixtures import mixtures  # numba is not needed where there is a GPU
+
+        few, fine, outside, sound = mixtures(coefficients, *self._arrays, np.float32(signal))
+        return Mixtures(few if few.size else fine, fine, outside, sound)
+
+    def __call__(self, pixels: Mixtures) -> Descent:
+        """Fit pixels, all of them sound. The cost is that over all bands."""
+        owner, found = self.compiled.descents(self.form, torch.from_numpy(pixels.fine), torch.from_numpy(pixels.few))
+        if owner.numel() > len(pixels.fine):
+            best = best_of(owner, found.point.cost, len(pixels.fine))
+            found = Descent(found.point.take(best), found.converged[best], found.steps[best])
+        cost = found.point.cost * (self.bands / self.coordinates) + torch.from_numpy(pixels.outside)
+        return replace(found, point=replace(found.point, cost=cost))
+
+
+def _fine(skin: Skin, lower: Tensor, upper: Tensor) -> Compression | None:
+    """The fewest coordinates that hold all reflectances, or None where they are many."""
+    known, others = (tabulated(skin, lower, upper, nodes)[2].double().numpy() for nodes in (_NODES, _OTHERS))
+    for count in _COUNTS:
+        found = compress(known, count)
+        if max(found.error, found.missed(others)) <= _ERROR:
+            return found
+    return None
+
+
+def _outside(spectra: np.ndarray, fine: Compression) -> np.ndarray:
+    """A matrix whose product with u has the sum of squares of what the coordinates leave of a pixel: (row, term)."""
+    basis = fine.basis * (len(spectra) / fine.basis.shape[1]) ** 0.5
+    return np.linalg.qr(spectra - basis @ (basis.T @ spectra), mode="r")
+
+
+def _filled(rows: np.ndarray) -> np.ndarray:
+    """Rows (..., term) in single precision, filled up with zeros to a multiple of four terms."""
+    return np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, -rows.shape[-1] % 4)]).astype(np.float32)
