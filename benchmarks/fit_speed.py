@@ -5,7 +5,8 @@ Usage: python -m benchmarks.fit_speed [--pixels 1000000] [--peer-seconds 60] [--
 The pixels are measured facial spectra (ISSA) under random shading with a little noise, so that they are as hard as
 real ones: 31 bands, four parameters, wide bounds, unless said. `end_to_end` is msfit.fit from a cube in memory to the
 finished result, on all cores; `kernel` is the compiled search and descent alone, on one thread. Every figure is the
-median of some runs after a warm-up, with their quartiles. The peers work on as many pixels as take them the given time;
+median of some runs after a warm-up, with their quartiles. Scenes in coefficients are written to a file first and timed
+from there too. The peers work on as many pixels as take them the given time;
 their number is printed and nothing is extrapolated. How far above the float64 optimum float32 ends is measured on the
 residuals of its maps, in float64. With a GPU, the fit of tensors that lie on it is timed as well.
 """
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from matplotlib.figure import Figure
 
 import msfit
 from benchmarks import record
-from benchmarks.scenes import measured_scene, scene_on
+from benchmarks.scenes import coefficient_file, measured_scene, scene_on
 from msfit.bounds import resolve_bounds
 from msfit.io.output import written_whole
 from msfit.skin.models import get_model
@@ -41,6 +44,7 @@ BANDS = (8, 16, 31, 48, 63, 64, 100, 148)
 FREE = {2: (), 3: ("f_mel",), 4: ("f_mel", "f_blood"), 5: ("f_mel", "f_blood", "saturation")}
 SLOW = {5: 10_000}
 CHECKED = 100_000
+_MOST_SAMPLES = 2**28  # of a scene that is held expanded
 
 
 def rate(work: Callable[[], Any], pixels: int, runs: int = RUNS) -> dict[str, float]:
@@ -130,6 +134,31 @@ def growth(pixels: int) -> dict[str, Any]:
     return found
 
 
+def in_coefficients(pixels: int) -> dict[str, Any]:
+    """Of scenes stored as six coefficients a pixel, from the file to the maps and from memory, beside 31 bands."""
+    found: dict[str, Any] = {"31_bands_in_memory": end_to_end(measured_scene(pixels), runs=3)}
+    base = found["31_bands_in_memory"]["pixels_per_second"]
+    with tempfile.TemporaryDirectory() as folder:
+        for bands in (31, 148):
+            scene, path = scene_on(bands, pixels), Path(folder) / "scene.mat"
+            coefficient_file(scene, path)
+            row = {"from_file": rate(partial(_fit_file, path), pixels, 3)}
+            cube = msfit.load(path)
+            row["from_memory"] = end_to_end(cube, runs=3)
+            if pixels * bands <= _MOST_SAMPLES:
+                whole = msfit.Cube(np.asarray(cube.values), cube.wavelengths, cube.illuminant)
+                row["expanded_in_memory"] = end_to_end(whole, runs=3)
+            for measured in row.values():
+                measured["cost_over_31_bands"] = base / measured["pixels_per_second"]
+            print(f"scene in coefficients, {bands} bands: {row['from_file']['cost_over_31_bands']:.2f} times 31 bands")
+            found[f"{bands}_bands"] = row
+    return found
+
+
+def _fit_file(path: Path) -> None:
+    msfit.fit(msfit.load(path), model=MODEL)
+
+
 def peers(cube: msfit.Cube, seconds: float) -> dict[str, Any]:
     """scipy and Adam on the first of the pixels."""
     from benchmarks.fit_quality import PROBE, run_peer
@@ -177,16 +206,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pixels", type=int, default=1_000_000)
     parser.add_argument("--peer-seconds", type=float, default=60.0)
+    parser.add_argument("--coefficients", action="store_true", help="only scenes in coefficients; nothing is written")
     parser.add_argument("--quick", action="store_true", help="a try: fewer pixels, and nothing is written")
     arguments = parser.parse_args()
     pixels, seconds = (20_000, 2.0) if arguments.quick else (arguments.pixels, arguments.peer_seconds)
+    if arguments.coefficients:
+        print(in_coefficients(pixels))
+        return
     cube = measured_scene(pixels)
     figures: dict[str, Any] = {"bands": 31, "model": MODEL, "bounds": "wide", "threads": torch.get_num_threads()}
     for dtype in ("float32", "float64"):
         figures[f"msfit_{dtype}"] = end_to_end(cube, dtype=dtype)
     figures["kernel_one_thread"] = kernel(cube)
     figures["above_float64_optimum"] = worst_above_optimum(cube)
-    figures["growth"] = growth(pixels)
+    figures["growth"] = growth(pixels) | {"coefficients": in_coefficients(pixels)}
     if torch.cuda.is_available():
         figures["gpu"] = on_gpu(cube) | {"name": torch.cuda.get_device_name()}
     figures["peers"] = peers(cube, seconds)

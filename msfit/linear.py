@@ -78,7 +78,8 @@ class LinearSpectra:
         if any(not isinstance(part, slice) or part != slice(None) for part in pixels):
             found = replace(self, coefficients=self.coefficients[tuple(pixels)])
         if isinstance(bands, int | np.integer):
-            return np.asarray(replace(found, functions=self.functions[[bands]], mean=self.mean[[bands]]))[..., 0]
+            one = np.array([bands])
+            return np.asarray(replace(found, functions=self.functions[one], mean=self.mean[one]))[..., 0]
         return replace(found, functions=self.functions[bands], mean=self.mean[bands])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -110,7 +110,7 @@ def _fine(skin: Skin, lower: Tensor, upper: Tensor) -> Compression | None:
 def _outside(spectra: np.ndarray, fine: Compression) -> np.ndarray:
     """A matrix whose product with u has the sum of squares of what the coordinates leave of a pixel: (row, term)."""
     basis = fine.basis * (len(spectra) / fine.basis.shape[1]) ** 0.5
-    return np.linalg.qr(spectra - basis @ (basis.T @ spectra), mode="r")
+    return np.asarray(np.linalg.qr(spectra - basis @ (basis.T @ spectra), mode="r"))
 
 
 def _filled(rows: np.ndarray) -> np.ndarray:
