@@ -2,9 +2,8 @@
 
 Descents run side by side, one a lane: the innermost loop always goes over the lanes and does the same to all, so the
 compiler turns it into vector instructions, and a descent cannot depend on its neighbours. A lane whose descent has
-ended takes the next one at once. The spectra of the lanes lie in `rows`, four rows of `LANES` numbers a band, and some
-space, lest all bands compete for the same places of the cache; all else in `state`, a row a quantity: constant offsets
-in one array tell the compiler that rows do not overlap.
+ended takes the next one at once. Spectra lie in `rows`, four rows of `LANES` numbers a band, and some space, lest bands
+compete for places of the cache; all else in `state`: constant offsets tell the compiler that rows do not overlap.
 """
 
 from __future__ import annotations
@@ -22,18 +21,17 @@ _CONVERGED, _STEPS, _T0, _T1, _C00, _C01, _C11, _DAMPING, _MEAN, _ENERGY = (LANE
 # the reflectance of the point that is tried, T, under way, its shadings; and what is summed up over the bands.
 _DERMIS, _SLOPE, _TRIED_D, _TRIED_S, _DONE = (LANES * k for k in range(20, 25))
 _MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(25, 39))
-_ROWS = 39
+_MIXED, _WIDE, _ROWS = LANES * 39, LANES * 3, 39 + 4 * 3  # a reflectance with its derivatives, and four of them
 RESULTS = 14  # the first rows of the state come out
 # Columns of a skin's constants, see `two_layers.constants`.
 _DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
 
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 _TINY, _EPS, _INFINITE = np.finfo(np.float32).tiny, np.finfo(np.float32).eps, np.float32(np.inf)
-_MOST_STEPS = np.float32(200)
 _LOG2_E, _LN_2_HIGH, _LN_2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 _E2, _E3, _E4 = np.float32(5.0000001201e-1), np.float32(1.6666665459e-1), np.float32(4.1665795894e-2)
 _E5, _E6, _E7 = np.float32(8.3334519073e-3), np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
-_BIAS, _EXPONENT = np.int32(127), np.int32(1 << 23)
+_BIAS, _EXPONENT, _MOST_STEPS = np.int32(127), np.int32(1 << 23), np.float32(200)
 
 
 @compiled
@@ -51,8 +49,7 @@ def descend(pixels, owner, start, skin, thickness, mixing, lower, upper, toleran
     """Ends of the descents (start, RESULTS): point, whether converged, steps, next point; see `newton.descend`.
 
     pixels (n, band) float32; owner (start,), the pixel of each start; start (start, 2) float32; skin, thickness and
-    mixing, see `two_layers.Constants`; lower, upper (2,) float32; done is what promises to lower the sum of squares by
-    less than the share `tolerance`, float32, of it.
+    mixing, see `two_layers.Constants`; lower, upper (2,) float32; a step that promises a smaller share is the last.
     """
     bands = pixels.shape[1]
     results = np.empty((owner.size, RESULTS), np.float32)
@@ -86,8 +83,7 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
     for band in range(pixel.size):
         total += pixel[band]
         energy += pixel[band] * pixel[band]
-    for band in range(pixel.size):
-        rows[band, _Y + lane] = pixel[band]
+    rows[:, _Y + lane] = pixel
     state[_MEAN + lane] = total / np.float32(pixel.size)
     state[_ENERGY + lane] = energy
     state[_X0 + lane] = state[_T0 + lane] = start[0]
@@ -100,14 +96,14 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
 @compiled
 def _evaluate(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-untyped-def]
     """The objective at the points that are tried: `objective.evaluate` up to what `_judge` does with the sums."""
-    state[_MEAN_R:] = _ZERO
+    state[_MEAN_R:_MIXED] = _ZERO
     for band in range(skin.shape[0]):
         _dermis(skin[band], thickness, state)
         _skin(skin[band], raw[band], state)
     if mixing.size > 0:
         state[_MEAN_R : _MEAN_R + 3 * LANES] = _ZERO
-        for band in range(rows.shape[0]):
-            _mix(mixing[band], raw, rows[band], state)
+        for four in range(rows.shape[0] // 4):
+            _mix(mixing[4 * four : 4 * four + 4], raw, rows[4 * four : 4 * four + 4], state)
     state[_MEAN_R : _MEAN_R + 3 * LANES] /= np.float32(rows.shape[0])
     for band in range(rows.shape[0]):
         _spread(rows[band], state)
@@ -122,8 +118,7 @@ def _dermis(skin, thickness, state):  # type: ignore[no-untyped-def]
     absorption, absorption_blood, scattering, scattering_blood = skin[_A], skin[_A_BLOOD], skin[_S], skin[_S_BLOOD]
     for lane in range(LANES):
         blood = state[_T1 + lane]
-        a = absorption + blood * absorption_blood
-        s = scattering + blood * scattering_blood
+        a, s = absorption + blood * absorption_blood, scattering + blood * scattering_blood
         extinction = a + s
         k = np.sqrt(a * (extinction + s))
         decay = _exp(-_TWO * thickness * k)
@@ -153,16 +148,24 @@ def _skin(skin, line, state):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _mix(weights, raw, line, state):  # type: ignore[no-untyped-def]
-    """One band as a weighted sum of others, four at a time."""
-    line[_R : _R + 3 * LANES] = _ZERO
-    for four in range(weights.size // 4):
-        w, x, y, z = weights[4 * four], weights[4 * four + 1], weights[4 * four + 2], weights[4 * four + 3]
-        a, b, c, d = raw[4 * four], raw[4 * four + 1], raw[4 * four + 2], raw[4 * four + 3]
-        for at in range(_R, _R + 3 * LANES):
-            line[at] += (w * a[at] + x * b[at]) + (y * c[at] + z * d[at])
-    for at in range(3 * LANES):
-        state[_MEAN_R + at] += line[_R + at]
+def _mix(weights, raw, lines, state):  # type: ignore[no-untyped-def]
+    """Four bands as weighted sums of others, four at a time: what is loaded serves four times."""
+    state[_MIXED:] = _ZERO
+    for first in range(0, weights.shape[1], 4):
+        a, b, c, d = raw[first], raw[first + 1], raw[first + 2], raw[first + 3]
+        m = weights[:, first : first + 4]
+        p0, p1, p2, p3, q0, q1, q2, q3 = m[0, 0], m[0, 1], m[0, 2], m[0, 3], m[1, 0], m[1, 1], m[1, 2], m[1, 3]
+        s0, s1, s2, s3, t0, t1, t2, t3 = m[2, 0], m[2, 1], m[2, 2], m[2, 3], m[3, 0], m[3, 1], m[3, 2], m[3, 3]
+        for at in range(_WIDE):
+            w, x, y, z = a[_R + at], b[_R + at], c[_R + at], d[_R + at]
+            state[_MIXED + at] += (p0 * w + p1 * x) + (p2 * y + p3 * z)
+            state[_MIXED + _WIDE + at] += (q0 * w + q1 * x) + (q2 * y + q3 * z)
+            state[_MIXED + 2 * _WIDE + at] += (s0 * w + s1 * x) + (s2 * y + s3 * z)
+            state[_MIXED + 3 * _WIDE + at] += (t0 * w + t1 * x) + (t2 * y + t3 * z)
+    for k in range(4):
+        lines[k, _R : _R + _WIDE] = state[_MIXED + k * _WIDE : _MIXED + (k + 1) * _WIDE]
+        for at in range(_WIDE):
+            state[_MEAN_R + at] += state[_MIXED + k * _WIDE + at]
 
 
 @compiled
@@ -189,9 +192,8 @@ def _shade(state, bands):  # type: ignore[no-untyped-def]
         glossy, length = _ONE if i_s > _ZERO else _ZERO, rr if i_s > _ZERO else whole
         state[_TRIED_D + lane], state[_TRIED_S + lane] = i_d if lit else _ZERO, i_s
         state[_RR + lane] = length if length > _TINY else _TINY
-        state[_MEAN_R + lane] *= glossy
-        state[_MEAN_0 + lane] *= glossy
-        state[_MEAN_1 + lane] *= glossy
+        for row in (_MEAN_R, _MEAN_0, _MEAN_1):
+            state[row + lane] *= glossy
 
 
 @compiled
