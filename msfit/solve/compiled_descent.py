@@ -49,7 +49,7 @@ def descend(pixels, owner, start, skin, thickness, mixing, lower, upper, toleran
     """Ends of the descents (start, RESULTS): point, whether converged, steps, next point; see `newton.descend`.
 
     pixels (n, band) float32; owner (start,), the pixel of each start; start (start, 2) float32; skin, thickness and
-    mixing, see `two_layers.Constants`; lower, upper (2,) float32; a step that promises a smaller share is the last.
+    mixing, see `two_layers.Constants`; lower, upper (2,) float32; `tolerance`: the share a step must promise to win.
     """
     bands = pixels.shape[1]
     results = np.empty((owner.size, RESULTS), np.float32)
