@@ -119,7 +119,10 @@ class Worker:
             columns.append(fractions[:, self.free.index(name)].unsqueeze(1) if name in self.free else held)
         lower, upper = self.solver.lower, self.solver.upper
         status = statuses(point.fractions, i_d, solution.converged, lower, upper, proved)
-        return torch.cat([*columns, *more], 1).cpu().numpy(), status.cpu().numpy()
+        maps, known = torch.cat([*columns, *more], 1), torch.isfinite(rmse)
+        if not bool(known.all()):  # samples whose squares the type does not hold
+            maps[~known], status[~known] = torch.nan, int(Status.NOT_CONVERGED)
+        return maps.cpu().numpy(), status.cpu().numpy()
 
     def _rmse(self, point: Point, pixels: Tensor, loss: Loss) -> Tensor:
         """Root mean squared residual in reflectance over the samples that count, whatever was minimised."""

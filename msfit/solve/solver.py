@@ -53,7 +53,8 @@ class Solver:
 
 
 def best_of(owner: Tensor, cost: Tensor, count: int) -> Tensor:
-    """Index of the cheapest descent of each pixel, the earliest among equals, (count,)."""
+    """Index of the cheapest descent of each pixel, the earliest among equals, (count,). NaN is the dearest."""
+    cost = torch.nan_to_num(cost, nan=torch.inf, posinf=torch.inf)
     least = torch.full((count,), torch.inf, dtype=cost.dtype, device=cost.device).scatter_reduce(0, owner, cost, "amin")
     order = torch.arange(owner.numel(), device=owner.device)
     candidates = torch.where(cost == least[owner], order, owner.numel())
