@@ -61,10 +61,10 @@ _MEANINGS = {
     Status.F_MEL_UPPER_F_BLOOD_LOWER: "converged with f_mel on its upper and f_blood on its lower bound",
     Status.F_MEL_UPPER_F_BLOOD_UPPER: "converged with f_mel and f_blood on their upper bounds",
     Status.NO_DIFFUSE: "best explained without diffuse light: i_d is 0 and the pigments are undetermined (NaN)",
-    Status.NOT_CONVERGED: "did not converge: the maps hold the best point found",
+    Status.NOT_CONVERGED: "did not converge: the maps hold the best point found, or NaN where squares overflow",
     Status.MASKED_BY_USER: "masked by the given mask",
     Status.MASKED_TOO_FEW_BANDS: "masked: fewer than 8 usable bands",
-    Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not positive",
+    Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not above 1e-12 (does the light have the unit of the radiance?)",
 }
 
 

@@ -91,3 +91,38 @@ def test_linear_units_span_the_bounds() -> None:
 def test_unknown_choices_are_refused(choice: dict[str, str]) -> None:
     with pytest.raises(InputError, match="expected one of"):
         decomposition_rmse(TRUTH, TRUTH, FACE, **choice)
+
+
+def test_an_estimate_with_holes_is_refused_unless_they_are_left_out() -> None:
+    holes = np.full((4, 4), 0.5)
+    holes[0] = np.nan
+    truth, mine = Decomposition(i_d=np.ones((4, 4))), Decomposition(i_d=holes)
+    with pytest.raises(InputError, match=r"estimate.i_d: 4 of 16 values on the face are not finite"):
+        decomposition_rmse(mine, truth, shading_scale="none")
+    assert decomposition_rmse(mine, truth, shading_scale="none", missing="omit")["diffuse"] == 0.5
+    below = np.ones((4, 4), dtype=bool)
+    below[0] = False
+    assert decomposition_rmse(mine, truth, below, shading_scale="none")["diffuse"] == 0.5
+    # of pixels that the truth says nothing of nothing is asked
+    assert decomposition_rmse(Decomposition(i_d=np.full((4, 4), 0.5)), mine, shading_scale="none")["diffuse"] == 0.0
+
+
+@pytest.mark.parametrize("how", ["scene", "map"])
+def test_light_is_not_negative(how: str) -> None:
+    truth = Decomposition(i_d=np.ones((4, 4)), i_s=np.ones((4, 4)))
+    scored = decomposition_rmse(truth.each(np.negative), truth, shading_scale=how)
+    assert (scored["diffuse"], scored["specular"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("fraction", [10.0, -0.5])
+@pytest.mark.parametrize("unit", ["heads", "linear", "fraction"])
+def test_pigments_that_are_no_fractions_are_refused(fraction: float, unit: str) -> None:
+    truth = Decomposition(f_mel=np.full((4, 4), 0.1))
+    with pytest.raises(InputError, match=r"estimate.f_mel: found values from .* volume fractions"):
+        decomposition_rmse(Decomposition(f_mel=np.full((4, 4), fraction)), truth, pigments=unit)
+
+
+def test_what_is_no_decomposition_is_refused() -> None:
+    truth = Decomposition(f_mel=np.full((4, 4), 0.1))
+    with pytest.raises(InputError, match="estimate: found dict"):
+        decomposition_rmse({"f_mel": 0.1}, truth)  # type: ignore[arg-type]

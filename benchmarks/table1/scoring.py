@@ -100,7 +100,12 @@ def _row(
     if choices.encoding == "srgb":
         estimate, known = _displayed(estimate), _displayed(known)
     figures: Mapping[str, float | None] = decomposition_rmse(
-        estimate, known, exam.mask, shading_scale=choices.shading_scale, pigments=choices.pigments
+        estimate,
+        known,
+        exam.mask,
+        shading_scale=choices.shading_scale,
+        pigments=choices.pigments,
+        missing="omit",  # their share stands beside the figures
     )
     if method == "msfit fit":  # it is not shown the picture but the spectrum
         figures = {**figures, "reconstruction": None}

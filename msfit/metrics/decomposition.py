@@ -23,6 +23,8 @@ SHADING_SCALES = ("none", "scene", "map")
 
 # Largest fractions of the network's heads (f_mel, f_blood), Alotaibi & Smith, BMVC 2019, and their released code.
 _LARGEST = {"f_mel": 0.43, "f_blood": 0.07}
+# By which a fraction of single precision may leave 0..1.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,7 @@ def decomposition_rmse(
     *,
     shading_scale: str = "scene",
     pigments: str = "heads",
+    missing: str = "refuse",
 ) -> dict[str, float | None]:
     """RMSE of the six columns of Table 1.
 
@@ -78,17 +81,20 @@ def decomposition_rmse(
         Multiply the estimate's i_d and i_s by the factors of `shading_scales` first.
     pigments : {"heads", "linear", "fraction"}
         See `in_unit`.
+    missing : {"refuse", "omit"}
+        What to do where the estimate is not finite and the truth is: an estimate that says nothing of hard pixels is
+        flattered when they are left out, so whoever omits them reports how many remain (see `compared`).
 
     Returns
     -------
     dict of str to float or None
-        For each of `COLUMNS`; None where either has no such map. Pixels that are not finite in either are left out
-        (see `compared`).
+        For each of `COLUMNS`; None where either has no such map. Pixels of which the truth says nothing are left out.
 
     Raises
     ------
     InputError
-        Shapes that do not match; an unknown choice; no pixel to compare.
+        Shapes that do not match; an unknown choice; no pixel to compare; pigments that are no fractions; an estimate
+        that is not finite, unless `missing` omits it.
 
     References
     ----------
@@ -110,6 +116,15 @@ def decomposition_rmse(
     0.0
     """
     check_choices(shading_scale, pigments)
+    if missing not in ("refuse", "omit"):
+        raise InputError(f"missing: found {missing!r}; expected refuse or omit")
+    for whose, maps in (("estimate", estimate), ("truth", truth)):
+        if not isinstance(maps, Decomposition):
+            raise InputError(f"{whose}: found {type(maps).__name__}; expected a msfit.metrics.Decomposition")
+        for name in _LARGEST:
+            _check_fraction(f"{whose}.{name}", getattr(maps, name), mask)
+    if missing == "refuse":
+        _check_finite(estimate, truth, mask)
     scale_d, scale_s = shading_scales(estimate, truth, mask, shading_scale)
     pairs: dict[str, tuple[Any, Any]] = {
         "diffuse": (_scaled(estimate.i_d, scale_d), truth.i_d),
@@ -128,7 +143,7 @@ def decomposition_rmse(
 def shading_scales(
     estimate: Decomposition, truth: Decomposition, mask: np.ndarray | None = None, how: str = "scene"
 ) -> tuple[float, float]:
-    """Factors for the estimate's i_d and i_s: least squares without intercept over the face.
+    """Factors for the estimate's i_d and i_s: least squares without intercept over the face, never below 0.
 
     Parameters
     ----------
@@ -146,7 +161,7 @@ def shading_scales(
     if how == "none":
         return 1.0, 1.0
     if how == "map":
-        own = [1.0 if a is None or b is None else float(best_scale(a, b, mask)) for a, b in maps]
+        own = [1.0 if a is None or b is None else max(0.0, float(best_scale(a, b, mask))) for a, b in maps]
         return own[0], own[1]
     known = [(a, b) for a, b in maps if a is not None and b is not None]
     if not known:
@@ -154,7 +169,7 @@ def shading_scales(
     # a pixel counts where it can be compared in all the maps, so that both weigh the same
     kept = np.logical_and.reduce([compared(a, b, mask) for a, b in known])
     first, second = (np.concatenate([np.asarray(pair[i])[kept] for pair in known]) for i in (0, 1))
-    scale = float(best_scale(first, second))
+    scale = max(0.0, float(best_scale(first, second)))
     return scale, scale
 
 
@@ -186,6 +201,31 @@ def check_choices(shading_scale: str, pigments: str) -> None:
         raise InputError(f"shading_scale: found {shading_scale!r}; expected one of {', '.join(SHADING_SCALES)}")
     if pigments not in PIGMENT_UNITS:
         raise InputError(f"pigments: found {pigments!r}; expected one of {', '.join(PIGMENT_UNITS)}")
+
+
+def _check_fraction(name: str, values: Any, mask: Any) -> None:
+    if values is None:
+        return
+    given = np.asarray(values, dtype=np.float64)
+    inside = given[compared(given, given, mask)]
+    if inside.size and not -_ROUNDING <= inside.min() <= inside.max() <= 1 + _ROUNDING:
+        raise InputError(
+            f"{name}: found values from {inside.min():g} to {inside.max():g}; expected volume fractions, 0 to 1,"
+            " whatever unit they are compared in"
+        )
+
+
+def _check_finite(estimate: Decomposition, truth: Decomposition, mask: Any) -> None:
+    known = truth.maps()
+    for name, values in estimate.maps().items():
+        if name in known:
+            there = compared(known[name], known[name], mask)
+            lost = int(there.sum() - compared(values, known[name], mask).sum())
+            if lost:
+                raise InputError(
+                    f"estimate.{name}: {lost} of {there.sum()} values on the face are not finite; expected numbers"
+                    ' wherever the truth has them, or missing="omit"'
+                )
 
 
 def _scaled(values: np.ndarray | None, factor: float) -> np.ndarray | None:
