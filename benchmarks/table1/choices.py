@@ -13,8 +13,9 @@ from msfit.skin.models import REFERENCE_MODEL, get_model
 #: How albedo and pictures are compared: linear RGB as in the paper's losses, or display values.
 ENCODINGS = ("linear", "srgb")
 #: Brightness of the picture: as the scene is calibrated (white under its light is 1), or exposed for the face, as a
-#: photograph is: 99 % of the face's values below 1. Pictures and shading of truth and fit are multiplied alike.
-EXPOSURES = ("scene", "face")
+#: photograph is: 99 % of the face's values below 1; or with the light on the face as unit: 95 % of the diffuse shading
+#: below 1, as an RMSE of shading is in units of the light. Pictures and shading of truth and fit are multiplied alike.
+EXPOSURES = ("scene", "face", "light")
 #: The part of a scene that is shown: a square about the face as in the network's training pictures, or all of it.
 CROPS = ("face", "none")
 
@@ -63,6 +64,7 @@ class Choices:
             "exposure": {
                 "scene": "as the scene is calibrated: white under its light is 1",
                 "face": "99 % of the face's values below 1; pictures, and shading of truth and fit, multiplied alike",
+                "light": "95 % of the fit's i_d below 1; pictures, and shading of truth and fit, multiplied alike",
             }[self.exposure],
             "picture size": f"{self.size} x {self.size}, area means over the face" if self.size else "the scene's own",
             "crop": {

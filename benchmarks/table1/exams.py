@@ -27,8 +27,8 @@ from msfit.synth.people import ita_class, typology_angle
 _FACE_SHARE = 0.75
 # The smallest face that says anything [pixels of the scene].
 _SMALLEST_FACE = 400
-# Share of the face's values that an exposure for the face keeps below white.
-_BELOW_WHITE = 0.99
+# Shares of the face's values, and of its diffuse shading, that an exposure for face or light keeps below 1.
+_BELOW_WHITE, _BELOW_LIGHT = 0.99, 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,11 +110,14 @@ def make_exam(path: Path, choices: Choices) -> Exam:
     weights = rgb_weights(cube.wavelengths, "D65", mean_camera())
     reflectance = cube.reflectance
     picture = view.picture(fold_bands(reflectance, weights))
-    gain = 1.0 if choices.exposure == "scene" else 1 / float(np.quantile(picture[view.mask], _BELOW_WHITE))
+    results = {
+        model: msfit.fit(cube, model=model, bounds=choices.bounds, bands=choices.bands, mask=mask)
+        for model in choices.models
+    }
+    gain = _gain(choices.exposure, picture[view.mask], results[choices.models[0]].i_d[mask])
     picture *= gain
     references, quality = {}, {}
-    for model in choices.models:
-        result = msfit.fit(cube, model=model, bounds=choices.bounds, bands=choices.bands, mask=mask)
+    for model, result in results.items():
         inside = result.status[mask]
         quality[model] = {
             "rmse": float(np.nanmedian(result.rmse[mask])),
@@ -129,6 +132,12 @@ def make_exam(path: Path, choices: Choices) -> Exam:
     content = hashlib.sha256(reflectance.tobytes()).hexdigest()
     kind = "stand-in" if truth is not None else "scene"
     return Exam(path.name, kind, content, picture, view.mask, references, quality, tone)
+
+
+def _gain(exposure: str, picture: np.ndarray, i_d: np.ndarray) -> float:
+    if exposure == "scene":
+        return 1.0
+    return 1 / float(np.quantile(picture, _BELOW_WHITE) if exposure == "face" else np.nanquantile(i_d, _BELOW_LIGHT))
 
 
 def _face(path: Path, cube: msfit.Cube, truth: Any, wanted: str) -> np.ndarray:

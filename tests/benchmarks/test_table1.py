@@ -96,6 +96,12 @@ def test_exposure_for_the_face_multiplies_picture_and_shading(scene: Path) -> No
     np.testing.assert_allclose(after.f_mel, before.f_mel, rtol=1e-12)  # type: ignore[arg-type]
 
 
+def test_the_light_on_the_face_can_be_the_unit(scene: Path) -> None:
+    exam = make_exam(scene, Choices(**{**CHOICES.key(), "exposure": "light"}))
+    np.testing.assert_allclose(exam.references[REFERENCE_MODEL]["fit"].i_d[exam.mask], 1.0, rtol=1e-5)  # type: ignore[index]
+    np.testing.assert_allclose(exam.picture, make_exam(scene, CHOICES).picture / I_D, rtol=1e-5)
+
+
 def test_weights_are_not_scored_in_terms_of_another_skin_model(scene: Path) -> None:
     foreign = Answer()
     foreign.model = "jacques-km"
