@@ -64,7 +64,7 @@ _MEANINGS = {
     Status.NOT_CONVERGED: "did not converge: the maps hold the best point found, or NaN where squares overflow",
     Status.MASKED_BY_USER: "masked by the given mask",
     Status.MASKED_TOO_FEW_BANDS: "masked: fewer than 8 usable bands",
-    Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not above 1e-12 (does the light have the unit of the radiance?)",
+    Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not above 1e-12 (are light and radiance in one unit?)",
 }
 
 
