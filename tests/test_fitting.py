@@ -135,6 +135,21 @@ def test_diffuse_light_the_size_of_rounding_is_none(model: str, bands: int) -> N
     assert (msfit.fit(grey, np.linspace(400, 700, bands), model=model).status == Status.NO_DIFFUSE).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bands", [37, 148])
+@pytest.mark.parametrize("sample", [1e12, 1e25])
+def test_an_absurd_sample_spoils_its_own_pixel_alone(bands: int, dtype: str, sample: float) -> None:
+    nm = np.linspace(400, 720, bands)
+    pixels = 0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.1 + 0.01 * np.random.default_rng(0).normal(size=(5, bands))
+    alone = fit(np.delete(pixels, 3, 0), nm, dtype=dtype)
+    pixels[3, 7] = sample
+    found = fit(pixels, nm, dtype=dtype)
+    for name in ("f_mel", "i_d", "rmse", "status"):
+        np.testing.assert_array_equal(np.delete(getattr(found, name), 3), getattr(alone, name))
+    # what cannot be computed is not called a result
+    assert np.isfinite(found.rmse[3]) or found.status[3] == Status.NOT_CONVERGED
+
+
 def test_bands_inside_the_models_range_are_used() -> None:
     nm = np.arange(380.0, 781.0, 10.0)
     wide = np.full((2, nm.size), 0.4)
