@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from msfit.io.extras import need
 from msfit.io.output import written_whole
 
 _NETWORK, _OPTIMIZER = "network.", "optimizer."
+_FORM = "expected a checkpoint that `biofacenet train` wrote; begin anew with --afresh"
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Progress:
     """Lowest validation score."""
     stale: int = 0
     """Epochs since then."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Terms of the loss since the last epoch, each over the steps of an epoch."""
 
 
 def save_checkpoint(
@@ -63,7 +66,7 @@ def load_checkpoint(
         Not a checkpoint, or one of other settings: network, data and loss have to be the same; the number of steps and
         the machine may change.
     """
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, _FORM)
     notes = _notes(path)
     for section in ("network", "data", "loss"):
         if _settled(notes["config"].get(section)) != _settled(config[section]):
@@ -90,7 +93,7 @@ def _notes(path: Path) -> dict[str, Any]:
     try:
         return {name: json.loads(notes[name]) for name in ("progress", "config")}
     except (KeyError, ValueError):
-        raise InputError(f"{path}: not a checkpoint of a training run; expected one that biofacenet wrote") from None
+        raise InputError(f"{path}: not a checkpoint of a training run; {_FORM}") from None
 
 
 def _settled(section: Any) -> Any:

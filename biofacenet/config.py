@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -9,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from biofacenet.losses import LOSSES
+from biofacenet.losses import LOSSES, weighted
 from biofacenet.network import NetworkConfig
 from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL
@@ -119,6 +120,10 @@ class Config:
         _check("training.optimizer", training.optimizer in OPTIMIZERS, training.optimizer, f"of {OPTIMIZERS}")
         _check("training.precision", training.precision in PRECISIONS, training.precision, f"of {PRECISIONS}")
         _check("loss.name", loss.name in LOSSES, loss.name, f"of {tuple(LOSSES)}")
+        weighted({}, loss.weights)  # refuses names of terms that there are not
+        for name, weight in loss.weights.items():
+            number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            _check(f"loss.weights.{name}", number and 0 <= weight < math.inf, weight, "a number, at least 0")
         for name, value, least in (
             ("data.workers", data.workers, 0),
             ("data.heads", data.heads, 1),

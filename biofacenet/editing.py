@@ -15,7 +15,7 @@ import torch
 from biofacenet.decoder import HIGHEST_FRACTIONS, head_units
 from biofacenet.face import Box
 from biofacenet.photo import Photo, as_photo, linear_light
-from biofacenet.prediction import Model, load_model, locate
+from biofacenet.prediction import Model, check_skin, load_model, locate
 from biofacenet.result import FaceResult
 from biofacenet.skin import face_ellipse, feathered, skin_in_picture
 from msfit.colour.transforms import encode_srgb
@@ -109,21 +109,16 @@ class Editor:
             face, self.box = locate(self.photo, box)
             crop = self.photo.rgb[self.box.slices]
             self.result: FaceResult = self.model.predict(crop, size=size)
+            self._light = linear_light(crop)
+            self._weight = self._share_of_change(face)
         except InputError as error:
             raise InputError(f"{photo}: {error}" if isinstance(photo, str | Path) else str(error)) from None
-        self._light = linear_light(crop)
-        width = face.width if face else self.box.width
-        skin = skin_in_picture(self._light) & self.photo.opaque[self.box.slices]
-        self._weight = feathered(skin, _SKIN_FEATHER * width)
-        if face is not None:
-            ellipse = face_ellipse(face, self.photo.rgb.shape)[self.box.slices]
-            self._weight *= feathered(ellipse, _FACE_FEATHER * width)
         self._before = {name: getattr(self.result, held) for name, held in EDITABLE.items()} | {
             "specular": _gloss(self.result)
         }
         self._diffuse, self._shine = self._drawn(self._before)
 
-    def edit(self, changes: Mapping[str, Change | str]) -> Edited:
+    def edit(self, changes: Mapping[str, Change | str | float]) -> Edited:
         """The photograph with its maps changed.
 
         What is left without the gloss is multiplied by the ratio of what the decoder draws of the diffuse maps after
@@ -135,7 +130,7 @@ class Editor:
 
         Parameters
         ----------
-        changes : mapping of str to Change or str
+        changes : mapping of str to Change, str or float
             For some of "melanin", "blood", "diffuse", "specular": see `parse_change`.
 
         Returns
@@ -166,6 +161,17 @@ class Editor:
         display = encode_srgb(torch.from_numpy(np.ascontiguousarray(edited[changed]))).numpy()
         rgb[self.box.slices][changed] = np.rint(most * display).astype(rgb.dtype)
         return Edited(rgb, self.photo.alpha, tuple(notes), self.box)
+
+    def _share_of_change(self, face: Box | None) -> np.ndarray:
+        """How much of a change each pixel of the box takes on, 0 to 1: none outside the skin of the face."""
+        width = face.width if face else self.box.width
+        skin = skin_in_picture(self._light) & self.photo.opaque[self.box.slices]
+        weight = feathered(skin, _SKIN_FEATHER * width)
+        if face is not None:
+            ellipse = face_ellipse(face, self.photo.rgb.shape)[self.box.slices]
+            weight *= feathered(ellipse, _FACE_FEATHER * width)
+        check_skin(weight, "give another place (--box x,y,width,height)")
+        return weight
 
     @torch.inference_mode()
     def _drawn(self, maps: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -212,7 +218,7 @@ def _gloss(result: FaceResult) -> np.ndarray:
 
 def edit(
     photo: str | Path | Photo | np.ndarray,
-    changes: Mapping[str, Change | str],
+    changes: Mapping[str, Change | str | float],
     model: Model | str | Path = "default",
     *,
     box: Box | str = "auto",
@@ -224,7 +230,7 @@ def edit(
     ----------
     photo, model, box, size
         As of `biofacenet.predict`.
-    changes : mapping of str to Change or str
+    changes : mapping of str to Change, str or float
         As of `Editor.edit`.
 
     Returns
@@ -240,13 +246,13 @@ def edit(
     return Editor(photo, model, box=box, size=size).edit(changes)
 
 
-def parse_change(name: str, text: Change | str) -> Change:
-    """A change as it is written: ``+0.05`` and ``-0.05`` add, ``x1.5`` multiplies, ``0.1`` sets.
+def parse_change(name: str, text: Change | str | float) -> Change:
+    """A change as it is written: ``+0.05`` and ``-0.05`` add, ``x1.5`` multiplies, ``0.1``, or a number, sets.
 
     Parameters
     ----------
     name : {"melanin", "blood", "diffuse", "specular"}
-    text : str or Change
+    text : str, float or Change
         Melanin and blood in volume fractions, shadings in their own unit [1].
 
     Raises
@@ -263,7 +269,9 @@ def parse_change(name: str, text: Change | str) -> Change:
         raise InputError(f"changes: found {name!r}; expected some of {', '.join(EDITABLE)}")
     if isinstance(text, Change):
         return text
-    found = _CHANGE.fullmatch(text.strip())
+    if isinstance(text, int | float) and 0 <= text < math.inf:
+        return Change("set", float(text))
+    found = _CHANGE.fullmatch(text.strip()) if isinstance(text, str) else None
     if found is None or not math.isfinite(float(found["number"])):
         raise InputError(f"--{name}: found {text!r}; expected +0.05 or -0.05 (add), x1.5 (multiply) or 0.1 (set)")
     sign, amount = found["sign"], float(found["number"])

@@ -23,6 +23,8 @@ from msfit.io.output import written_whole
 PHOTO_EXTENSIONS = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 #: Pictures with a side below this show no face [pixels].
 SMALLEST_SIDE = 16
+# Values less than this below black are there by rounding [1].
+_ROUNDING = 1e-6
 # Channels that differ by no more than this on all but one pixel in a thousand hold no colour [1].
 _GREY = 3 / 255
 # How each EXIF orientation is turned upright (EXIF 2.32, tag 0x0112).
@@ -62,7 +64,12 @@ class Photo:
         """Bool array (y, x): the pixel is at least half opaque."""
         if self.alpha is None:
             return np.ones(self.rgb.shape[:2], bool)
-        return self.alpha > np.iinfo(self.alpha.dtype).max // 2
+        return opaque(self.alpha)
+
+
+def opaque(alpha: np.ndarray) -> np.ndarray:
+    """Bool array: alpha, in full 1 in floating point and else the largest number of its type, is at least half."""
+    return np.asarray(alpha > (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max) / 2)
 
 
 def read_photo(path: str | Path) -> Photo:
@@ -128,7 +135,7 @@ def linear_light(rgb: Any, encoding: str | None = None) -> np.ndarray:
     ----------
     rgb : array (y, x, 3) or (y, x, 4)
         uint8 or uint16, which are sRGB unless `encoding` says otherwise, or floating point with white = 1, which has
-        to say. A fourth channel, alpha, is left aside.
+        to say. A fourth channel, alpha, is left aside, see `opaque`.
     encoding : {"srgb", "linear"}, optional
 
     Returns
@@ -139,8 +146,8 @@ def linear_light(rgb: Any, encoding: str | None = None) -> np.ndarray:
     Raises
     ------
     InputError
-        Another shape or type, floating point without an encoding or beyond 0..1 by far, no colour, a side below 16
-        pixels.
+        Another shape or type, floating point without an encoding, below 0 or above 1 by far, no colour, a side
+        below 16 pixels.
     """
     picture = np.asarray(rgb)
     if picture.ndim != 3 or picture.shape[2] not in (3, 4):
@@ -154,9 +161,11 @@ def linear_light(rgb: Any, encoding: str | None = None) -> np.ndarray:
         if encoding is None:
             raise InputError(f"encoding: not given for {picture.dtype} values; say 'srgb' or 'linear'")
         values = picture[..., :3].astype(np.float32)
-        highest = float(np.nanmax(values, initial=0))
+        lowest, highest = float(np.nanmin(values, initial=0)), float(np.nanmax(values, initial=0))
         if highest > (1.001 if encoding == "srgb" else 100):
             raise InputError(f"rgb: found {picture.dtype} values up to {highest:.4g}; expected white = 1")
+        if lowest < -_ROUNDING:
+            raise InputError(f"rgb: found {picture.dtype} values down to {lowest:.4g}; expected black = 0: clip them")
     else:
         raise InputError(f"rgb: found {picture.dtype}; expected uint8, uint16 or floating point")
     _check_picture(values)

@@ -16,16 +16,15 @@ from torch import Tensor
 from biofacenet.decoder import HIGHEST_FRACTIONS, Decoder, fractions
 from biofacenet.face import Box, around, check_box, find_face
 from biofacenet.network import BioFaceNet, Prediction
-from biofacenet.photo import SMALLEST_SIDE, Photo, as_photo, linear_light
+from biofacenet.photo import SMALLEST_SIDE, Photo, as_photo, linear_light, opaque
 from biofacenet.result import FaceResult
 from biofacenet.scales import predict_at_scales
 from biofacenet.skin import face_ellipse, skin_in_picture
-from biofacenet.weights import Loaded, load_weights, shipped_weights
+from biofacenet.weights import Loaded, load_weights, shipped_weights, trained_size
 from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError
 from msfit.preparation import torch_device
 from msfit.result import MAPS, Status
-from msfit.skin.models import REFERENCE_MODEL
 
 #: Pixels that are looked at: skin inside the face, or all.
 MASKS = ("auto", "none")
@@ -65,9 +64,8 @@ class Model:
         self.name, self.device = name, torch.device(device)
         self.network: BioFaceNet = loaded.network.to(self.device).eval()
         self.training: Mapping[str, Any] = loaded.training
-        self.decoder = Decoder(str(self.training.get("skin_model", REFERENCE_MODEL))).to(self.device)
-        settings = self.training.get("settings", {})
-        self.size = int(settings.get("data", {}).get("size", 64))
+        self.decoder = Decoder(self.training["skin_model"]).to(self.device)
+        self.size = trained_size(self.training)
 
     def predict(self, rgb: Any, *, encoding: str | None = None, size: int | None = None) -> FaceResult:
         """Take a picture of a face apart, all of it.
@@ -75,7 +73,8 @@ class Model:
         Parameters
         ----------
         rgb : array (y, x, 3) or (y, x, 4)
-            uint8 or uint16: sRGB. Floating point, white = 1: `encoding` has to say which. Alpha is left aside.
+            uint8 or uint16: sRGB. Floating point, white = 1: `encoding` has to say which. Pixels that alpha makes less
+            than half opaque are masked.
         encoding : {"srgb", "linear"}, optional
         size : int, optional
             Shorter side at which the network looks for detail [pixels]; 0: the picture's own; `Model.size` or less:
@@ -90,7 +89,7 @@ class Model:
         Raises
         ------
         InputError
-            See `biofacenet.photo.linear_light`; a size out of range.
+            See `biofacenet.photo.linear_light`; no pixel that is opaque; a size out of range.
 
         Examples
         --------
@@ -100,12 +99,15 @@ class Model:
         """
         started = time.perf_counter()
         linear = linear_light(rgb, encoding)
+        shown = opaque(np.asarray(rgb)[..., 3:]).all(axis=2)  # without alpha all of it
+        check_opaque(shown)
         known = np.isfinite(linear).all(axis=2)
         light = torch.from_numpy(np.where(known[..., None], linear, 0)).permute(2, 0, 1)[None].to(self.device)
         found = self.decompose(light, size)
         result = self._result(found, light, linear)
         attrs = {**result.attrs, "seconds": time.perf_counter() - started}
-        return masked(replace(result, attrs=attrs), known, Status.MASKED_NO_SIGNAL)
+        result = masked(replace(result, attrs=attrs), known, Status.MASKED_NO_SIGNAL)
+        return masked(result, shown, Status.MASKED_BY_USER)
 
     @torch.inference_mode()
     def decompose(self, light: Tensor, size: int | None = None) -> Prediction:
@@ -209,7 +211,7 @@ def predict(
     Raises
     ------
     InputError
-        No photograph, see `biofacenet.photo.read_photo`; no face; a box outside the picture.
+        No photograph, see `biofacenet.photo.read_photo`; no face; no skin in it; a box outside the picture.
     """
     if mask not in MASKS:
         raise InputError(f"mask: found {mask!r}; expected one of {', '.join(MASKS)}")
@@ -219,20 +221,39 @@ def predict(
     try:
         face, crop = locate(known, box)
         result = model.predict(known.rgb[crop.slices], size=size)
+        looked_at = known.opaque[crop.slices]
+        if mask == "auto":
+            assert result.picture is not None  # of every prediction
+            looked_at &= skin_in_picture(result.picture)
+            if face is not None:
+                looked_at &= face_ellipse(face, known.rgb.shape)[crop.slices]
+            check_skin(looked_at, "take all of it (--mask none), or give another place (--box x,y,width,height)")
     except InputError as error:
         raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
-    if mask == "auto":
-        assert result.picture is not None  # of every prediction
-        looked_at = skin_in_picture(result.picture)
-        if face is not None:
-            looked_at &= face_ellipse(face, known.rgb.shape)[crop.slices]
-        result = masked(result, looked_at, Status.MASKED_BY_USER)
-    result = masked(result, known.opaque[crop.slices], Status.MASKED_BY_USER)
+    result = masked(result, looked_at, Status.MASKED_BY_USER)
     return replace(result, attrs={**result.attrs, "source": source, "box": str(crop), "note": "; ".join(known.notes)})
 
 
 def locate(photo: Photo, box: Box | str = "auto") -> tuple[Box | None, Box]:
-    """The face in a photograph, from brow to chin, where it was looked for or given, and the part to take apart."""
+    """The face in a photograph, from brow to chin, where it was looked for, and the part to take apart."""
+    face, crop = _place(photo, box)
+    check_opaque(photo.opaque[crop.slices])
+    return face, crop
+
+
+def check_opaque(shown: np.ndarray) -> None:
+    """Raise an InputError where no pixel (y, x) is opaque."""
+    if not shown.any():
+        raise InputError("the face is transparent, so that there is nothing to look at; leave its alpha away")
+
+
+def check_skin(skin: np.ndarray, way_out: str) -> None:
+    """Raise an InputError where no pixel (y, x) of a face is skin; `way_out` says what to do then."""
+    if not skin.any():
+        raise InputError(f"no skin was found in the face; {way_out}")
+
+
+def _place(photo: Photo, box: Box | str) -> tuple[Box | None, Box]:
     height, width = photo.rgb.shape[:2]
     if isinstance(box, Box):
         return None, check_box(box, photo.rgb.shape, SMALLEST_SIDE)

@@ -14,7 +14,7 @@ import torch
 import msfit
 from biofacenet.checkpoint import Progress
 from biofacenet.config import Config
-from biofacenet.decoder import HIGHEST_FRACTIONS
+from biofacenet.weights import HEADS
 
 
 def provenance(
@@ -30,8 +30,7 @@ def provenance(
     settings["data"]["photos"] = Path(config.data.photos).name
     made = {
         "skin_model": config.data.model,
-        "bounds": "wide",
-        "highest_fractions": dict(zip(("f_mel", "f_blood"), HIGHEST_FRACTIONS, strict=True)),
+        **HEADS,
         "split": "train",
         "data_seed": config.data.seed,
         "settings": settings,

@@ -61,7 +61,7 @@ def parse_range(text: str) -> Range:
 
 
 def contact_sheet(
-    editor: Editor, ranges: Sequence[Range], changes: Mapping[str, Change | str] | None = None
+    editor: Editor, ranges: Sequence[Range], changes: Mapping[str, Change | str | float] | None = None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The face under every change of one range, or of two against each other.
 
@@ -94,7 +94,7 @@ def contact_sheet(
     for below in down.changes if down else (None,):
         tiles = []
         for change in across.changes:
-            wanted: dict[str, Change | str] = {**(changes or {}), across.name: change}
+            wanted: dict[str, Change | str | float] = {**(changes or {}), across.name: change}
             if down and below is not None:
                 wanted[down.name] = below
             edited = editor.edit(wanted)

@@ -19,6 +19,7 @@ from biofacenet.data.geometry import move
 from biofacenet.data.photographs import Photographs
 from biofacenet.data.synthetic import Kept, Source, Stream
 from biofacenet.decoder import Decoder
+from biofacenet.interruption import put_off
 from biofacenet.journal import Journal
 from biofacenet.losses import LOSSES, Batch, Terms, weighted
 from biofacenet.network import BioFaceNet
@@ -73,6 +74,8 @@ def train(
     InputError
         As of `read_config`; a folder that cannot be written to, or that holds the checkpoint of other settings; a loss
         that is not finite.
+    KeyboardInterrupt
+        Ctrl-C: after the step that is under way, with a checkpoint of it.
     """
     config = config if isinstance(config, Config) else read_config(config)
     return _Run(config, made_folder(output), progress or _silent).all_steps(resume)
@@ -103,6 +106,8 @@ class _Run:
         self.decoder = Decoder(data.model, nodes=_NODES).to(self.device, torch.float32)
         self.optimizer = _optimizer(self.network, settings)
         source = Source("train", data.seed, data.heads, data.model, data.size, data.balance)
+        # first, because it is soon told whether they are there
+        photographs = Photographs(data.photos, settings.batch, data.size, settings.seed) if data.photos else None
         # loss, its factor, and where its batches come from
         self.parts: dict[str, tuple[str, float, Kept | Stream | Photographs]] = {}
         if data.synthetic:
@@ -112,8 +117,7 @@ class _Run:
                 else Stream(source, settings.batch, data.workers)
             )
             self.parts[""] = (config.loss.name, 1.0, samples)
-        if data.photos:
-            photographs = Photographs(data.photos, settings.batch, data.size, settings.seed)
+        if photographs is not None:
             share = config.loss.photo_share if data.synthetic else 1.0
             self.parts["photo "] = (config.loss.of_photos, share, photographs)
         exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS), balance=0.0)
@@ -130,26 +134,28 @@ class _Run:
         if resume and saved.is_file():
             at = load_checkpoint(saved, self.network, self.optimizer, self.config.to_dict())
         journal = Journal(self.folder, at.step)
-        sums: dict[str, float] = {}
         began = written = time.monotonic()
         with contextlib.ExitStack() as closing:
+            stopped = closing.enter_context(put_off())
             for opened in (journal, *(batches for _, _, batches in self.parts.values())):
                 closing.enter_context(contextlib.closing(opened))
             while at.step < settings.steps:
                 terms = self._step(at.step)
                 for name, term in terms.items():
-                    sums[name] = sums.get(name, 0.0) + term / settings.epoch
+                    at.sums[name] = at.sums.get(name, 0.0) + term / settings.epoch
                 at.step += 1
                 self.report(at.step, settings.steps, f"loss {sum(terms.values()):.4f}")
                 ended = at.step % settings.epoch == 0 or at.step == settings.steps
                 now = time.monotonic()
                 at.seconds, began = at.seconds + now - began, now
                 if ended:
-                    self._epoch(at, journal, sums)
-                    sums = {}
-                if ended or now - written > 60 * settings.checkpoint_minutes:
+                    self._epoch(at, journal)
+                    at.sums = {}
+                if ended or stopped.is_set() or now - written > 60 * settings.checkpoint_minutes:
                     save_checkpoint(saved, self.network, self.optimizer, at, self.config.to_dict())
                     written = now
+                if stopped.is_set() and at.step < settings.steps:
+                    raise KeyboardInterrupt(f"step {at.step:,} is saved; the same command without --afresh goes on")
                 if settings.patience and at.stale >= settings.patience:
                     break
         return Loaded(self.network.eval(), provenance(self.config, at, {}, self.start))
@@ -189,13 +195,13 @@ class _Run:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.float16 if wanted == "float16" else torch.bfloat16)
 
-    def _epoch(self, at: Progress, journal: Journal, sums: dict[str, float]) -> None:
+    def _epoch(self, at: Progress, journal: Journal) -> None:
         figures, prediction = score(self.network, self.exam, self.decoder)
         total = sum(figures[name] / constant for name, constant in _CONSTANT.items()) / len(_CONSTANT)
         better = total < at.best
         at.best, at.stale = (total, 0) if better else (at.best, at.stale + 1)
         rate = learning_rate(self.config.training, at.step - 1)
-        journal.write(at.step, {"seconds": at.seconds, "rate": rate, "score": total}, sums, figures)
+        journal.write(at.step, {"seconds": at.seconds, "rate": rate, "score": total}, at.sums, figures)
         if self.config.training.panels:
             journal.panel(at.step, self.exam, prediction, self.decoder, self.config.training.panels)
         if better:

@@ -33,12 +33,7 @@ def select_bands(
         Bands asked for outside the model's range or (with STEP) the data's; fewer than 8 bands left.
     """
     own = cube.wavelengths
-    low, high, step = (*holds, None) if asked is None else _parse(asked)
-    if low < holds[0] or high > holds[1]:
-        raise InputError(
-            f"bands: {low:g}:{high:g} nm asked for, model {model} holds on {holds[0]:g}-{holds[1]:g} nm; "
-            "ask for bands inside it"
-        )
+    low, high, step = requested_bands(asked, holds, model)
     if step is None:
         inside = np.flatnonzero((own >= low) & (own <= high))
         _check_count(inside.size, low, high, own)
@@ -55,6 +50,25 @@ def select_bands(
         raise InputError(f"bands: {low:g}:{high:g}:{step:g} makes {count:,} bands; expected a coarser step")
     target = low + step * np.arange(count)
     return cube.resample(target), 0, []
+
+
+def requested_bands(
+    asked: Bands | None, holds: tuple[float, float], model: str
+) -> tuple[float, float, float | None]:
+    """From where to where, and in which steps if not the data's own [nm]; arguments as of `select_bands`.
+
+    Raises
+    ------
+    InputError
+        What are no bands; bands outside the model's range.
+    """
+    low, high, step = (*holds, None) if asked is None else _parse(asked)
+    if low < holds[0] or high > holds[1]:
+        raise InputError(
+            f"bands: {low:g}:{high:g} nm asked for, model {model} holds on {holds[0]:g}-{holds[1]:g} nm; "
+            "ask for bands inside it"
+        )
+    return low, high, step
 
 
 def _parse(asked: Bands) -> tuple[float, float, float | None]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from msfit.bands import requested_bands
 from msfit.bounds import resolve_bounds
+from msfit.cli.arguments import read_mask
 from msfit.errors import InputError
 from msfit.metrics.decomposition import check_choices
 from msfit.skin.models import REFERENCE_MODEL, get_model
@@ -38,10 +40,14 @@ class Choices:
     other_models: bool = False
 
     def check(self) -> None:
-        """Raise an InputError for a choice that does not exist."""
+        """Raise an InputError for a choice that does not exist, or that no scene could be graded with."""
         check_choices(self.shading_scale, self.pigments)
-        for model in self.models:
-            resolve_bounds(get_model(model), self.bounds)
+        for name in self.models:
+            model = get_model(name)
+            resolve_bounds(model, self.bounds)
+            requested_bands(self.bands, model.wavelength_range, model.name)
+        if self.mask not in ("auto", "none"):
+            read_mask(self.mask)
         for name, known in (("crop", CROPS), ("exposure", EXPOSURES), ("encoding", ENCODINGS)):
             found = getattr(self, name)
             if found not in known:

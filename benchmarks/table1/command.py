@@ -60,6 +60,8 @@ def _run(chosen: argparse.Namespace) -> Outcome:
         other_models=chosen.other_models,
     )
     choices.check()
+    if chosen.figures < 0:
+        raise InputError(f"--figures: found {chosen.figures}; expected 0 scenes or more")
     paths = find_scenes(chosen.scenes)
     methods = all_methods(chosen.weights)
     with progress_bar("scenes") as progress:

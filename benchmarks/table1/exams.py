@@ -14,13 +14,14 @@ import torch.nn.functional as F
 
 import msfit
 from benchmarks.table1.choices import Choices
+from msfit.cli.arguments import read_mask
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import fold_bands, rgb_weights
 from msfit.errors import InputError
 from msfit.mask import skin_mask
 from msfit.metrics import Decomposition
 from msfit.result import AT_BOUND
-from msfit.synth.files import truth_path
+from msfit.synth.files import COMMENT, truth_path
 from msfit.synth.people import ita_class, typology_angle
 
 # Share of the side of the network's training pictures that the face mask takes up (measured on 256 of them: 0.76).
@@ -130,7 +131,9 @@ def make_exam(path: Path, choices: Choices) -> Exam:
             references[model]["truth"] = view.maps(_exposed(known, gain), picture)
     tone = str(truth.attrs["ita_class"]) if truth is not None else _tone(reflectance[mask], cube.wavelengths)
     content = hashlib.sha256(reflectance.tobytes()).hexdigest()
-    kind = "stand-in" if truth is not None else "scene"
+    # also where the truth was left behind
+    made = truth is not None or cube.provenance.get("file_comment") == COMMENT
+    kind = "stand-in" if made else "scene"
     return Exam(path.name, kind, content, picture, view.mask, references, quality, tone)
 
 
@@ -142,8 +145,6 @@ def _gain(exposure: str, picture: np.ndarray, i_d: np.ndarray) -> float:
 
 def _face(path: Path, cube: msfit.Cube, truth: Any, wanted: str) -> np.ndarray:
     if wanted not in ("auto", "none"):
-        from msfit.cli.arguments import read_mask
-
         mask = np.asarray(cube.with_mask(read_mask(wanted)).mask)
     elif wanted == "none":
         mask = np.ones(cube.shape, bool)

@@ -74,7 +74,8 @@ class Network:
         self.about = f"{about}; in the terms of {self.model}"
 
     def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
-        found = self._network.predict(picture, encoding="linear", size=0)
+        # no photograph holds less than black
+        found = self._network.predict(np.maximum(picture, 0), encoding="linear", size=0)
         # the colour of the skin model's reflectance: the table's albedo is in its terms
         albedo = msfit.render(found, what="albedo")
         return Decomposition(found.i_d, found.i_s, albedo, found.f_mel, found.f_blood, found.reconstruction)

@@ -50,7 +50,7 @@ def evaluate(
 
 def prepare(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER", help="Folders of photographs.", show_default=False)
+        list[Path], typer.Argument(metavar="FOLDER", help="Folders of photographs, or photographs.", show_default=False)
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for the training data.")],
     preset: Annotated[str, typer.Option(metavar="NAME", help="default, or imdb: 50,000 of 65,536 pixels skin.")] = (
@@ -83,6 +83,8 @@ def prepare(
     chosen = replace(SELECTIONS[preset], **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     with progress_bar("photographs", quiet) as progress:
         rows = prepare_folders(folders, output, chosen, progress=progress)
+    counts = Counter(row.outcome for row in rows)
+    if not counts["kept"]:
+        raise InputError(f"{output}: none of {len(rows):,} photographs was kept; reasons in {output / REPORT}")
     if not quiet:
-        counts = Counter(row.outcome for row in rows)
         say(f"{output}: {counts['kept']:,} kept, {counts['rejected']:,} rejected; reasons in {output / REPORT}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,9 @@ def train(
 
     settings = read_config(config)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+    unseen = quiet or sys.stderr is None or not sys.stderr.isatty()
+    # cleared at the end: an error is one line
+    with Progress(*columns, console=Console(stderr=True), disable=unseen, transient=True) as bar:
         task = bar.add_task(settings.name, total=settings.training.steps)
 
         def show(step: int, steps: int, message: str) -> None:

@@ -110,7 +110,8 @@ def prepare(
     Raises
     ------
     InputError
-        No photographs; a source that is not there; an output that cannot be written to or was made with other settings.
+        No photographs; a source that is not there; an output inside a source, or one that cannot be written to or was
+        made with other settings.
     """
     selection, output = selection or Selection(), Path(output)
     photographs = _photographs(sources, output)
@@ -191,15 +192,17 @@ def _photographs(sources: Iterable[str | Path], output: Path) -> list[Path]:
     for source in map(Path, sources):
         if not source.exists():
             raise InputError(f"{source}: there is no such folder; expected one with photographs")
-        found |= dict.fromkeys(_below(source, output) if source.is_dir() else [source])
+        if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+            raise InputError(f"{output}: lies in {source}, whose photographs are looked for; choose a folder beside it")
+        found |= dict.fromkeys(_below(source) if source.is_dir() else [source])
     if not found:
         raise InputError(f"no photographs found; expected files that end in {', '.join(_PICTURES)}")
     return list(found)
 
 
-def _below(folder: Path, output: Path) -> Iterator[Path]:
+def _below(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _PICTURES and path.is_file() and output.resolve() not in path.resolve().parents:
+        if path.suffix.lower() in _PICTURES and path.is_file():
             yield path
 
 

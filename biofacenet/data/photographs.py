@@ -11,6 +11,7 @@ import torch
 from biofacenet.data.celeba_shu import CelebAShu
 from biofacenet.data.folder import REPORT, PreparedFolder
 from biofacenet.losses import Batch
+from msfit.errors import InputError
 
 
 class Photographs:
@@ -29,10 +30,12 @@ class Photographs:
     Raises
     ------
     InputError
-        Neither kind in the folder; a damaged file.
+        No such folder; neither kind in it; a damaged file.
     """
 
     def __init__(self, folder: str | Path, size: int, side: int, seed: int = 0) -> None:
+        if not Path(folder).is_dir():
+            raise InputError(f"data.photos: {folder}: no such folder; expected prepared photographs, or pairs")
         prepared = (Path(folder) / REPORT).is_file()
         self._photographs: PreparedFolder | CelebAShu = PreparedFolder(folder, side) if prepared else CelebAShu(folder)
         # files of pairs are read by one thread at a time

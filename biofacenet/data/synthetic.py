@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -157,7 +158,13 @@ def _pool(workers: int) -> Executor:
     """Processes started anew, which unlike forked ones know nothing of this one's threads; or a thread for none."""
     if workers == 0:
         return ThreadPoolExecutor(1)
-    return ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+    return ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker)
+
+
+def _begin_worker() -> None:
+    """One thread; Ctrl-C is for the process that ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
 
 
 def _chosen(source: Source, number: int, size: int) -> list[int]:
@@ -236,7 +243,8 @@ def _keep(path: Path, source: Source, count: int, workers: int, progress: Callab
         raise InputError(f"{path}: cannot be made ({error.strerror}); set MSFIT_CACHE to a folder that can") from None
     Bank(source.heads, source.size, source.split, workers=workers)
     arrays: dict[str, np.memmap] = {}
-    with _pool(workers) as pool:
+    pool = _pool(workers)
+    try:
         chunk = min(_CHUNK, count)
         batches = pool.map(functools.partial(_draw_batch, source, size=chunk), range(math.ceil(count / chunk)))
         for start, drawn in zip(range(0, count, chunk), batches, strict=True):
@@ -248,6 +256,8 @@ def _keep(path: Path, source: Source, count: int, workers: int, progress: Callab
                 arrays[name][start:stop] = values[: stop - start].numpy()
             if progress is not None:
                 progress(stop, count)
+    finally:
+        pool.shutdown(cancel_futures=True)
     for array in arrays.values():
         array.flush()
     (path / "complete.json").write_text(json.dumps({"samples": count, **vars(source)}) + "\n", encoding="utf-8")

@@ -77,8 +77,8 @@ def run(program: str, commands: Callable[[], typer.Typer], arguments: Sequence[s
     except InputError as error:
         complain(f"error: {error}")
         status = _WRONG_INPUT
-    except KeyboardInterrupt:
-        complain("interrupted")
+    except KeyboardInterrupt as stopped:
+        complain("; ".join(["interrupted", *map(str, stopped.args)]))
         status = _INTERRUPTED
     except BrokenPipeError:
         # the reader of the help or a list has seen enough

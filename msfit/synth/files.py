@@ -18,7 +18,8 @@ from msfit.synth.truth import PIGMENT_MAPS, Truth
 TRUTH_SUFFIX = "_truth.nc"
 #: Basis functions that ISET's hyperspectral faces are stored with.
 BASIS_FUNCTIONS = 6
-_COMMENT = "Stand-in: a synthetic face clothed in measured skin (msfit synth). No person was photographed."
+#: What the files of scenes say of themselves.
+COMMENT = "Stand-in: a synthetic face clothed in measured skin (msfit synth). No person was photographed."
 # The first 116 bytes of a MAT-file are free text; scipy writes the time there, which would make equal scenes differ.
 _MAT_TEXT = b"MATLAB 5.0 MAT-file, written by msfit".ljust(116)
 _PICTURE_MAPS = ("i_d", "i_s", "depth", *PIGMENT_MAPS)
@@ -111,7 +112,7 @@ def write_scene(scene: Scene, path: str | Path, basis: int | None = BASIS_FUNCTI
     with written_whole(path) as part:
         scipy.io.savemat(
             part,
-            {**picture, "illuminant": light, "comment": _COMMENT, "name": name, "fov": 15.0, "dist": 1.0},
+            {**picture, "illuminant": light, "comment": COMMENT, "name": name, "fov": 15.0, "dist": 1.0},
             do_compression=True,
         )
         with part.open("r+b") as file:
@@ -212,7 +213,7 @@ def _write_truth(truth: Truth, path: Path) -> None:
     data = xarray.Dataset(
         variables,
         coords={"wavelength": ("wavelength", truth.wavelengths, {"units": "nm"})},
-        attrs={"comment": _COMMENT, **truth.attrs},
+        attrs={"comment": COMMENT, **truth.attrs},
     )
     packed = {name: {"zlib": True, "complevel": 4} for name in data.data_vars}
     with written_whole(path) as part:

@@ -122,6 +122,8 @@ def test_a_stand_in_is_scored_against_truth_too(tmp_path: Path) -> None:
     assert (own["method"], own["reference"], own["reconstruction"]) == ("msfit fit", "truth", None)
     assert own["diffuse"] < 0.05
     assert own["melanin"] < 0.05
+    path.with_name(f"{path.stem}_truth.nc").unlink()
+    assert make_exam(path, CHOICES).kind == "stand-in"
 
 
 def test_fit_to_rgb_finds_what_the_prior_allows() -> None:
@@ -164,6 +166,26 @@ def test_a_bad_scene_among_good_ones_is_named_and_the_rest_reported(
     assert [one["name"] for one in found["scenes"]] == ["wall.npz"]
     assert list(found["failed"]) == ["broken.mat"]
     assert "Traceback" not in complaint
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (("--bands", "a:b"), "bands: found 'a:b'"),
+        (("--bands", "100:200"), "bands: 100:200 nm asked for"),
+        (("--mask", "absent.png"), "--mask: found 'absent.png'"),
+        (("--figures", "-3"), "--figures: found -3"),
+    ],
+)
+def test_options_are_refused_once_before_the_scenes(
+    scene: Path, tmp_path: Path, option: tuple[str, str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert command.main([str(scene), "--out", str(out), *option]) == 2
+    complaint = capsys.readouterr().err
+    assert says in complaint
+    assert complaint.count("\n") == 1
+    assert not out.exists()
 
 
 def test_strict_stops_at_the_first_failure(

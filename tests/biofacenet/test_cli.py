@@ -125,6 +125,8 @@ def test_prepare_reports_what_it_rejects(
     assert "1 kept, 1 rejected" in said
     assert "the file is empty" in (out / "report.csv").read_text()
     assert "other settings" in refused(capsys, *prepare, "--preset", "imdb")
+    none = refused(capsys, "prepare", tmp_path / "photos", "-o", tmp_path / "strict", "--skin", 1)
+    assert "none of 2 photographs was kept" in none
     assert "--preset" in refused(capsys, *prepare, "--preset", "faces")
 
 
@@ -171,10 +173,22 @@ def test_what_is_no_photograph_of_a_face_is_refused(
     assert not list(out.iterdir())
 
 
+@pytest.mark.parametrize("command", ["predict", "edit"])
+def test_a_transparent_face_is_refused(
+    face_file: Path, weights: Path, out: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = Image.open(face_file)
+    picture.putalpha(0)
+    picture.save(face_file)
+    output = ("-o", out / "maps.h5") if command == "predict" else ("-o", out / "new.png", "--blood", "x2")
+    assert "the face is transparent" in refused(capsys, command, face_file, *output, "--weights", weights)
+    assert not list(out.iterdir())
+
+
 def damaged(folder: Path, what: str) -> Path:
     path = folder / "net.safetensors"
     network = BioFaceNet(NetworkConfig("compact", (4, 4)))
-    save_weights(network, path)
+    save_weights(network, path, {"skin_model": "alotaibi-smith-2019"})
     if what == "not finite":
         tensors = safetensors.torch.load_file(path)
         tensors["body.heads.bias"][0] = torch.nan
@@ -185,7 +199,7 @@ def damaged(folder: Path, what: str) -> Path:
         path.with_suffix(".json").write_text(json.dumps(content))
     elif what == "not weights of":
         other = folder / "other.safetensors"
-        save_weights(BioFaceNet(NetworkConfig("paper", (4, 4))), other)
+        save_weights(BioFaceNet(NetworkConfig("paper", (4, 4))), other, {})
         path.write_bytes(other.read_bytes())
     elif what == "not a whole safetensors file":
         path.write_bytes(path.read_bytes()[:100])

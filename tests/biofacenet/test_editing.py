@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,16 +131,21 @@ def test_alpha_is_kept_and_transparent_pixels_are_left_alone(model: Model, face:
 
 @pytest.mark.parametrize(
     ("text", "how", "amount"),
-    [("+0.05", "add", 0.05), ("-.5", "add", -0.5), ("x1.5", "multiply", 1.5), ("*2", "multiply", 2), ("0", "set", 0)],
+    [("+0.05", "add", 0.05), ("-.5", "add", -0.5), ("x1.5", "multiply", 1.5), ("*2", "multiply", 2), ("0", "set", 0), (0.05, "set", 0.05)],
 )
-def test_changes_are_read_as_they_are_written(text: str, how: str, amount: float) -> None:
+def test_changes_are_read_as_they_are_written(text: str | float, how: str, amount: float) -> None:
     assert parse_change("blood", text) == Change(how, amount)
 
 
-@pytest.mark.parametrize("text", ["", "x", "1,5", "x-2", "more", "++1", "1e999", "nan"])
-def test_what_is_no_change_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "x", "1,5", "x-2", "more", "++1", "1e999", "nan", -0.05, math.inf, None])
+def test_what_is_no_change_is_refused(text: Any) -> None:
     with pytest.raises(InputError, match="--melanin"):
         parse_change("melanin", text)
+
+
+def test_a_face_without_skin_is_refused(model: Model, face: np.ndarray) -> None:
+    with pytest.raises(InputError, match="no skin was found in the face; give another place"):
+        edit(np.ascontiguousarray(face[..., ::-1]), {"melanin": "+0.1"}, model, box="whole")
 
 
 def test_an_unknown_map_is_refused(model: Model, face: np.ndarray) -> None:

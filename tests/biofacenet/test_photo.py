@@ -105,6 +105,7 @@ def test_linear_light_is_that_of_srgb() -> None:
     np.testing.assert_allclose(linear_light(display, "srgb"), linear_light(colours()), atol=2e-7)
     np.testing.assert_array_equal(linear_light(1.5 * display, "linear"), (1.5 * display).astype(np.float32))
     np.testing.assert_allclose(linear_light(colours(), "linear"), display, atol=1e-7)
+    np.testing.assert_allclose(linear_light(display - 1e-7, "linear"), display, atol=2e-7)  # rounding below black
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,8 @@ def test_linear_light_is_that_of_srgb() -> None:
         (colours() / 255, None, "encoding: not given"),
         (colours() / 255, "gamma", "'srgb' or 'linear'"),
         (colours().astype(float), "srgb", "white = 1"),
+        (colours() / 255 - 0.01, "srgb", "black = 0"),
+        (colours() / 255 - 0.01, "linear", "black = 0"),
         (colours().astype(np.int32), None, "int32"),
         (colours(width=3), None, "3 x 20 pixels"),
         (colours(channels=2), None, "shape"),

@@ -78,7 +78,8 @@ def test_types_of_one_picture_give_one_result(model: Model, face: np.ndarray) ->
         model.predict(face / 255, encoding="srgb"),
         model.predict(linear, encoding="linear"),
         model.predict(linear.astype(np.float64), encoding="linear"),
-        model.predict(np.dstack([face, np.zeros(face.shape[:2], np.uint8)])),
+        model.predict(np.dstack([face, np.full(face.shape[:2], 255, np.uint8)])),
+        model.predict(np.dstack([face / 255, np.ones(face.shape[:2])]), encoding="srgb"),
     ]
     for other in others:
         for name in MAPS:
@@ -160,6 +161,20 @@ def test_transparent_pixels_are_masked(model: Model, face: np.ndarray, tmp_path:
     write_photo(tmp_path / "face.png", face, alpha)
     result = predict(tmp_path / "face.png", model, box="whole", mask="none")
     assert_array_equal(result.fitted, alpha > 127)
+    array = np.dstack([face, alpha])
+    assert_array_equal(model.predict(array).status == Status.MASKED_BY_USER, alpha < 128)
+    assert_array_equal(model.predict(array / 255, encoding="srgb").fitted, alpha > 127)
+
+
+def test_where_nothing_is_to_be_seen_nothing_is_answered(model: Model, face: np.ndarray) -> None:
+    blue = NOISE // 4 + np.array([0, 20, 160], np.uint8)
+    with pytest.raises(InputError, match="no skin was found in the face; take all of it"):
+        predict(blue, model, box="whole")
+    assert predict(blue, model, box="whole", mask="none").fitted.all()
+    transparent = np.dstack([face, np.zeros(face.shape[:2], np.uint8)])
+    for look in (model.predict, lambda array: predict(array, model, box="whole", mask="none")):
+        with pytest.raises(InputError, match="the face is transparent"):
+            look(transparent)
 
 
 def test_masking_keeps_the_first_reason(model: Model, face: np.ndarray) -> None:

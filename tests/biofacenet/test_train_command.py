@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from biofacenet.cli import main
+from biofacenet.journal import Journal
 
 _SETTINGS = """
 [network]
@@ -36,6 +38,22 @@ def test_a_run_leaves_weights_and_goes_on(tmp_path: Path, capsys: pytest.Capture
     assert main([*command, "--quiet"]) == 0
     assert capsys.readouterr().out == ""
     assert main([*command, "--afresh", "--quiet"]) == 0
+
+
+@pytest.mark.usefixtures("small_bank")
+def test_ctrl_c_says_that_the_same_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.toml").write_text(_SETTINGS.replace("steps = 2", "steps = 4"))
+    command = ["train", "--config", str(tmp_path / "own.toml"), "-o", str(tmp_path / "run")]
+    with monkeypatch.context() as pressed:
+        pressed.setattr(Journal, "write", lambda *_: signal.raise_signal(signal.SIGINT))
+        assert main(command) == 130
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "biofacenet: interrupted; step 2 is saved; the same command without --afresh goes on\n"
+    assert main(command) == 0
+    assert "4 steps" in capsys.readouterr().out
 
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,22 @@ class TestRuns:
             assert torch.equal(value, resumed.state_dict()[name]), name
         assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
 
+    def test_ctrl_c_waits_for_the_step_and_saves_it(self, tmp_path: Path) -> None:
+        whole = train(small(), tmp_path / "whole").network
+        handler = signal.getsignal(signal.SIGINT)
+
+        def press(step: int, steps: int, message: str) -> None:
+            if step == 3 and "loss" in message:
+                signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt, match="step 3 is saved"):
+            train(small(), tmp_path / "parts", progress=press)
+        assert signal.getsignal(signal.SIGINT) is handler
+        resumed = train(small(), tmp_path / "parts").network
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, resumed.state_dict()[name]), name
+        assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+
     def test_what_a_run_leaves_behind(self, tmp_path: Path) -> None:
         messages: list[str] = []
         train(small(steps=4, panels=1), tmp_path, progress=lambda step, steps, message: messages.append(message))
@@ -85,7 +102,7 @@ class TestRuns:
         with pytest.raises(InputError, match="a checkpoint of another network"):
             train(other, tmp_path)
         (tmp_path / "checkpoint.safetensors").write_bytes(b"cut off")
-        with pytest.raises(InputError, match="not a whole safetensors file"):
+        with pytest.raises(InputError, match=r"not a whole safetensors file .* begin anew with --afresh"):
             train(small(steps=4), tmp_path)
 
     def test_a_run_may_begin_from_the_weights_of_another(self, tmp_path: Path) -> None:
@@ -110,6 +127,17 @@ class TestRuns:
         settings |= {"network": {"architecture": "paper", "widths": [4, 6]}, "loss": {"name": loss}}
         train(settings, tmp_path)
         assert {"loss/appearance", "loss/camera", "loss/sparsity", "loss/shading"} <= set(rows(tmp_path)[0])
+
+
+def test_absent_photographs_are_told_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("samples drawn")
+
+    monkeypatch.setattr("biofacenet.training.Kept", refuse)
+    settings = small()
+    settings["data"]["photos"] = str(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"data\.photos: .*absent: no such folder"):
+        train(settings, tmp_path / "run")
 
 
 def memorise(scenes: int, size: int, steps: int, widths: tuple[int, ...]) -> tuple[dict[str, float], dict[str, float]]:
@@ -188,6 +216,8 @@ def test_the_paper_is_trained_as_published() -> None:
         ("[data]\ndegraded = 1.5", "data.degraded: found 1.5; expected 0 to 1"),
         ("[network]\narchitecture = 'vgg'", "architecture: found 'vgg'"),
         ("[loss]\nname = 'gan'", "loss.name: found 'gan'"),
+        ("[loss.weights]\nhair = 1", "loss weights: found 'hair'"),
+        ("[loss.weights]\nlight = 'much'", "loss.weights.light: found 'much'; expected a number"),
         ("data = 3", "data: found 3; expected a section"),
     ],
 )

@@ -17,13 +17,14 @@ from biofacenet.weights import load_weights, save_weights, shipped_weights
 from msfit.errors import InputError
 
 SMALL = NetworkConfig("compact", (4, 6))
+MADE = {"skin_model": "alotaibi-smith-2019"}
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "small.safetensors"
-    save_weights(BioFaceNet(SMALL), path, {"skin_model": "alotaibi-smith-2019"})
+    save_weights(BioFaceNet(SMALL), path, MADE)
     return path
 
 
@@ -32,7 +33,7 @@ def test_a_network_comes_back_as_it_was(saved: Path) -> None:
     original = BioFaceNet(SMALL).eval()
     network, training = load_weights(saved)
     assert network.config == SMALL
-    assert training == {"skin_model": "alotaibi-smith-2019"}
+    assert training == MADE
     assert not network.training
     picture = torch.rand(1, 3, 20, 12)
     for here, there in zip(original(picture), network(picture), strict=True):
@@ -41,7 +42,7 @@ def test_a_network_comes_back_as_it_was(saved: Path) -> None:
 
 
 def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
-    save_weights(BioFaceNet(NetworkConfig("paper", (4, 6))), saved.with_name("other.safetensors"))
+    save_weights(BioFaceNet(NetworkConfig("paper", (4, 6))), saved.with_name("other.safetensors"), MADE)
     saved.with_name("other.safetensors").replace(saved)
     with pytest.raises(InputError, match=r"not weights of the architecture compact \(4, 6\): '.+' is not there"):
         load_weights(saved)
@@ -61,6 +62,34 @@ def test_numbers_that_are_not_finite_are_refused(saved: Path) -> None:
     save_file(tensors, saved)
     with pytest.raises(InputError, match=r"'body.heads.weight' holds numbers that are not finite"):
         load_weights(saved)
+
+
+def test_numbers_of_another_type_are_refused(saved: Path) -> None:
+    tensors = load_file(saved)
+    tensors["body.heads.weight"] = tensors["body.heads.weight"].to(torch.int32)
+    save_file(tensors, saved)
+    with pytest.raises(InputError, match=r"'body.heads.weight' holds torch.int32; expected torch.float32"):
+        load_weights(saved)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (None, "does not name the skin model"),
+        ({}, "does not name the skin model"),
+        ({"skin_model": "zork"}, "zork"),
+        ({**MADE, "bounds": "zork"}, "training.bounds: found 'zork'; expected 'wide'"),
+        ({**MADE, "highest_fractions": [0.43, 0.07]}, "training.highest_fractions: found [0.43, 0.07]"),
+        ({**MADE, "settings": {"data": {"size": "large"}}}, "training.settings.data.size: found 'large'"),
+        ({**MADE, "settings": 3}, "training.settings.data.size: found None"),
+    ],
+)
+def test_what_the_maps_rest_on_is_checked(saved: Path, training: object, message: str) -> None:
+    described = saved.with_suffix(".json")
+    described.write_text(json.dumps({**json.loads(described.read_text()), "training": training}))
+    with pytest.raises(InputError, match=r"small\.json: ") as refused:
+        load_weights(saved)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"not tensors", b"\x80\x04\x95pickled", b"\xff" * 64])
@@ -98,7 +127,7 @@ def test_absent_files_and_other_extensions_are_refused(saved: Path, tmp_path: Pa
     with pytest.raises(InputError, match=r"extension '\.pt'"):
         load_weights(tmp_path / "model.pt")
     with pytest.raises(InputError, match=r"extension '\.pt'"):
-        save_weights(BioFaceNet(SMALL), tmp_path / "model.pt")
+        save_weights(BioFaceNet(SMALL), tmp_path / "model.pt", MADE)
 
 
 def test_an_unknown_name_lists_those_there_are() -> None:
