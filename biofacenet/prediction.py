@@ -99,7 +99,7 @@ class Model:
         """
         started = time.perf_counter()
         linear = linear_light(rgb, encoding)
-        shown = opaque(np.asarray(rgb)[..., 3:]).all(axis=2)  # without alpha all of it
+        shown = np.asarray(opaque(np.asarray(rgb)[..., 3:]).all(axis=2))  # without alpha all of it
         check_opaque(shown)
         known = np.isfinite(linear).all(axis=2)
         light = torch.from_numpy(np.where(known[..., None], linear, 0)).permute(2, 0, 1)[None].to(self.device)

@@ -52,9 +52,7 @@ def select_bands(
     return cube.resample(target), 0, []
 
 
-def requested_bands(
-    asked: Bands | None, holds: tuple[float, float], model: str
-) -> tuple[float, float, float | None]:
+def requested_bands(asked: Bands | None, holds: tuple[float, float], model: str) -> tuple[float, float, float | None]:
     """From where to where, and in which steps if not the data's own [nm]; arguments as of `select_bands`.
 
     Raises

@@ -107,7 +107,7 @@ def test_nothing_to_prepare_is_refused(tmp_path: Path) -> None:
     for sources, says in (([empty], "no photographs"), ([tmp_path / "none"], "no such folder")):
         with pytest.raises(InputError, match=says):
             prepare(sources, tmp_path / "out")
-    with pytest.raises(InputError, match="lies in .*choose a folder beside it"):
+    with pytest.raises(InputError, match=r"lies in .*choose a folder beside it"):
         prepare([empty], empty / "out")
     assert not (empty / "out").exists()
     with pytest.raises(InputError, match="no prepared photographs"):
