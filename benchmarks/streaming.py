@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -112,7 +113,7 @@ def run(arguments: list[str], watch: Callable[[], bool] | None = None) -> dict[s
             time.sleep(0.02)
         process.returncode = os.waitstatus_to_exitcode(ended[1])
         words.seek(0)
-        said = words.read().strip()
+        said = re.sub(r"\S*/", "", words.read().strip())  # names, not places of the machine
     seconds = time.perf_counter() - began
     return {"seconds": seconds, "ru_maxrss": ended[2].ru_maxrss * 1024, "exit": process.returncode, "said": said}
 
