@@ -9,6 +9,7 @@ from msfit.skin.registry import Skin
 from msfit.solve.compiled_solver import CompiledSolver
 from msfit.solve.gpu_solver import GpuSolver
 from msfit.solve.newton import Descent, descend
+from msfit.solve.objective import Point
 from msfit.solve.table import Table
 
 
@@ -35,10 +36,19 @@ class Solver:
             owner, start = self.table.starts(pixels, weights)
             return self._best(owner, self._exact(owner, start, pixels, weights), len(pixels))
         owner, found = self.compiled(pixels.float())
-        if pixels.dtype != torch.float32:  # all ends go on, because what single precision takes for equal may not be
-            start = found.point.fractions.to(pixels.dtype).clamp(self.lower, self.upper)
-            found = self._exact(owner, start, pixels, None)
-        return self._best(owner, found, len(pixels))
+        if pixels.dtype == torch.float32:
+            return self._best(owner, found, len(pixels))
+        # all ends go on, because what single precision takes for equal may not be
+        start = found.point.fractions.to(pixels.dtype).clamp(self.lower, self.upper)
+        best = self._best(owner, self._exact(owner, start, pixels, None), len(pixels))
+        grey = torch.nonzero(best.point.i_d <= 0).squeeze(1)
+        if not grey.numel():
+            return best
+        # nor does the compiled search see where there is next to nothing to gain
+        owner, start = self.table.starts(pixels[grey], torch.ones_like(pixels[grey]))
+        again = self._exact(owner, start, pixels[grey], None)
+        everyone = torch.arange(len(pixels), device=pixels.device)
+        return self._best(torch.cat((everyone, grey[owner])), joined(best, again), len(pixels))
 
     def _exact(self, owner: Tensor, start: Tensor, pixels: Tensor, weights: Tensor | None) -> Descent:
         if owner.numel() > len(pixels):
@@ -50,6 +60,14 @@ class Solver:
             return found
         best = best_of(owner, found.point.cost, count)
         return Descent(found.point.take(best), found.converged[best], found.steps[best])
+
+
+def joined(first: Descent, second: Descent) -> Descent:
+    """The pixels of two descents, one after the other."""
+    point = Point(
+        *(torch.cat(pair) for pair in zip(vars(first.point).values(), vars(second.point).values(), strict=True))
+    )
+    return Descent(point, torch.cat((first.converged, second.converged)), torch.cat((first.steps, second.steps)))
 
 
 def best_of(owner: Tensor, cost: Tensor, count: int) -> Tensor:
