@@ -18,7 +18,7 @@ from msfit.skin.registry import Skin
 from msfit.solve.compiled_solver import CompiledSolver, compressed
 from msfit.solve.compressed import Compression, compress
 from msfit.solve.newton import Descent
-from msfit.solve.solver import Solver, best_of
+from msfit.solve.solver import Solver, cheapest
 from msfit.solve.table import tabulated
 
 _ERROR = 1e-6
@@ -90,9 +90,7 @@ class MixtureSolver:
     def __call__(self, pixels: Mixtures) -> Descent:
         """Fit pixels, all of them sound. The cost is that over all bands."""
         owner, found = self.compiled.descents(self.form, torch.from_numpy(pixels.fine), torch.from_numpy(pixels.few))
-        if owner.numel() > len(pixels.fine):
-            best = best_of(owner, found.point.cost, len(pixels.fine))
-            found = Descent(found.point.take(best), found.converged[best], found.steps[best])
+        found = cheapest(owner, found, len(pixels.fine))
         cost = found.point.cost * (self.bands / self.coordinates) + torch.from_numpy(pixels.outside)
         return replace(found, point=replace(found.point, cost=cost))
 

@@ -34,13 +34,13 @@ class Solver:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
         if weights is not None or self.compiled is None:
             owner, start = self.table.starts(pixels, weights)
-            return self._best(owner, self._exact(owner, start, pixels, weights), len(pixels))
+            return cheapest(owner, self._exact(owner, start, pixels, weights), len(pixels))
         owner, found = self.compiled(pixels.float())
         if pixels.dtype == torch.float32:
-            return self._best(owner, found, len(pixels))
+            return cheapest(owner, found, len(pixels))
         # all ends go on, because what single precision takes for equal may not be
         start = found.point.fractions.to(pixels.dtype).clamp(self.lower, self.upper)
-        best = self._best(owner, self._exact(owner, start, pixels, None), len(pixels))
+        best = cheapest(owner, self._exact(owner, start, pixels, None), len(pixels))
         grey = torch.nonzero(best.point.i_d <= 0).squeeze(1)
         if not grey.numel():
             return best
@@ -48,18 +48,20 @@ class Solver:
         owner, start = self.table.starts(pixels[grey], torch.ones_like(pixels[grey]))
         again = self._exact(owner, start, pixels[grey], None)
         everyone = torch.arange(len(pixels), device=pixels.device)
-        return self._best(torch.cat((everyone, grey[owner])), joined(best, again), len(pixels))
+        return cheapest(torch.cat((everyone, grey[owner])), joined(best, again), len(pixels))
 
     def _exact(self, owner: Tensor, start: Tensor, pixels: Tensor, weights: Tensor | None) -> Descent:
         if owner.numel() > len(pixels):
             pixels, weights = pixels[owner], None if weights is None else weights[owner]
         return descend(self.skin, start, pixels, weights, self.lower, self.upper)
 
-    def _best(self, owner: Tensor, found: Descent, count: int) -> Descent:
-        if owner.numel() == count:
-            return found
-        best = best_of(owner, found.point.cost, count)
-        return Descent(found.point.take(best), found.converged[best], found.steps[best])
+
+def cheapest(owner: Tensor, found: Descent, count: int) -> Descent:
+    """Of each pixel the cheapest of its descents, the earliest among equals."""
+    if owner.numel() == count:
+        return found
+    best = best_of(owner, found.point.cost, count)
+    return Descent(found.point.take(best), found.converged[best], found.steps[best])
 
 
 def joined(first: Descent, second: Descent) -> Descent:
