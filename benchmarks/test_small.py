@@ -11,10 +11,10 @@ import torch
 import msfit
 from benchmarks.quality_peers import MODEL, NM
 from benchmarks.scenes import measured_scene
-from benchmarks.spatial import small_scene
+from benchmarks.spatial import denoising_problem, small_scene
 from msfit.skin.models import get_model
+from msfit.solve.convex import Forces
 from msfit.solve.shading import shading
-from msfit.solve.total_variation import Edges, prox_total_variation
 
 SCENE = measured_scene(10_000)
 FRACTIONS = np.random.default_rng(0).uniform(0, (0.43, 0.07), (10_000, 2))
@@ -40,9 +40,8 @@ def test_shading(benchmark: Any) -> None:
 
 def test_denoising(benchmark: Any) -> None:
     maps = torch.rand(2, 128, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    edges = Edges.between(torch.ones(128, 128, dtype=torch.bool), torch.float64)
-    strength, flow = torch.full((2,), 0.1, dtype=torch.float64), torch.zeros(2, 2, 128, 128, dtype=torch.float64)
-    benchmark(prox_total_variation, maps, strength, edges, flow, tolerance=0, steps=30)
+    inside, strength = torch.ones(128, 128, dtype=torch.bool), torch.full((2,), 0.1, dtype=torch.float64)
+    benchmark(denoising_problem(maps, inside, strength).minimise, Forces.none(maps), share=0, gap=0, steps=30)
 
 
 def test_spatial_fit_of_a_small_picture(benchmark: Any) -> None:
