@@ -203,7 +203,7 @@ def _result(alone: FitResult, picture: Picture, found: Smoothed, attrs: dict[str
         fractions, i_d, torch.full_like(i_d, found.converged, dtype=torch.bool), lower, upper
     ).cpu()
     bands = pixels.values.shape[1] if pixels.weights is None else pixels.weights.sum(1)
-    squares = found.costs - pixels.price * i_s
+    squares = (found.costs - pixels.price * i_s).clamp_min(0)
     unlit = (i_d <= 0).unsqueeze(1)
     values = torch.cat(
         (torch.where(unlit, torch.nan, fractions), torch.stack((i_d, i_s, (squares / bands).sqrt()), 1)), 1

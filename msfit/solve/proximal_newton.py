@@ -142,7 +142,7 @@ def smooth(
         step = (candidate - best)[:, : picture.moved]
         bent = 0.5 * (step * (hessian @ step.unsqueeze(2)).squeeze(2)).sum(1)
         above = reached - costs - (step * gradient).sum(1) - bent
-        allowed = 0.01 * tolerance * lowest / len(costs)
+        allowed = torch.full_like(costs, 0.01 * tolerance * lowest / len(costs))
         if objective < lowest:
             best, costs, lowest = candidate, reached, objective
             allowed = allowed + 0.5 * bent
