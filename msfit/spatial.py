@@ -71,7 +71,7 @@ def fit_spatial(
     model, bounds, bands, mask, device, dtype
         As in `msfit.fit`. The computation itself is in float64; `dtype` is that of the maps and of the first fit.
     iterations : int
-        At most; each takes from a tenth of a second to some ten seconds for 10,000 pixels, the last ones longest.
+        At most; each takes from a twentieth of a second to two seconds for 10,000 pixels, the last ones longest.
     tolerance : float
         Settled when less than this share of the objective is left to gain, by the dual of the convex problem that
         takes the objective's place in an iteration.
@@ -94,8 +94,8 @@ def fit_spatial(
     -----
     Proximal Newton steps (`msfit.solve.proximal_newton`): each pixel's cost is replaced by a quadratic; what is left,
     quadratics under total variation, is convex and solved by its dual. For given pigments the minimum is found; with
-    pigments free a stationary point below the start. The whole picture is held in memory, 8 bytes a pixel and band and
-    up to a kilobyte a pixel.
+    pigments free a stationary point below the start. The whole picture is held in memory: 8 bytes a pixel and band, and
+    0.7 kilobytes a pixel beside, or 2.7 where the shadings' variation has a price.
 
     References
     ----------
