@@ -18,7 +18,7 @@ from msfit.solve.patches import POWERS, Patches, products
 _STEPS = 3  # of the descent inside a cell
 _DEEP, _DEEPEST = 6, 14  # halvings beyond the finest level, and where the remainder is below half the tolerance
 _ROUNDING = 1e-12  # share of a pixel's length by which all sums may be wrong together
-_PAIRS = 65_536  # of a pixel and a cell that are worked on at once
+_COORDINATES = 2**21  # of a pixel and a cell, that are worked on at once
 
 Frontier = tuple[Tensor, ...]  # pixel, row and column of its cell, bound that is known of it
 
@@ -48,8 +48,9 @@ def bound(
     search = _Search(patches.to(pixels.device), pixels, weights, best, tolerance, most)
     everyone = torch.arange(pixels.shape[0], device=pixels.device)
     frontier: Frontier = (everyone, torch.zeros_like(everyone), torch.zeros_like(everyone), torch.zeros_like(best))
+    pairs = max(1, _COORDINATES // patches.white.numel())
     for level in range(len(patches.shapes) + _DEEPEST):
-        slices = zip(*(part.split(_PAIRS) for part in frontier), strict=True)
+        slices = zip(*(part.split(pairs) for part in frontier), strict=True)
         children = [search.visit(level, *part) for part in slices]
         frontier = _joined(children)
         if frontier[0].numel() == 0:

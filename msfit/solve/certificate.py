@@ -17,6 +17,7 @@ With weights all products are weighted, and a is at most |y| over the least leng
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 
 import numpy as np
@@ -34,6 +35,7 @@ GLOBAL = 1e-5
 _ASKED = 0.95
 # Cells that are looked at before a pixel is given up.
 _MOST_CELLS = 100_000
+_SETTING_UP = threading.Lock()
 
 
 class Certificate:
@@ -51,13 +53,17 @@ class Certificate:
         self.skin = skin.to(torch.float64, torch.device("cpu"))
         self.lower, self.upper = (end.to("cpu", torch.float64) for end in (lower, upper))
 
+    def _patches(self, weighted: bool) -> Patches:
+        with _SETTING_UP:  # once, not by each thread for itself
+            return self._by_band if weighted else self._compressed
+
     @cached_property
     def _compressed(self) -> Patches:
-        return Patches.over(self.skin, self.lower, self.upper, compressed=True)
+        return Patches.over(self.skin, self.lower, self.upper)
 
     @cached_property
     def _by_band(self) -> Patches:
-        return Patches.over(self.skin, self.lower, self.upper, compressed=False)
+        return self._compressed.by_band()
 
     def __call__(self, pixels: Tensor, weights: Tensor | None, solution: Descent) -> tuple[Descent, Tensor]:
         """Prove a solution of pixels (n, band) with weights (n, band) >= 0, or None for ones.
@@ -74,7 +80,7 @@ class Certificate:
         y = pixels.double()
         w = None if weights is None else weights.double()
         bands = torch.full_like(y[:, 0], y.shape[1]) if w is None else w.sum(1)
-        patches = (self._compressed if w is None else self._by_band).to(device)
+        patches = self._patches(w is not None).to(device)
         skin, lower, upper = self.skin.to(torch.float64, device), self.lower.to(device), self.upper.to(device)
         best = _distance(skin, solution.point, y, w)
         bound, met, positions = _bound(patches, y, w, best, _ASKED * GLOBAL * bands.sqrt())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -69,9 +70,13 @@ def least_on_grid(skin: Skin, pixels: torch.Tensor, weights: torch.Tensor | None
 @pytest.mark.parametrize("compressed", [True, False])
 @pytest.mark.parametrize("model", model_names())
 def test_the_remainder_of_every_cell_holds_between_the_nodes(model: str, compressed: bool) -> None:
-    patches = Patches.over(SKINS[model], *BOX, compressed=compressed)
+    patches = Patches.over(SKINS[model], *BOX)
+    assert_remainders_hold(patches if compressed else patches.by_band(), SKINS[model])
+
+
+def assert_remainders_hold(patches: Patches, skin: Skin) -> None:
     positions = torch.from_numpy(np.random.default_rng(0).random((4000, 2)))
-    directions = torch.nn.functional.normalize(SKINS[model].reflectance(patches.fractions(positions)))
+    directions = torch.nn.functional.normalize(skin.reflectance(patches.fractions(positions)))
     seen = patches.padded(directions) if patches.basis is None else directions @ patches.basis
     if patches.basis is not None:
         assert float((directions - seen @ patches.basis.T).norm(dim=1).max()) <= patches.outside
@@ -86,6 +91,19 @@ def test_the_remainder_of_every_cell_holds_between_the_nodes(model: str, compres
         assert bool(((seen - cubic).norm(dim=1) <= patches.remainder[cells]).all())
         assert float((seen - cubic).norm(dim=1).max()) > 0.1 * float(patches.remainder[cells].min())
         start += rows * columns
+
+
+def test_hundreds_of_bands_take_bounded_memory_and_their_remainders_hold() -> None:
+    skin = get_model("msfit-issa-2025").at(np.linspace(400, 700, 400))
+    tracemalloc.start()
+    patches = Patches.over(skin, *BOX)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6
+    by_band = patches.by_band()
+    assert by_band.coefficients.nbytes <= 2**27
+    assert by_band.shapes[-1] == (32, 32)
+    assert_remainders_hold(by_band, skin)
 
 
 @pytest.mark.parametrize("model", model_names())
@@ -136,7 +154,8 @@ def test_all_pixels_at_once_as_one_by_one(model: str, weighted: bool) -> None:
     weights = torch.from_numpy(rng.choice([0.0, 1.0, 2.5], pixels.shape, p=(0.2, 0.6, 0.2))) if weighted else None
     start = evaluate(skin, torch.from_numpy(rng.random((len(pixels), 2))) * BOX[1], pixels, weights)
     best, tolerance = start.cost.sqrt(), torch.full_like(start.cost, 5e-5)
-    patches = Patches.over(skin, *BOX, compressed=not weighted)
+    patches = Patches.over(skin, *BOX)
+    patches = patches.by_band() if weighted else patches
     bounds, distances, positions = batched_bound(patches, pixels, weights, best, tolerance, 10_000)
     others, other_distances, _ = on_cpu(patches, pixels, weights, best, tolerance)
     least, other_least = torch.minimum(best, distances), torch.minimum(best, other_distances)
@@ -160,7 +179,7 @@ def test_bright_pixels_with_hardly_any_pigment_are_proved(search: Callable[..., 
     pixels = torch.from_numpy(clean + 1.25e-5 * rng.standard_normal(clean.shape))
     best = torch.from_numpy(msfit.fit(pixels.numpy(), NM, model="alotaibi-smith-2019").rmse) * NM.size**0.5
     tolerance = torch.full_like(best, 0.95 * GLOBAL * NM.size**0.5)
-    bounds = search(Patches.over(skin, *BOX, compressed=True), pixels, None, best, tolerance)[0]
+    bounds = search(Patches.over(skin, *BOX), pixels, None, best, tolerance)[0]
     assert float((best - bounds).max()) <= GLOBAL * NM.size**0.5
     assert bool((bounds <= best).all())
 
@@ -168,7 +187,7 @@ def test_bright_pixels_with_hardly_any_pigment_are_proved(search: Callable[..., 
 def test_what_the_polynomials_leave_out_ends_the_search_and_is_told() -> None:
     # so bright that the remainder alone is as long as the gap: nothing to be gained by ever smaller cells
     skin = SKINS["alotaibi-smith-2019"]
-    patches = Patches.over(skin, *BOX, compressed=True)
+    patches = Patches.over(skin, *BOX)
     clean = 2e3 * skin.reflectance(torch.tensor([[0.0, 1e-5], [0.1, 0.02]], dtype=torch.float64))
     pixels = clean + 1e-4 * torch.from_numpy(np.random.default_rng(4).standard_normal(clean.shape))
     best = evaluate(skin, torch.tensor([[0.0, 1e-5], [0.1, 0.02]], dtype=torch.float64), pixels, None).cost.sqrt()
