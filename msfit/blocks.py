@@ -35,7 +35,7 @@ PARAMETERS = (*PIGMENTS, "i_d", "i_s")
 STD, CORRELATION = "std_", "correlation_"
 
 Block = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # index, pixels, scales as in Criterion or None for ones
-FittedBlock = tuple[np.ndarray, np.ndarray, np.ndarray]  # index, maps, statuses
+FittedBlock = tuple[np.ndarray, np.ndarray, np.ndarray]  # index, maps (map, n), statuses
 Work = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]  # a `Worker`, or the like
 Run = Callable[[Work, Iterator[Block]], Iterator[FittedBlock]]
 
@@ -79,14 +79,14 @@ class Worker:
         return (*PIGMENTS, *(name for name in self.extras if self.box[name][0] < self.box[name][1]))
 
     def maps(self) -> list[str]:
-        """Names of the columns of a fitted block."""
+        """Names of the maps of a fitted block."""
         names = (*self.free, "i_d", "i_s")
         certainty = [*(STD + name for name in names), *(CORRELATION + pair for pair in pairs(names))]
         gap = [] if self.certificate is None else ["gap"]
         return [*PARAMETERS, "rmse", *self.extras, *(certainty if self.std else ()), *gap]
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (n, map) and statuses (n,)."""
+        """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (map, n) and statuses (n,)."""
         y = torch.from_numpy(pixels).to(self.device, self.dtype)
         solver, criterion = self.solver, self.criterion
         loss = criterion.loss(None if scale is None else torch.from_numpy(scale).to(self.device), y)
@@ -109,20 +109,25 @@ class Worker:
     def told(
         self, solution: Descent, rmse: Tensor, more: Sequence[Tensor] = (), proved: Tensor | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Maps (n, map) and statuses (n,) of solutions with their residual, and `more` columns of maps (n, ...)."""
+        """Maps (map, n) and statuses (n,) of solutions with their residual, and `more` columns of maps (n, ...)."""
         point = solution.point
-        i_d = torch.where(point.i_d > _LEAST_DIFFUSE * point.i_s, point.i_d, 0)
-        fractions = torch.where((i_d <= 0).unsqueeze(1), torch.nan, point.fractions)
-        columns = [fractions[:, :2], torch.stack((i_d, point.i_s, rmse), 1)]
-        for name in self.extras:
-            held = torch.full_like(fractions[:, :1], self.box[name][0])
-            columns.append(fractions[:, self.free.index(name)].unsqueeze(1) if name in self.free else held)
-        lower, upper = self.solver.lower, self.solver.upper
-        status = statuses(point.fractions, i_d, solution.converged, lower, upper, proved)
-        maps, known = torch.cat([*columns, *more], 1), torch.isfinite(rmse)
-        if not bool(known.all()):  # samples whose squares the type does not hold
-            maps[~known], status[~known] = torch.nan, int(Status.NOT_CONVERGED)
-        return maps.cpu().numpy(), status.cpu().numpy()
+        fractions, i_d, i_s, residual, converged, lower, upper, *others = (
+            tensor.cpu().numpy()
+            for tensor in (
+                *(point.fractions.T, point.i_d, point.i_s, rmse, solution.converged),
+                *(self.solver.lower, self.solver.upper),
+                *(columns.T for columns in more),
+            )
+        )
+        i_d = np.where(i_d > _LEAST_DIFFUSE * i_s, i_d, 0)
+        status = statuses(fractions, i_d, converged, lower, upper, None if proved is None else proved.cpu().numpy())
+        found = dict(zip(self.free, np.where(i_d > 0, fractions, np.nan), strict=True))
+        extras = (found.get(name, np.full_like(i_d, self.box[name][0])) for name in self.extras)
+        maps = np.vstack((*(found[name] for name in PIGMENTS), i_d, i_s, residual, *extras, *others))
+        known = np.isfinite(residual)
+        if not known.all():  # samples whose squares the type does not hold
+            maps[:, ~known], status[~known] = np.nan, Status.NOT_CONVERGED
+        return maps, status
 
     def _rmse(self, point: Point, pixels: Tensor, loss: Loss) -> Tensor:
         """Root mean squared residual in reflectance over the samples that count, whatever was minimised."""
@@ -134,38 +139,47 @@ class Worker:
 
 
 # Status by where f_mel (rows) and f_blood (columns) lie: inside, on the lower bound, on the upper bound.
-_BY_EDGE = (
-    (Status.CONVERGED, Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER),
-    (Status.F_MEL_LOWER, Status.F_MEL_LOWER_F_BLOOD_LOWER, Status.F_MEL_LOWER_F_BLOOD_UPPER),
-    (Status.F_MEL_UPPER, Status.F_MEL_UPPER_F_BLOOD_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER),
+_BY_EDGE = np.array(
+    [
+        (Status.CONVERGED, Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER),
+        (Status.F_MEL_LOWER, Status.F_MEL_LOWER_F_BLOOD_LOWER, Status.F_MEL_LOWER_F_BLOOD_UPPER),
+        (Status.F_MEL_UPPER, Status.F_MEL_UPPER_F_BLOOD_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER),
+    ],
+    np.uint8,
 )
 
 
 def statuses(
-    fractions: Tensor, i_d: Tensor, converged: Tensor, lower: Tensor, upper: Tensor, proved: Tensor | None = None
-) -> Tensor:
-    """Statuses (n,) of fits that ended at fractions (n, 2) of the box [lower, upper], some `proved` to be global."""
-    held = lower == upper
-    edge = torch.where(fractions <= lower, 1, torch.where(fractions >= upper, 2, 0))
-    edge = torch.where(held, 0, edge)
-    by_edge = torch.tensor(_BY_EDGE, dtype=torch.uint8, device=edge.device)
-    proved = torch.zeros_like(converged) if proved is None else proved
+    fractions: np.ndarray,
+    i_d: np.ndarray,
+    converged: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    proved: np.ndarray | None = None,
+) -> np.ndarray:
+    """Statuses (n,) of fits that ended at fractions (2, n) of the box [lower, upper], some `proved` to be global."""
+    edge = np.zeros((2, len(i_d)), np.uint8)
+    for axis in np.flatnonzero(lower[:2] < upper[:2]):
+        edge[axis] = np.where(fractions[axis] <= lower[axis], 1, 2 * (fractions[axis] >= upper[axis]))
+    status = _BY_EDGE.ravel()[3 * edge[0] + edge[1]]
     # a global minimum is one, however the descent ended
-    status = torch.where(converged | proved, by_edge[edge[:, 0], edge[:, 1]], int(Status.NOT_CONVERGED))
-    status = torch.where(i_d > 0, status, int(Status.NO_DIFFUSE))
-    return torch.where(proved, status + CERTIFIED, status).to(torch.uint8)
+    status[~converged if proved is None else ~(converged | proved)] = Status.NOT_CONVERGED
+    status[i_d <= 0] = Status.NO_DIFFUSE
+    return status if proved is None else status + np.uint8(CERTIFIED) * proved
 
 
 def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Statuses (n,) before the fit: converged where a pixel may be fitted, else why not."""
+    status = np.full(len(pixels), Status.CONVERGED, np.uint8)
     if np.count_nonzero(usable) == usable.size:  # the usual case, told much faster than pixel by pixel
-        bands, mean = np.full(len(pixels), usable.shape[1]), np.einsum("pb->p", pixels) / usable.shape[1]
+        bands, mean = np.broadcast_to(usable.shape[1], len(pixels)), np.einsum("pb->p", pixels) / usable.shape[1]
     else:
         bands = usable.sum(1)
         mean = np.where(usable, pixels, 0).sum(1) / np.maximum(bands, 1)
-    status = np.where(mean > LEAST_SIGNAL, Status.CONVERGED, Status.MASKED_NO_SIGNAL)
-    status = np.where(bands < FEWEST_BANDS, Status.MASKED_TOO_FEW_BANDS, status)
-    return np.where(wanted, status, Status.MASKED_BY_USER).astype(np.uint8)
+    status[~(mean > LEAST_SIGNAL)] = Status.MASKED_NO_SIGNAL
+    status[bands < FEWEST_BANDS] = Status.MASKED_TOO_FEW_BANDS
+    status[~wanted] = Status.MASKED_BY_USER
+    return status
 
 
 def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: torch.device) -> Iterator[Block]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,12 @@ from msfit.chunks import row_blocks
 from msfit.criterion import PerBand
 from msfit.cube import Cube
 from msfit.errors import InputError
-from msfit.preparation import Prepared, Progress, assemble, fit_rows, prepare
+from msfit.preparation import Prepared, Progress, assemble, begin_rows, prepare
 from msfit.result import FitResult
 from msfit.skin.models import DEFAULT_MODEL, SkinModel
 
 CHUNK = 262_144  # pixels that are read and screened together
-_MOST_SAMPLES = 2**27  # of a block of rows, where a file's chunks span many of them
+_MOST_SAMPLES = 2**26  # of a block of rows, where a file's chunks span many of them
 
 
 def fit(
@@ -175,12 +176,18 @@ def _fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndar
     width = total // shape[0]
     most = max(1, _MOST_SAMPLES // (width * prepared.cube.wavelengths.size))
     maps: dict[str, np.ndarray] = {}
+    begun: deque[tuple[slice, Callable[[Progress | None], dict[str, np.ndarray]]]] = deque()
     with pool(prepared.worker.device) as run:
-        for chunk in row_blocks(prepared.cube.values, max(1, CHUNK // width), most):
-            told = None if progress is None else _shifted(progress, chunk.start * width, total)
-            mask = None if prepared.cube.mask is None else prepared.cube.mask[chunk]
-            for name, values in fit_rows(prepared, chunk, run, told, mask).items():
-                maps.setdefault(name, np.empty(shape, values.dtype))[chunk] = values
+        chunks = row_blocks(prepared.cube.values, max(1, CHUNK // width), most)
+        for chunk in (*chunks, None):
+            if chunk is not None:
+                mask = None if prepared.cube.mask is None else prepared.cube.mask[chunk]
+                begun.append((chunk, begin_rows(prepared, chunk, run, mask)))
+            if chunk is None or len(begun) > 1:  # while one chunk is read and screened, another is fitted
+                rows, end = begun.popleft()
+                told = None if progress is None else _shifted(progress, rows.start * width, total)
+                for name, values in end(told).items():
+                    maps.setdefault(name, np.empty(shape, values.dtype))[rows] = values
     return maps
 
 

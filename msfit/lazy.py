@@ -93,7 +93,7 @@ def _fit_tile(
     """Maps and, as the last, status (map, ...) of one chunk of pixels."""
     tile = _with(bare.cube, values, illuminant if light is None else light, own_dark if dark is None else dark, mask)
     with pool(bare.worker.device) as run:
-        maps = fit_rows(replace(bare, cube=tile), slice(0, values.shape[0]), run, None, mask)
+        maps = fit_rows(replace(bare, cube=tile), slice(0, values.shape[0]), run, mask)
     return np.stack([values.astype(maps["rmse"].dtype, copy=False) for values in maps.values()])
 
 

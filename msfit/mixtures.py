@@ -10,7 +10,7 @@ import torch
 from msfit.blocks import LEAST_SIGNAL, FittedBlock, Run, Worker, blocks, screen
 from msfit.cube import Cube
 from msfit.linear import LinearSpectra
-from msfit.solve.mixture_solver import Mixtures, MixtureSolver
+from msfit.solve.mixture_solver import MixtureSolver
 from msfit.solve.solver import Solver
 
 _LEFT = np.uint8(255)  # the status of a pixel that is not to be fitted so
@@ -42,38 +42,37 @@ class MixtureWorker:
         solver = MixtureSolver.over(worker.solver, spectra)
         return None if solver is None else cls(worker, solver, values, light)
 
-    def fit(self, cube: Cube, rows: slice, status: np.ndarray, run: Run) -> Iterator[FittedBlock]:
+    def begin(self, cube: Cube, rows: slice, status: np.ndarray, run: Run) -> Iterator[FittedBlock]:
         """Blocks of some rows' pixels, fitted; `status` (n,) before is that they are wanted, then that of masked ones.
 
         `run` comes from `msfit.blocks.pool`.
         """
-        pixels, device, left = self._coefficients(cube, rows), self.worker.device, []
+        pixels = self._coefficients(cube, rows)
         alike = np.ones((len(pixels), 1), bool)
-        for index, maps, found in run(self, blocks(pixels, alike, status, device)):
+        return self._all(pixels, run(self, blocks(pixels, alike, status, self.worker.device)), status, run)
+
+    def _all(
+        self, pixels: np.ndarray, fitted: Iterator[FittedBlock], status: np.ndarray, run: Run
+    ) -> Iterator[FittedBlock]:
+        left = []
+        for index, maps, found in fitted:
             kept = found != _LEFT
             left.append(index[~kept])
-            yield index[kept], maps[kept], found[kept]
+            yield (index, maps, found) if kept.all() else (index[kept], maps[:, kept], found[kept])
         if (others := np.concatenate(left)).size:
             spectra = self._expanded(pixels[others])
             usable = np.isfinite(spectra)
             status[others] = own = screen(spectra, usable, np.ones(len(others), bool))
-            for index, maps, found in run(self.worker, blocks(spectra, usable, own, device)):
+            for index, maps, found in run(self.worker, blocks(spectra, usable, own, self.worker.device)):
                 yield others[index], maps, found
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Fit coefficients with, last, the light (n, term): maps (n, map) and statuses (n,)."""
+        """Fit coefficients with, last, the light (n, term): maps (map, n) and statuses (n,)."""
         mixtures = self.solver.mixtures(pixels, LEAST_SIGNAL)
-        if mixtures.sound.all():
-            return self._fitted(mixtures)
-        maps = np.full((len(pixels), len(self.worker.maps())), np.nan, np.float32)
-        status = np.full(len(pixels), _LEFT)
-        if mixtures.sound.any():
-            maps[mixtures.sound], status[mixtures.sound] = self._fitted(mixtures[mixtures.sound])
-        return maps, status
-
-    def _fitted(self, mixtures: Mixtures) -> tuple[np.ndarray, np.ndarray]:
         solution = self.solver(mixtures)
-        return self.worker.told(solution, (solution.point.cost / self.solver.bands).sqrt())
+        maps, status = self.worker.told(solution, (solution.point.cost / self.solver.bands).sqrt())
+        status[~mixtures.sound] = _LEFT
+        return maps, status
 
     def _coefficients(self, cube: Cube, rows: slice) -> np.ndarray:
         coefficients = cube.values.coefficients[rows].reshape(-1, self.values.coefficients.shape[-1])

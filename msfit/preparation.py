@@ -105,40 +105,49 @@ def prepare(
     return Prepared(chosen, worker, skin_model, box, tuple(free), tuple(shared), dropped, tuple(notes), mixtures)
 
 
-def fit_rows(
-    prepared: Prepared, rows: slice, run: Run, progress: Progress | None = None, mask: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
+def fit_rows(prepared: Prepared, rows: slice, run: Run, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Maps (row, ...) and `status` of some rows; `run` comes from `msfit.blocks.pool`, `mask` is that of these rows."""
+    return begin_rows(prepared, rows, run, mask)(None)
+
+
+def begin_rows(
+    prepared: Prepared, rows: slice, run: Run, mask: np.ndarray | None = None
+) -> Callable[[Progress | None], dict[str, np.ndarray]]:
+    """Read and screen some rows and begin their fit; what comes back waits for its end, and returns as `fit_rows`."""
     cube, worker = prepared.cube, prepared.worker
     shape = (len(range(*rows.indices(cube.shape[0]))), *cube.shape[1:])
     count, names = int(np.prod(shape)), worker.maps()
-    dtype = np.float64 if worker.dtype == torch.float64 else np.float32
-    maps = {name: np.full(count, np.nan, dtype) for name in names}
     status = np.full(count, Status.MASKED_BY_USER, np.uint8)
     wanted = np.ones(count, bool) if mask is None else mask.ravel()
-    if wanted.any():
-        status[wanted] = Status.CONVERGED
-        fitted = partial(_fit_samples, worker) if prepared.mixtures is None else prepared.mixtures.fit
+    status[wanted] = Status.CONVERGED
+    begin = partial(_begin_samples, worker) if prepared.mixtures is None else prepared.mixtures.begin
+    fitted = begin(cube, rows, status, run) if wanted.any() else iter(())
+
+    def end(progress: Progress | None) -> dict[str, np.ndarray]:
+        dtype = np.float64 if worker.dtype == torch.float64 else np.float32
+        maps = np.full((len(names), count), np.nan, dtype)
         done = 0
-        for index, values, found in fitted(cube, rows, status, run):
-            status[index] = found
-            for column, name in enumerate(names):
-                maps[name][index] = values[:, column]
+        for index, values, found in fitted:
+            together = index.size and index[-1] - index[0] == index.size - 1
+            place = slice(index[0], index[-1] + 1) if together else index  # a slice is written much faster
+            status[place], maps[:, place] = found, values
             done += index.size
             if progress is not None and done < count:
                 progress(done, count)
-    if progress is not None:
-        progress(count, count)
-    return {name: values.reshape(shape) for name, values in (*maps.items(), ("status", status))}
+        if progress is not None:
+            progress(count, count)
+        return {name: values.reshape(shape) for name, values in zip((*names, "status"), (*maps, status), strict=True)}
+
+    return end
 
 
-def _fit_samples(worker: Worker, cube: Cube, rows: slice, status: np.ndarray, run: Run) -> Iterator[FittedBlock]:
+def _begin_samples(worker: Worker, cube: Cube, rows: slice, status: np.ndarray, run: Run) -> Iterator[FittedBlock]:
     """Blocks of some rows' pixels, fitted; `status` (n,) before is that they are wanted, then that of masked ones."""
     reflectance, usable = cube.rows(rows)
     scale = worker.criterion.scale(cube, rows, usable)
     pixels, usable, scale = (a.reshape(-1, a.shape[-1]) for a in (reflectance, usable, scale))
     status[:] = screen(pixels, usable, status == Status.CONVERGED)
-    yield from run(worker, blocks(pixels, scale, status, worker.device))
+    return run(worker, blocks(pixels, scale, status, worker.device))
 
 
 def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:

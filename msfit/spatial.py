@@ -199,9 +199,8 @@ def _result(alone: FitResult, picture: Picture, found: Smoothed, attrs: dict[str
     fractions = torch.where(scaled <= picture.lower[:2], lower, (scaled * pixels.scale).clamp(lower, upper))
     fractions = torch.where(scaled >= picture.upper[:2], upper, fractions)
     status = alone.status.copy()
-    status[alone.fitted] = statuses(
-        fractions, i_d, torch.full_like(i_d, found.converged, dtype=torch.bool), lower, upper
-    ).cpu()
+    ended = torch.full_like(i_d, found.converged, dtype=torch.bool)
+    status[alone.fitted] = statuses(*(a.cpu().numpy() for a in (fractions.T, i_d, ended, lower, upper)))
     bands = pixels.values.shape[1] if pixels.weights is None else pixels.weights.sum(1)
     squares = (found.costs - pixels.price * i_s).clamp_min(0)
     unlit = (i_d <= 0).unsqueeze(1)

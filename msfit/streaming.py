@@ -182,7 +182,7 @@ def _here(prepared: Prepared) -> Iterator[tuple[Run, int]]:
     with pool(prepared.worker.device) as threads, need("dask").config.set(scheduler="threads"):
 
         def fitted(item: Item) -> dict[str, np.ndarray]:
-            return fit_rows(prepared, slice(*item[:2]), threads, None, item[2])
+            return fit_rows(prepared, slice(*item[:2]), threads, item[2])
 
         yield lambda items: ((item, fitted(item)) for item in items), 1
 
@@ -215,7 +215,7 @@ def fit_remotely(recipe: Recipe, settings: dict[str, Any], item: Item) -> dict[s
     with need("dask").config.set(scheduler="synchronous"):
         prepared = _prepared_once(recipe, settings)
         with pool(prepared.worker.device) as threads:
-            return fit_rows(prepared, slice(*item[:2]), threads, None, item[2])
+            return fit_rows(prepared, slice(*item[:2]), threads, item[2])
 
 
 _READY: dict[str, Prepared] = {}  # in a worker: the fit that it is at, by its settings

@@ -7,6 +7,11 @@ from typing import Any
 
 from numba import njit
 
+# Pixels that are searched side by side, and so lie in memory: their coordinates are (block, coordinate, LANES).
+LANES = 32
+
+_FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
+
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile at first use and keep the machine code on disk, where there is a place for it.
@@ -15,9 +20,13 @@ def compiled(function: Callable[..., Any]) -> Any:
     instructions; NaN and infinity keep their meaning. Numba looks only at a function's own file to see whether its
     machine code is stale: it must not call compiled functions of other files.
     """
-    fast = {"contract", "reassoc", "nsz", "arcp", "afn"}
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fast}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder that can be written to
         return njit(**options)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile into each of its callers, however long it is: a loop with a call in it becomes no vector instructions."""
+    return njit(forceinline=True, nogil=True, error_model="numpy", fastmath=_FAST)(function)

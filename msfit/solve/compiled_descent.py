@@ -21,8 +21,9 @@ _CONVERGED, _STEPS, _T0, _T1, _C00, _C01, _C11, _DAMPING, _MEAN, _ENERGY = (LANE
 # the reflectance of the point that is tried, T, under way, its shadings; and what is summed up over the bands.
 _DERMIS, _SLOPE, _TRIED_D, _TRIED_S, _DONE = (LANES * k for k in range(20, 25))
 _MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(25, 39))
+_KEPT = ((_X0, _T0), (_X1, _T1), (_I_D, _TRIED_D), (_I_S, _TRIED_S), (_COST, _EE))  # where a point is better
 _MIXED, _WIDE, _ROWS = LANES * 39, LANES * 3, 39 + 4 * 3  # a reflectance with its derivatives, and four of them
-RESULTS = 14  # the first rows of the state come out
+RESULTS = 12  # the first rows of the state come out
 # Columns of a skin's constants, see `two_layers.constants`.
 _DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
 
@@ -31,6 +32,7 @@ _TINY, _EPS, _INFINITE = np.finfo(np.float32).tiny, np.finfo(np.float32).eps, np
 _LOG2_E, _LN_2_HIGH, _LN_2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 _E2, _E3, _E4 = np.float32(5.0000001201e-1), np.float32(1.6666665459e-1), np.float32(4.1665795894e-2)
 _E5, _E6, _E7 = np.float32(8.3334519073e-3), np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
+_TOLERANCE = np.float32(1e-6)  # as in newton
 _BIAS, _EXPONENT, _MOST_STEPS = np.int32(127), np.int32(1 << 23), np.float32(200)
 
 
@@ -45,14 +47,15 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend(pixels, owner, start, skin, thickness, mixing, lower, upper, tolerance):  # type: ignore[no-untyped-def]
-    """Ends of the descents (start, RESULTS): point, whether converged, steps, next point; see `newton.descend`.
+def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper):  # type: ignore[no-untyped-def]
+    """Ends of descents as in `newton.descend`, of each group the lowest and of equals the first: (group, RESULTS).
 
-    pixels (n, band) float32; owner (start,), the pixel of each start; start (start, 2) float32; skin, thickness and
-    mixing, see `two_layers.Constants`; lower, upper (2,) float32; `tolerance`: the share a step must promise to win.
+    pixels (n, band) float32; owner and group (start,), the pixel and the group of each start, groups numbered from 0;
+    start (start, 2) float32; skin, thickness and mixing, see `two_layers.Constants`; lower, upper (2,) float32.
     """
     bands = pixels.shape[1]
-    results = np.empty((owner.size, RESULTS), np.float32)
+    groups = group[-1] + 1 if group.size > 0 else 0
+    results, best = np.empty((groups, RESULTS), np.float32), np.full(groups, -1)
     rows, state = np.zeros((bands, 4 * LANES + 16), np.float32), np.zeros(_ROWS * LANES, np.float32)
     raw = np.zeros((mixing.shape[1], 4 * LANES + 16), np.float32) if mixing.size > 0 else rows
     descent = np.full(LANES, -1)
@@ -64,15 +67,18 @@ def descend(pixels, owner, start, skin, thickness, mixing, lower, upper, toleran
                 continue
             if descent[lane] >= 0:
                 ended += 1
-                for column in range(RESULTS):
-                    results[descent[lane], column] = state[column * LANES + lane]
+                place, end = group[descent[lane]], (state[_COST + lane], descent[lane])
+                if best[place] < 0 or end < (results[place, _COST // LANES], best[place]):
+                    best[place] = descent[lane]
+                    for column in range(RESULTS):
+                        results[place, column] = state[column * LANES + lane]
             descent[lane] = begun if begun < owner.size else -1
             if begun < owner.size:
                 _begin(pixels[owner[begun]], start[begun], rows, state, lane)
                 begun += 1
         _evaluate(skin, thickness, mixing, raw, rows, state)
         _judge(state)
-        _step(state, tolerance, lower[0], lower[1], upper[0], upper[1])
+        _step(state, lower[0], lower[1], upper[0], upper[1])
     return results
 
 
@@ -84,12 +90,10 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
         total += pixel[band]
         energy += pixel[band] * pixel[band]
     rows[:, _Y + lane] = pixel
-    state[_MEAN + lane] = total / np.float32(pixel.size)
-    state[_ENERGY + lane] = energy
+    state[_MEAN + lane], state[_ENERGY + lane] = total / np.float32(pixel.size), energy
     state[_X0 + lane] = state[_T0 + lane] = start[0]
     state[_X1 + lane] = state[_T1 + lane] = start[1]
-    state[_COST + lane] = _INFINITE
-    state[_STEPS + lane] = -_ONE
+    state[_COST + lane], state[_STEPS + lane] = _INFINITE, -_ONE
     state[_C00 + lane] = state[_C01 + lane] = state[_C11 + lane] = state[_DAMPING + lane] = _ZERO
 
 
@@ -224,15 +228,11 @@ def _judge(state):  # type: ignore[no-untyped-def]
         h_00, h_11 = state[_S00 + lane] - r_0 * r_0 / rr, state[_S11 + lane] - r_1 * r_1 / rr
         h_00, h_11 = square * _clip(h_00, _ZERO, _INFINITE), square * _clip(h_11, _ZERO, _INFINITE)
         h_01 = square * (state[_S01 + lane] - r_0 * r_1 / rr)
-        cost, energy = state[_COST + lane], state[_ENERGY + lane]
-        better = state[_EE + lane] <= cost + _rounding(cost, energy)
+        better = state[_EE + lane] <= state[_COST + lane] + _rounding(state[_COST + lane], state[_ENERGY + lane])
         s_0, s_1 = state[_T0 + lane] - state[_X0 + lane], state[_T1 + lane] - state[_X1 + lane]
         y_0, y_1 = g_0 - state[_G0 + lane], g_1 - state[_G1 + lane]
-        state[_X0 + lane] = state[_T0 + lane] if better else state[_X0 + lane]
-        state[_X1 + lane] = state[_T1 + lane] if better else state[_X1 + lane]
-        state[_I_D + lane] = i_d if better else state[_I_D + lane]
-        state[_I_S + lane] = state[_TRIED_S + lane] if better else state[_I_S + lane]
-        state[_COST + lane] = state[_EE + lane] if better else cost
+        for kept, tried in _KEPT:
+            state[kept + lane] = state[tried + lane] if better else state[kept + lane]
         state[_G0 + lane] = g_0 if better else state[_G0 + lane]
         state[_G1 + lane] = g_1 if better else state[_G1 + lane]
         h_00, h_01 = h_00 if better else state[_H00 + lane], h_01 if better else state[_H01 + lane]
@@ -263,7 +263,7 @@ def _rounding(cost, energy):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _step(state, tolerance, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
+def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
     """Say what to try next, as `newton` does; or that the descent is done."""
     for lane in range(LANES):
         x_0, x_1, g_0, g_1 = state[_X0 + lane], state[_X1 + lane], state[_G0 + lane], state[_G1 + lane]
@@ -294,7 +294,7 @@ def _step(state, tolerance, low_0, low_1, high_0, high_1):  # type: ignore[no-un
         promise = -(value_a if value_a <= value_b else value_b)
         state[_T0 + lane], state[_T1 + lane] = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
         # damping shortens the promise by at most 1 + damping: a damped step must not look like a converged one
-        rounding = _rounding(state[_COST + lane], state[_ENERGY + lane])
-        done = _TWO * promise * damped <= tolerance * state[_COST + lane] + rounding
+        cost = state[_COST + lane]
+        done = _TWO * promise * damped <= _TOLERANCE * cost + _rounding(cost, state[_ENERGY + lane])
         state[_CONVERGED + lane] = _ONE if done else _ZERO
         state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= _MOST_STEPS) else _ZERO

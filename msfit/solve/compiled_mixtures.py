@@ -7,73 +7,81 @@ from __future__ import annotations
 
 import numpy as np
 
-from msfit.solve.compilation import compiled
+from msfit.solve.compilation import LANES, compiled
 
-LANES = 64
 _ZERO, _ONE, _INFINITE = np.float32(0), np.float32(1), np.float32(np.inf)
 # Terms may be so large [reflectance], and beyond that so many times their sum, for rounding not to show.
 _LARGE, _TIMES = np.float32(4), np.float32(16)
-# Rows of the state: a product, the least of those so far, a sum of squares; from _U on the coefficients.
-_LINE, _LEAST, _SQUARES, _U = 0, LANES, 2 * LANES, 3 * LANES
+# Rows of the state: a product, the least of some, the least of all, a sum of squares; from _U on the coefficients.
+_LINE, _LEAST, _LEAST_OF_ALL, _SQUARES, _U = (LANES * k for k in range(5))
 
 
 @compiled
-def mixtures(coefficients, spectra, level, sizes, outside, few, fine, signal):  # type: ignore[no-untyped-def]
+def mixtures(coefficients, spectra, some, slack, level, sizes, outside, few, fine, signal):  # type: ignore[no-untyped-def]
     """What a fit needs to know of pixels u @ spectra.T, without the pixels.
 
     coefficients (n, k + 1): of the k spectra and, last, the light l at the pixel; u is (coefficients, 1) / l. All else
     is float32, with a column a term, filled up with zeros to a multiple of four: spectra (band, term), their means
     `level` (term,) and root mean squares `sizes` (term,); few and fine (coordinate, term), whose products with u come
     out, where there are no fine ones those of spectra; and outside (row, term), of whose product the sum of squares
-    does. `signal`: least mean of a pixel.
+    does. `some` (row, term) of the spectra, if any, tell that a pixel is nowhere below zero: others differ from means
+    of these by no more than `slack` (term,). `signal`: least mean of a pixel.
 
-    Returns few @ u and fine @ u (n, coordinate), |outside @ u|^2 (n,), all float32, and whether the pixel may be fitted
-    so (n,): finite, nowhere below zero, not dark, and not a difference of much larger terms.
+    Returns few @ u (block, coordinate, LANES), fine @ u (n, coordinate) and |outside @ u|^2 (n,), all float32, and
+    whether the pixel may be fitted so (n,): finite, nowhere below zero, not dark, and not a difference of much larger
+    terms. Of one that may not all else is zero.
     """
     count, number, terms = len(coefficients), coefficients.shape[1] - 1, spectra.shape[1]
     whole = len(fine) == 0
     of_fine = np.empty((count, len(spectra) if whole else len(fine)), np.float32)
-    of_few = np.empty((count, len(few)), np.float32)
+    of_few = np.empty((-(-count // LANES), len(few), LANES), np.float32)
     squares, sound = np.empty(count, np.float32), np.empty(count, np.bool_)
-    state = np.zeros((3 + terms) * LANES, np.float32)
-    for first in range(0, count, LANES):
+    state = np.zeros(_U + terms * LANES, np.float32)
+    for block in range(len(of_few)):
+        first = block * LANES
         here = min(LANES, count - first)
         for lane in range(here):
             scale = _ONE / np.float32(coefficients[first + lane, number])
             for k in range(number):
                 state[_U + k * LANES + lane] = np.float32(coefficients[first + lane, k]) * scale
             state[_U + number * LANES + lane] = scale
-        _reset(state)
-        for band in range(len(spectra)):
-            _product(spectra[band], state)
-            _lower(state)
-            if whole:
-                _put(state, of_fine[first : first + here, band])
-        for row in range(len(outside)):
-            _product(outside[row], state)
-            _add_square(state)
-        for row in range(len(few)):
-            _product(few[row], state)
-            _put(state, of_few[first : first + here, row])
-        for row in range(len(fine)):
-            _product(fine[row], state)
-            _put(state, of_fine[first : first + here, row])
+        state[_LEAST : _LEAST + LANES] = _INFINITE if len(some) > 0 else -_INFINITE
+        state[_LEAST_OF_ALL : _LEAST_OF_ALL + LANES] = _INFINITE
+        for row in range(len(some)):
+            _product(some[row], state)
+            _lower(state, _LEAST)
+        _take_slack(slack, state)
+        if state[_LEAST : _LEAST + here].min() < _ZERO or not np.isfinite(state[_LEAST : _LEAST + here]).all():
+            for band in range(len(spectra)):
+                _product(spectra[band], state)
+                _lower(state, _LEAST_OF_ALL)
+                if whole:
+                    _put(state, of_fine[first : first + here, band])
         _product(level, state)
         for lane in range(here):
             size, mean = _ZERO, state[_LINE + lane]
             for k in range(terms):
                 size += abs(state[_U + k * LANES + lane]) * sizes[k]
-            squares[first + lane] = state[_SQUARES + lane]
-            kept = (size <= _LARGE + _TIMES * mean) & (size < _INFINITE)
-            sound[first + lane] = kept & (mean > signal) & (state[_LEAST + lane] >= _ZERO)
+            kept = (size <= _LARGE + _TIMES * mean) & (size < _INFINITE) & (mean > signal)
+            lit = (state[_LEAST + lane] >= _ZERO) | (state[_LEAST_OF_ALL + lane] >= _ZERO)
+            sound[first + lane] = kept & lit
+            if not (kept & lit):
+                for k in range(terms):
+                    state[_U + k * LANES + lane] = _ZERO
+                if whole:
+                    of_fine[first + lane] = _ZERO
+        state[_SQUARES : _SQUARES + LANES] = _ZERO
+        for row in range(len(outside)):
+            _product(outside[row], state)
+            _add_square(state)
+        squares[first : first + here] = state[_SQUARES : _SQUARES + here]
+        for row in range(len(few)):
+            _product(few[row], state)
+            of_few[block, row] = state[_LINE : _LINE + LANES]
+        for row in range(len(fine)):
+            _product(fine[row], state)
+            _put(state, of_fine[first : first + here, row])
     return of_few, of_fine, squares, sound
-
-
-@compiled
-def _reset(state):  # type: ignore[no-untyped-def]
-    for lane in range(LANES):
-        state[_LEAST + lane] = _INFINITE
-        state[_SQUARES + lane] = _ZERO
 
 
 @compiled
@@ -94,10 +102,17 @@ def _product(row, state):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _lower(state):  # type: ignore[no-untyped-def]
+def _lower(state, least):  # type: ignore[no-untyped-def]
     for lane in range(LANES):
-        value, least = state[_LINE + lane], state[_LEAST + lane]
-        state[_LEAST + lane] = value if value < least else least
+        value, lowest = state[_LINE + lane], state[least + lane]
+        state[least + lane] = value if value < lowest else lowest
+
+
+@compiled
+def _take_slack(slack, state):  # type: ignore[no-untyped-def]
+    for k in range(slack.size):
+        for lane in range(LANES):
+            state[_LEAST + lane] -= slack[k] * abs(state[_U + k * LANES + lane])
 
 
 @compiled

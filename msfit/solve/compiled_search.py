@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from msfit.solve.compilation import compiled
+from msfit.solve.compilation import LANES, compiled
 
-LANES = 64
 # Coordinates besides white in which pixels and nodes are compared: a constant, so that sums over them are
 # straight code.
 RANK = 8
@@ -29,89 +28,67 @@ _PLATEAU = np.float32(1 + 1e-6)
 
 @compiled
 def coordinates(pixels, basis):  # type: ignore[no-untyped-def]
-    """Coordinates (n, coordinate) of pixels (n, band) in a basis (band, coordinate), all float32: pixels @ basis.
+    """Coordinates of pixels (n, band) in a basis (band, coordinate), all float32: (block, coordinate, LANES).
 
     Written out, because how a library multiplies matrices, and rounds, may depend on their sizes.
     """
-    count = pixels.shape[0]
-    found = np.empty((count, basis.shape[1]), np.float32)
-    values = np.empty(pixels.shape[1] * LANES, np.float32)
-    z = np.empty(basis.shape[1] * LANES, np.float32)
-    for first in range(0, count, LANES):
-        here = min(LANES, count - first)
-        _load(pixels, first, here, values)
-        _project(values, basis, z)
-        for lane in range(here):
-            for j in range(basis.shape[1]):
-                found[first + lane, j] = z[j * LANES + lane]
+    count, bands = pixels.shape
+    found = np.zeros((-(-count // LANES), basis.shape[1], LANES), np.float32)
+    values = np.zeros(bands * LANES, np.float32)
+    for block in range(len(found)):
+        first = block * LANES
+        for lane in range(min(LANES, count - first)):
+            for band in range(bands):
+                values[band * LANES + lane] = pixels[first + lane, band]
+        _project(values, basis, found[block])
     return found
 
 
 @compiled
-def search(pixels, basis, table):  # type: ignore[no-untyped-def]
+def _project(values, basis, z):  # type: ignore[no-untyped-def]
+    """Coordinates of the pixels in the basis, added to z (coordinate, LANES)."""
+    whole = basis.shape[0] // 4
+    for four in range(whole):  # four bands a pass: sums are loaded and stored a fourth as often
+        at = 4 * four * LANES
+        for j in range(basis.shape[1]):
+            b0, b1, b2, b3 = basis[4 * four, j], basis[4 * four + 1, j], basis[4 * four + 2, j], basis[4 * four + 3, j]
+            for lane in range(LANES):
+                z[j, lane] += (b0 * values[at + lane] + b1 * values[at + LANES + lane]) + (
+                    b2 * values[at + 2 * LANES + lane] + b3 * values[at + 3 * LANES + lane]
+                )
+    for band in range(4 * whole, basis.shape[0]):
+        for j in range(basis.shape[1]):
+            b0 = basis[band, j]
+            for lane in range(LANES):
+                z[j, lane] += b0 * values[band * LANES + lane]
+
+
+@compiled
+def search(z, count, table):  # type: ignore[no-untyped-def]
     """Nodes that are local minima of the objective: pixel (start,), sorted, node (start,), at most four a pixel.
 
-    pixels (n, band) float32; basis (band, 1 + RANK), orthonormal, its first column white; table (row, column, NODE).
+    z (block, coordinate, LANES) float32 of `count` pixels, of whose coordinates the first 1 + RANK are looked at; table
+    (row, column, NODE).
     """
-    count = pixels.shape[0]
     owner, node = np.empty(MOST_STARTS * count, np.int64), np.empty(MOST_STARTS * count, np.int64)
-    values = np.empty(pixels.shape[1] * LANES, np.float32)
-    z = np.empty((1 + RANK) * LANES, np.float32)
     # surrounded by nodes that explain nothing
     explained = np.full((table.shape[0] + 2, table.shape[1] + 2, LANES), _LOWEST)
     along = np.full_like(explained, _LOWEST)
     best, where, tops = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     found = 0
-    for first in range(0, count, LANES):
-        here = min(LANES, count - first)
-        _load(pixels, first, here, values)
-        _project(values, basis, z)
-        _explain(z, table, explained)
-        _summits(explained, along, z, best, where, tops)
-        for lane in range(here):
+    for block in range(len(z)):
+        first, near = block * LANES, z[block]
+        _explain(near, table, explained)
+        _summits(explained, along, near[0], best, where, tops)
+        for lane in range(min(LANES, count - first)):
             if tops[lane] > 1:
-                number = _several(explained, along, z[lane], lane, node[found:])
+                number = _several(explained, along, near[0, lane], lane, node[found:])
             else:
                 number = 1
                 node[found] = int(where[lane])
             owner[found : found + number] = first + lane
             found += number
     return owner[:found], node[:found]
-
-
-@compiled
-def _load(pixels, first, here, values):  # type: ignore[no-untyped-def]
-    for lane in range(here):
-        for band in range(pixels.shape[1]):
-            values[band * LANES + lane] = pixels[first + lane, band]
-
-
-@compiled
-def _project(values, basis, z):  # type: ignore[no-untyped-def]
-    """Coordinates of the pixels in the basis."""
-    whole = basis.shape[0] // 4
-    z[:] = 0
-    for four in range(whole):  # four bands a pass: sums are loaded and stored a fourth as often
-        at = 4 * four * LANES
-        for j in range(basis.shape[1]):
-            b0, b1, b2, b3 = (
-                basis[4 * four, j],
-                basis[4 * four + 1, j],
-                basis[4 * four + 2, j],
-                basis[4 * four + 3, j],
-            )
-            for lane in range(LANES):
-                z[j * LANES + lane] += (
-                    b0 * values[at + lane]
-                    + b1 * values[at + LANES + lane]
-                    + b2 * values[at + 2 * LANES + lane]
-                    + b3 * values[at + 3 * LANES + lane]
-                )
-    for band in range(4 * whole, basis.shape[0]):
-        for j in range(basis.shape[1]):
-            b0 = basis[band, j]
-            for lane in range(LANES):
-                z[j * LANES + lane] += b0 * values[band * LANES + lane]
 
 
 @compiled
@@ -123,16 +100,16 @@ def _explain(z, table, explained):  # type: ignore[no-untyped-def]
             n1, n2, n3, n4, n5, n6, n7, n8 = node[0], node[1], node[2], node[3], node[4], node[5], node[6], node[7]
             bright, across, share = node[_WHITE], node[_ACROSS], node[_SHARE]
             for lane in range(LANES):
-                white = z[lane]
+                white = z[0, lane]
                 lit = (
-                    n1 * z[LANES + lane]
-                    + n2 * z[2 * LANES + lane]
-                    + n3 * z[3 * LANES + lane]
-                    + n4 * z[4 * LANES + lane]
-                    + n5 * z[5 * LANES + lane]
-                    + n6 * z[6 * LANES + lane]
-                    + n7 * z[7 * LANES + lane]
-                    + n8 * z[8 * LANES + lane]
+                    n1 * z[1, lane]
+                    + n2 * z[2, lane]
+                    + n3 * z[3, lane]
+                    + n4 * z[4, lane]
+                    + n5 * z[5, lane]
+                    + n6 * z[6, lane]
+                    + n7 * z[7, lane]
+                    + n8 * z[8, lane]
                 )
                 overlap = lit * across + white * bright
                 matte = overlap * overlap * share if overlap > _ZERO else _ZERO
@@ -141,7 +118,7 @@ def _explain(z, table, explained):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _summits(explained, along, z, best, where, tops):  # type: ignore[no-untyped-def]
+def _summits(explained, along, white, best, where, tops):  # type: ignore[no-untyped-def]
     """The node that explains most, and how many explain as much as their eight neighbours and more than white does."""
     best[:] = _LOWEST
     where[:] = _ZERO
@@ -165,7 +142,7 @@ def _summits(explained, along, z, best, where, tops):  # type: ignore[no-untyped
                 above, level, below = along[i, j + 1, lane], along[i + 1, j + 1, lane], along[i + 2, j + 1, lane]
                 highest = above if above > below else below
                 highest = highest if highest > level else level
-                plateau = z[lane] * z[lane] * _PLATEAU
+                plateau = white[lane] * white[lane] * _PLATEAU
                 highest = highest if highest > plateau else plateau
                 tops[lane] += _ONE if value >= highest else _ZERO
                 higher = value > best[lane]

@@ -10,6 +10,7 @@ from torch import Tensor
 from msfit.skin.registry import Skin
 from msfit.solve.newton import Descent
 from msfit.solve.objective import Point
+from msfit.solve.selection import cheapest
 from msfit.solve.table import Table
 from msfit.solve.two_layers import Constants, constants
 
@@ -19,7 +20,7 @@ _TOLERANCE, _MOST_STEPS = 1e-6, 200  # as in newton
 
 
 class GpuSolver:
-    """What `Solver` does, where there is a kernel for it, up to which of a pixel's descents ended lowest."""
+    """What `Solver` does, where there is a kernel for it, in single precision."""
 
     def __init__(self, form: Constants, table: Table, lower: Tensor, upper: Tensor) -> None:
         self.spectra = torch.from_numpy(form.spectra).to(lower.device)
@@ -34,7 +35,12 @@ class GpuSolver:
         form = constants(skin)
         return None if form is None else cls(form, table, lower, upper)
 
-    def __call__(self, pixels: Tensor) -> tuple[Tensor, Descent]:
+    def least(self, pixels: Tensor) -> Descent:
+        """Of each pixel (n, band) float32 the descent that ended lowest, the earliest among equals."""
+        owner, found = self.ends(pixels)
+        return cheapest(owner, found, len(pixels))
+
+    def ends(self, pixels: Tensor) -> tuple[Tensor, Descent]:
         """The descents of pixels (n, band) float32, and whose they are: pixel index (descent,), sorted."""
         from msfit.solve.triton_descent import descend  # Triton is not needed where there is no GPU
 

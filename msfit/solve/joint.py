@@ -20,8 +20,9 @@ from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.box import Local, descend_in_box
 from msfit.solve.newton import Descent
 from msfit.solve.objective import Point
+from msfit.solve.selection import best_of
 from msfit.solve.shading import shading
-from msfit.solve.solver import Solver, best_of
+from msfit.solve.solver import Solver
 
 # Where the lattice has its nodes, as shares of the box, by the number of extra parameters.
 _LATTICE = {1: (0.0, 0.17, 0.33, 0.5, 0.67, 0.83, 1.0), 2: (0.0, 0.25, 0.5, 0.75, 1.0), 3: (0.0, 0.33, 0.67, 1.0)}

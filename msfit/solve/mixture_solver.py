@@ -15,34 +15,37 @@ import torch
 from torch import Tensor
 
 from msfit.skin.registry import Skin
-from msfit.solve.compiled_solver import CompiledSolver, compressed
+from msfit.solve.compiled_solver import CompiledSolver
 from msfit.solve.compressed import Compression, compress
 from msfit.solve.newton import Descent
-from msfit.solve.solver import Solver, cheapest
+from msfit.solve.solver import Solver
 from msfit.solve.table import tabulated
+from msfit.solve.two_layers import Constants
 
 _ERROR = 1e-6
+# Fewer bands than so many are left as they are.
+_MANY = 64
 # Numbers of coordinates that are tried; with more there would be nothing to gain over all bands.
 _COUNTS = range(20, 52, 4)
+# Whether a pixel is below zero is seen from every so manieth band, unless it is nearly so.
+_EVERY = 4
 # Nodes an axis from which coordinates are found, and others on which they are tried.
 _NODES, _OTHERS = 25, 36
 
 
 @dataclass(frozen=True, eq=False)
 class Mixtures:
-    """Pixels by their coordinates: `few` for the search and `fine` for its end, (n, coordinate) each, float32.
+    """Pixels by their coordinates: `few` for the search, as `CompiledTable` has them, and `fine` (n, coordinate).
 
     `outside` (n,): sum of squares over bands of what no coordinate holds; `sound` (n,): whether the pixel is finite,
-    nowhere below zero, not dark, and not a difference of much larger terms, so that the rest holds.
+    nowhere below zero, not dark, and not a difference of much larger terms, so that the rest holds. One that is not has
+    zeros. All else is float32.
     """
 
     few: np.ndarray
     fine: np.ndarray
     outside: np.ndarray
     sound: np.ndarray
-
-    def __getitem__(self, index: np.ndarray) -> Mixtures:
-        return Mixtures(*(np.ascontiguousarray(values[index]) for values in vars(self).values()))
 
 
 class MixtureSolver:
@@ -61,16 +64,17 @@ class MixtureSolver:
     def __init__(self, solver: Solver, compiled: CompiledSolver, spectra: np.ndarray) -> None:
         self.compiled, self.bands = compiled, len(spectra)
         self.form = compiled.form
-        outside = few = fine = spectra[:0]
-        found = None if compiled.basis is None else _fine(solver.skin, solver.lower, solver.upper)
+        outside = fine = some = spectra[:0]
+        slack = np.zeros(spectra.shape[1])
+        found = None if len(spectra) < _MANY else _fine(solver.skin, solver.lower, solver.upper)
         if found is not None:
-            self.form = compressed(compiled.form, found)
+            self.form = _compressed(compiled.form, found)
             outside, fine = _outside(spectra, found), found.basis.T @ spectra
-        if compiled.basis is not None:
-            few = compiled.basis.T.astype(float) @ spectra
+            some, slack = _some(spectra)
+        few = compiled.basis.T.astype(float) @ spectra
         self.coordinates = len(fine) or self.bands
         level, sizes = spectra.mean(0), np.sqrt((spectra**2).mean(0))
-        self._arrays = [_filled(rows) for rows in (spectra, level, sizes, outside, few, fine)]
+        self._arrays = [_filled(rows) for rows in (spectra, some, slack, level, sizes, outside, few, fine)]
 
     @classmethod
     def over(cls, solver: Solver, spectra: np.ndarray) -> MixtureSolver | None:
@@ -85,12 +89,11 @@ class MixtureSolver:
         from msfit.solve.compiled_mixtures import mixtures  # numba is not needed where there is a GPU
 
         few, fine, outside, sound = mixtures(coefficients, *self._arrays, np.float32(signal))
-        return Mixtures(few if few.size else fine, fine, outside, sound)
+        return Mixtures(few, fine, outside, sound)
 
     def __call__(self, pixels: Mixtures) -> Descent:
-        """Fit pixels, all of them sound. The cost is that over all bands."""
-        owner, found = self.compiled.descents(self.form, torch.from_numpy(pixels.fine), torch.from_numpy(pixels.few))
-        found = cheapest(owner, found, len(pixels.fine))
+        """Fit pixels. The cost is that over all bands."""
+        found = self.compiled.least_of(self.form, pixels.fine, pixels.few)
         cost = found.point.cost * (self.bands / self.coordinates) + torch.from_numpy(pixels.outside)
         return replace(found, point=replace(found.point, cost=cost))
 
@@ -105,10 +108,27 @@ def _fine(skin: Skin, lower: Tensor, upper: Tensor) -> Compression | None:
     return None
 
 
+def _compressed(form: Constants, compression: Compression) -> Constants:
+    """The constants of a skin whose pixels are given by coordinates."""
+    return replace(
+        form,
+        spectra=np.ascontiguousarray(form.spectra[compression.bands]),
+        mixing=compression.mixing.astype(np.float32),
+    )
+
+
 def _outside(spectra: np.ndarray, fine: Compression) -> np.ndarray:
     """A matrix whose product with u has the sum of squares of what the coordinates leave of a pixel: (row, term)."""
     basis = fine.basis * (len(spectra) / fine.basis.shape[1]) ** 0.5
     return np.asarray(np.linalg.qr(spectra - basis @ (basis.T @ spectra), mode="r"))
+
+
+def _some(spectra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Some bands of spectra (band, term), and by how much those between differ at most from a mean of two of them."""
+    bands = np.arange(len(spectra))
+    chosen = np.unique(np.append(bands[::_EVERY], bands[-1]))
+    between = np.stack([np.interp(bands, chosen, column[chosen]) for column in spectra.T], 1)
+    return spectra[chosen], np.abs(spectra - between).max(0)
 
 
 def _filled(rows: np.ndarray) -> np.ndarray:

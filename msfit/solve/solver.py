@@ -9,7 +9,7 @@ from msfit.skin.registry import Skin
 from msfit.solve.compiled_solver import CompiledSolver
 from msfit.solve.gpu_solver import GpuSolver
 from msfit.solve.newton import Descent, descend
-from msfit.solve.objective import Point
+from msfit.solve.selection import cheapest, joined
 from msfit.solve.table import Table
 
 
@@ -28,16 +28,16 @@ class Solver:
         self.skin, self.lower, self.upper = skin, lower, upper
         self.table = Table.over(skin, lower, upper)
         on_gpu = GpuSolver.over(skin, self.table, lower, upper)
-        self.compiled = on_gpu or CompiledSolver.over(skin, lower, upper)
+        self.compiled = on_gpu or CompiledSolver.over(skin, self.table, lower, upper)
 
     def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Descent:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
         if weights is not None or self.compiled is None:
             owner, start = self.table.starts(pixels, weights)
             return cheapest(owner, self._exact(owner, start, pixels, weights), len(pixels))
-        owner, found = self.compiled(pixels.float())
         if pixels.dtype == torch.float32:
-            return cheapest(owner, found, len(pixels))
+            return self.compiled.least(pixels)
+        owner, found = self.compiled.ends(pixels.float())
         # all ends go on, because what single precision takes for equal may not be
         start = found.point.fractions.to(pixels.dtype).clamp(self.lower, self.upper)
         best = cheapest(owner, self._exact(owner, start, pixels, None), len(pixels))
@@ -54,28 +54,3 @@ class Solver:
         if owner.numel() > len(pixels):
             pixels, weights = pixels[owner], None if weights is None else weights[owner]
         return descend(self.skin, start, pixels, weights, self.lower, self.upper)
-
-
-def cheapest(owner: Tensor, found: Descent, count: int) -> Descent:
-    """Of each pixel the cheapest of its descents, the earliest among equals."""
-    if owner.numel() == count:
-        return found
-    best = best_of(owner, found.point.cost, count)
-    return Descent(found.point.take(best), found.converged[best], found.steps[best])
-
-
-def joined(first: Descent, second: Descent) -> Descent:
-    """The pixels of two descents, one after the other."""
-    point = Point(
-        *(torch.cat(pair) for pair in zip(vars(first.point).values(), vars(second.point).values(), strict=True))
-    )
-    return Descent(point, torch.cat((first.converged, second.converged)), torch.cat((first.steps, second.steps)))
-
-
-def best_of(owner: Tensor, cost: Tensor, count: int) -> Tensor:
-    """Index of the cheapest descent of each pixel, the earliest among equals, (count,). NaN is the dearest."""
-    cost = torch.nan_to_num(cost, nan=torch.inf, posinf=torch.inf)
-    least = torch.full((count,), torch.inf, dtype=cost.dtype, device=cost.device).scatter_reduce(0, owner, cost, "amin")
-    order = torch.arange(owner.numel(), device=owner.device)
-    candidates = torch.where(cost == least[owner], order, owner.numel())
-    return torch.full_like(order[:count], owner.numel()).scatter_reduce(0, owner, candidates, "amin")

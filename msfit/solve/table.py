@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from msfit.errors import InputError
 from msfit.skin.registry import Skin
+
+if TYPE_CHECKING:
+    from msfit.solve.compiled_table import CompiledTable
 
 # Nodes an axis. Whether they find every basin is checked against an exhaustive search (benchmarks/oracle.py).
 _NODES = 13
@@ -23,20 +27,20 @@ _PLATEAU = 1 + 1e-6
 class Table:
     """Reflectance on a grid over the box of pigments, and where in the box its local minima lie for given pixels.
 
-    `fractions` (node, 2) and float32 `spectra` (band, node) of the grid, whose `shape` is nodes an axis; `compiled`:
-    basis and table of the compiled search, on the CPU only.
+    `fractions` (node, 2) and float32 `spectra` (band, node) of the grid, whose `shape` is nodes an axis; the box;
+    `compiled`: what the compiled search needs, on the CPU only.
     """
 
     fractions: Tensor
     spectra: Tensor
     shape: tuple[int, int]
-    compiled: tuple[np.ndarray, np.ndarray] | None
+    lower: Tensor
+    upper: Tensor
+    compiled: CompiledTable | None
 
     @classmethod
-    def over(cls, skin: Skin, lower: Tensor, upper: Tensor, basis: Tensor | None = None) -> Table:
+    def over(cls, skin: Skin, lower: Tensor, upper: Tensor) -> Table:
         """Tabulate a skin over the box [lower, upper], tensors (2,). An axis of no width has one node.
-
-        With a `basis` (band, coordinate), pixels are given by their coordinates in it, as in `compressed`.
 
         Raises
         ------
@@ -50,9 +54,21 @@ class Table:
                 f"bounds: the skin model is not finite and positive everywhere in f_mel, f_blood = {box}; "
                 "choose narrower bounds, or mend the model"
             )
-        spectra = spectra if basis is None else spectra @ basis.to(spectra)
-        compiled = _for_compiled_search(spectra.double().numpy(), shape) if lower.device.type == "cpu" else None
-        return cls(fractions, spectra.T.contiguous().float(), shape, compiled)
+        table = cls(fractions, spectra.T.contiguous().float(), shape, lower, upper, None)
+        if lower.device.type != "cpu":
+            return table
+        from msfit.solve.compiled_table import CompiledTable  # numba is not needed where there is a GPU
+
+        def fractions_at(places: np.ndarray) -> np.ndarray:
+            last = torch.tensor(shape) - 1
+            return (lower + (upper - lower) * _stretch(torch.from_numpy(places) / last.clamp_min(1))).numpy()
+
+        def reflectance_at(places: np.ndarray) -> np.ndarray:
+            inside = torch.from_numpy(fractions_at(places)).clamp(lower, upper)
+            return skin.reflectance(inside.to(lower)).double().numpy()
+
+        compiled = CompiledTable.over(shape, spectra.double().numpy(), fractions_at, reflectance_at)
+        return replace(table, compiled=compiled)
 
     def starts(self, pixels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Points from which to descend to every minimum: pixel index (start,), sorted, and fractions (start, 2).
@@ -62,13 +78,17 @@ class Table:
         """
         pixels = pixels.float()
         if weights is None and self.compiled is not None:
-            from msfit.solve.compiled_search import search  # numba is not needed where there is a GPU
-
-            owner, found = (torch.from_numpy(a) for a in search(pixels.numpy(), *self.compiled))
-            return owner, self.fractions[found]
+            return self.starts_of(self.compiled.coordinates(pixels.numpy()), len(pixels))
         node = self.summits(pixels, None if weights is None else weights.float())
         pixel, rank = (node >= 0).nonzero(as_tuple=True)
         return pixel, self.fractions[node[pixel, rank]]
+
+    def starts_of(self, coordinates: np.ndarray, count: int) -> tuple[Tensor, Tensor]:
+        """The same of `count` pixels, from their coordinates as `CompiledTable` has them, without weights."""
+        assert self.compiled is not None
+        owner, start = (torch.from_numpy(a) for a in self.compiled.starts(coordinates, count))
+        # what single precision takes for the box may be larger
+        return owner, start if self.lower.dtype == torch.float32 else start.to(self.lower).clamp(self.lower, self.upper)
 
     def summits(self, pixels: Tensor, weights: Tensor | None) -> Tensor:
         """Coarse nodes that are local minima of the objective, (n, 4), best first, -1 where there is none."""
@@ -112,27 +132,6 @@ def tabulated(skin: Skin, lower: Tensor, upper: Tensor, nodes: int) -> tuple[tup
 
 def _stretch(u: Tensor) -> Tensor:
     return u * (u + _BEND) / (1 + _BEND)
-
-
-def _for_compiled_search(spectra: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Basis and table of `compiled_search.search` from spectra (node, band)."""
-    from msfit.solve.compiled_search import NODE, RANK
-
-    bands = spectra.shape[1]
-    white = np.full((bands, 1), bands**-0.5)
-    # dark nodes count as much as bright ones: any of them may be lit by any i_d
-    unit = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
-    centred = unit - (unit @ white) @ white.T
-    _, directions = np.linalg.eigh(centred.T @ centred)  # ascending: the first is white's, of length zero
-    basis = np.zeros((bands, 1 + RANK))
-    basis[:, :1] = white
-    count = min(RANK, bands - 1)
-    basis[:, 1 : 1 + count] = directions[:, : -count - 1 : -1]
-    projected = spectra @ basis
-    across = np.linalg.norm(projected[:, 1:], axis=1, keepdims=True)
-    share = 1 / (projected * projected).sum(1, keepdims=True)
-    table = np.hstack((projected[:, 1:] / across, projected[:, :1], across, share))
-    return basis.astype(np.float32), table.astype(np.float32).reshape(*shape, NODE)
 
 
 def _spread(grid: Tensor, axis: int) -> Tensor:
