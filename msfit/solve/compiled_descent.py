@@ -18,11 +18,11 @@ _Y, _R, _BY_MEL, _BY_BLOOD = (LANES * k for k in range(4))
 # Rows of the state: the best point so far with the objective there; what was learnt on the way; the pixel;
 _X0, _X1, _I_D, _I_S, _COST, _G0, _G1, _H00, _H01, _H11 = (LANES * k for k in range(10))
 _CONVERGED, _STEPS, _T0, _T1, _C00, _C01, _C11, _DAMPING, _MEAN, _ENERGY = (LANES * k for k in range(10, 20))
-# the reflectance of the point that is tried, T, under way, its shadings; and what is summed up over the bands.
-_DERMIS, _SLOPE, _TRIED_D, _TRIED_S, _DONE = (LANES * k for k in range(20, 25))
-_MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(25, 39))
+# the shadings of the point that is tried, T; whether a lane is done; and what is summed up over the bands.
+_TRIED_D, _TRIED_S, _DONE = (LANES * k for k in range(20, 23))
+_MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(23, 37))
 _KEPT = ((_X0, _T0), (_X1, _T1), (_I_D, _TRIED_D), (_I_S, _TRIED_S), (_COST, _EE))  # where a point is better
-_MIXED, _WIDE, _ROWS = LANES * 39, LANES * 3, 39 + 4 * 3  # a reflectance with its derivatives, and four of them
+_MIXED, _WIDE, _ROWS = LANES * 37, LANES * 3, 37 + 4 * 3  # a reflectance with its derivatives, and four of them
 RESULTS = 12  # the first rows of the state come out
 # Columns of a skin's constants, see `two_layers.constants`.
 _DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
@@ -102,8 +102,7 @@ def _evaluate(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-unt
     """The objective at the points that are tried: `objective.evaluate` up to what `_judge` does with the sums."""
     state[_MEAN_R:_MIXED] = _ZERO
     for band in range(skin.shape[0]):
-        _dermis(skin[band], thickness, state)
-        _skin(skin[band], raw[band], state)
+        _skin(skin[band], thickness, raw[band], state)
     if mixing.size > 0:
         state[_MEAN_R : _MEAN_R + 3 * LANES] = _ZERO
         for four in range(rows.shape[0] // 4):
@@ -117,11 +116,12 @@ def _evaluate(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-unt
 
 
 @compiled
-def _dermis(skin, thickness, state):  # type: ignore[no-untyped-def]
-    """Kubelka-Munk reflectance of the dermis and its derivative by blood."""
+def _skin(skin, thickness, line, state):  # type: ignore[no-untyped-def]
+    """Reflectance of a band and its derivatives into its rows, summed up: epidermis over a Kubelka-Munk dermis."""
+    depth, by_mel, by_blood, rho = skin[_DEPTH], skin[_DEPTH_MEL], skin[_DEPTH_BLOOD], skin[_RHO]
     absorption, absorption_blood, scattering, scattering_blood = skin[_A], skin[_A_BLOOD], skin[_S], skin[_S_BLOOD]
     for lane in range(LANES):
-        blood = state[_T1 + lane]
+        melanin, blood = state[_T0 + lane], state[_T1 + lane]
         a, s = absorption + blood * absorption_blood, scattering + blood * scattering_blood
         extinction = a + s
         k = np.sqrt(a * (extinction + s))
@@ -129,22 +129,14 @@ def _dermis(skin, thickness, state):  # type: ignore[no-untyped-def]
         coth = (_ONE + decay) / (_ONE - decay)
         share = _ONE / (extinction + k * coth)
         growth = _ONE + extinction * (coth / k - thickness * (coth * coth - _ONE))
-        state[_DERMIS + lane] = s * share
         # only an infinitely thick dermis scatters less with more blood: there but the ratio of both counts
-        state[_SLOPE + lane] = share * share * growth * (scattering_blood * a - absorption_blood * s)
-
-
-@compiled
-def _skin(skin, line, state):  # type: ignore[no-untyped-def]
-    """Reflectance of a band and its derivatives into its rows, summed up."""
-    depth, by_mel, by_blood, rho = skin[_DEPTH], skin[_DEPTH_MEL], skin[_DEPTH_BLOOD], skin[_RHO]
-    for lane in range(LANES):
-        transmittance = _exp(depth + state[_T0 + lane] * by_mel + state[_T1 + lane] * by_blood)
-        inside = transmittance * state[_DERMIS + lane]
+        slope = share * share * growth * (scattering_blood * a - absorption_blood * s)
+        transmittance = _exp(depth + melanin * by_mel + blood * by_blood)
+        inside = transmittance * s * share
         bounces = _ONE / (_ONE - rho * inside)
         out = (_ONE - rho) * bounces
         r, r_0 = out * inside, out * bounces * inside * by_mel
-        r_1 = out * bounces * (inside * by_blood + transmittance * state[_SLOPE + lane])
+        r_1 = out * bounces * (inside * by_blood + transmittance * slope)
         line[_R + lane], line[_BY_MEL + lane], line[_BY_BLOOD + lane] = r, r_0, r_1
         state[_MEAN_R + lane] += r
         state[_MEAN_0 + lane] += r_0
@@ -292,9 +284,17 @@ def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
         value_b = g_0 * b_0 + g_1 * b_1 + _HALF * (h_00 * b_0 * b_0 + h_11 * b_1 * b_1) + h_01 * b_0 * b_1
         s_0, s_1 = a_0 if value_a <= value_b else b_0, a_1 if value_a <= value_b else b_1
         promise = -(value_a if value_a <= value_b else value_b)
-        state[_T0 + lane], state[_T1 + lane] = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
+        at_0, at_1 = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
         # damping shortens the promise by at most 1 + damping: a damped step must not look like a converged one
         cost = state[_COST + lane]
         done = _TWO * promise * damped <= _TOLERANCE * cost + _rounding(cost, state[_ENERGY + lane])
-        state[_CONVERGED + lane] = _ONE if done else _ZERO
+        # from the point of the sums the last step is taken untried; the shadings follow in first order
+        taken = _ONE if done & (state[_T0 + lane] == x_0) & (state[_T1 + lane] == x_1) else _ZERO
+        s_0, s_1, i_d, i_s = taken * (at_0 - x_0), taken * (at_1 - x_1), state[_I_D + lane], state[_I_S + lane]
+        e_r = (state[_E0 + lane] - i_d * state[_R0 + lane]) * s_0 + (state[_E1 + lane] - i_d * state[_R1 + lane]) * s_1
+        more = e_r / state[_RR + lane]
+        i_s -= more * state[_MEAN_R + lane] + i_d * (state[_MEAN_0 + lane] * s_0 + state[_MEAN_1 + lane] * s_1)
+        state[_I_D + lane], state[_I_S + lane] = i_d + more, i_s if i_s > _ZERO else _ZERO
+        state[_X0 + lane], state[_X1 + lane] = at_0 if taken > _ZERO else x_0, at_1 if taken > _ZERO else x_1
+        state[_T0 + lane], state[_T1 + lane], state[_CONVERGED + lane] = at_0, at_1, _ONE if done else _ZERO
         state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= _MOST_STEPS) else _ZERO

@@ -183,12 +183,13 @@ def _descend(  # type: ignore[no-untyped-def]
         rounding = 4.0 * eps * (tl.sqrt(cost * energy) + eps * energy)
         done = 2.0 * promise * (1.0 + damping) <= tolerance * cost + rounding
         converged = tl.where((going > 0) & done, 1.0, converged)
-        going = tl.where(done | (count >= most_steps), 0, going)
+        last, going = going, tl.where(done | (count >= most_steps), 0, going)
         t_0, t_1 = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
         n_d, n_s, n_cost, n_g0, n_g1, n_h00, n_h01, n_h11 = _evaluate(
             spectra, number, lane, here, skin, bands, thickness, t_0, t_1, mean, tiny
         )
-        better = (n_cost <= cost + rounding) & (going > 0)
+        # the last step of a lane is taken too: it is evaluated anyhow
+        better = (n_cost <= cost + rounding) & (last > 0)
         s_0, s_1, y_0, y_1 = t_0 - x_0, t_1 - x_1, n_g0 - g_0, n_g1 - g_1
         x_0, x_1 = tl.where(better, t_0, x_0), tl.where(better, t_1, x_1)
         i_d, i_s, cost = tl.where(better, n_d, i_d), tl.where(better, n_s, i_s), tl.where(better, n_cost, cost)
