@@ -84,6 +84,10 @@ def _parse(asked: Bands) -> tuple[float, float, float | None]:
 
 def _check_count(count: int, low: float, high: float, own: np.ndarray) -> None:
     if count < FEWEST_BANDS:
+        if np.count_nonzero((own >= 10 * low) & (own <= 10 * high)) >= FEWEST_BANDS:
+            raise InputError(
+                f"wavelengths: {own[0]:g}-{own[-1]:g} look like angstrom; expected nanometres: divide angstrom by 10"
+            )
         raise InputError(
             f"bands: {count} of the data's {own.size} ({own[0]:g}-{own[-1]:g} nm) lie in {low:g}-{high:g} nm; "
             f"expected at least {FEWEST_BANDS}: choose a wider range, or data with more bands there"

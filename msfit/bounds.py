@@ -15,6 +15,8 @@ Bounds = str | Mapping[str, tuple[float, float]]
 
 #: Extra parameters that one fit takes, a pixel or shared: each asks for a search in one more dimension.
 _MOST_EXTRAS = 3
+# Ends nearer than this share of what is allowed are equal: single precision does not tell them apart.
+_RESOLVED = 1e-6
 
 
 def resolve_bounds(
@@ -29,7 +31,7 @@ def resolve_bounds(
     ------
     InputError
         Unknown names; bounds that are not 0 <= lower <= upper <= 1, of an extra not inside its widest, or of one that
-        is not fitted; more than three extras; a pigment among the shared.
+        is not fitted; more than three extras; a pigment, or one that is free, among the shared.
     """
     pigments = [parameter.name for parameter in model.parameters]
     extras = {parameter.name: parameter for parameter in model.extras}
@@ -42,6 +44,11 @@ def resolve_bounds(
     if alone := [name for name in shared if name in pigments]:
         raise InputError(
             f"shared: found {', '.join(alone)}, which differs by pixel; expected extras: {', '.join(extras)}"
+        )
+    if both := [name for name in shared if name in free]:
+        raise InputError(
+            f"shared: found {', '.join(both)}, which free names too; expected a number a pixel or one a picture: leave"
+            " it out of one"
         )
     fitted = [extra for name, extra in extras.items() if name in free or name in shared]
     if len(fitted) > _MOST_EXTRAS:
@@ -78,4 +85,4 @@ def _pair(parameter: Parameter, pair: Any, least: float, most: float) -> tuple[f
             f"bounds: found {parameter.name} = {pair!r}; expected two numbers with "
             f"{least:g} <= lower <= upper <= {most:g}"
         )
-    return low, high
+    return (low, low) if high - low < _RESOLVED * (most - least) else (low, high)

@@ -18,6 +18,9 @@ from msfit.solve.loss import Loss
 # A number a band of the cube, or numbers for ranges of wavelengths (A, B) [nm], ends included.
 PerBand = Any | Mapping[tuple[float, float], float]
 RESIDUALS = ("reflectance", "radiance")
+# A band of less weight than this share of the largest is lost in the rounding of single precision.
+_LEAST_WEIGHT = 1e-6
+_NOISE_LIMITS = (1e-100, 1e100)  # whose squares can be computed with, in whatever unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,8 @@ class Criterion:
                 unit = scale.amax(1, keepdim=True).clamp_min(torch.finfo(scale.dtype).tiny)
             scale = (scale / unit).to(pixels.dtype)
         threshold = None if self.huber is None else (self.huber / unit).to(pixels.dtype)
-        return Loss(weights, scale, threshold, None if sigma is None else (sigma / unit).to(pixels.dtype))
+        # sigma stays in float64, in which alone it is used
+        return Loss(weights, scale, threshold, None if sigma is None else sigma / unit)
 
     def attributes(self) -> dict[str, Any]:
         """What was asked for other than by default, for the attributes of a result."""
@@ -100,8 +104,8 @@ def resolve_criterion(
     Raises
     ------
     InputError
-        Values that are no weights, threshold or noise; fewer than 8 bands with a positive weight; radiance without an
-        illuminant, or resampled; noise without std.
+        Values that are no weights, threshold or noise; fewer than 8 bands that weigh a millionth of the largest weight;
+        radiance without an illuminant, or resampled; noise without std, or in percent.
     """
     if residual not in RESIDUALS:
         raise InputError(f"residual: found {residual!r}; expected reflectance or radiance")
@@ -116,16 +120,18 @@ def resolve_criterion(
     if noise is not None and not std:
         raise InputError("noise: given without std, whose only use it is; ask for std, or leave noise out")
     sigma = None if noise is None else _per_band("noise", noise, source, chosen)
-    if sigma is not None and not (sigma > 0).all():
-        without = chosen.wavelengths[sigma <= 0][0]
-        raise InputError(f"noise: found none at {without:g} nm; expected a positive standard deviation for every band")
+    if sigma is not None:
+        _check_noise(sigma, chosen.wavelengths, residual)
     w = None if weights is None else _per_band("weights", weights, source, chosen)
     if w is not None:
-        used = np.flatnonzero(w > 0)
-        if used.size < FEWEST_BANDS:
+        w = w / max(w.max(), np.finfo(float).tiny)
+        count = np.count_nonzero(w >= _LEAST_WEIGHT)
+        if count < FEWEST_BANDS:
             raise InputError(
-                f"weights: {used.size} of {w.size} fitted bands have a positive weight; expected {FEWEST_BANDS} or more"
+                f"weights: {count} of {w.size} fitted bands weigh at least {_LEAST_WEIGHT:g} of the largest weight;"
+                f" expected {FEWEST_BANDS} or more"
             )
+        used = np.flatnonzero(w > 0)
         if used.size < w.size:
             chosen, w = chosen.select_bands(used), w[used]
             sigma = None if sigma is None else sigma[used]
@@ -134,11 +140,15 @@ def resolve_criterion(
 
 
 def _per_band(name: str, given: Any, source: Cube, chosen: Cube) -> np.ndarray:
-    """A number for each band of `chosen`, not negative, (band,) of float64."""
-    kind = "a number a band >= 0, or numbers for ranges as {(400, 450): 0.5} [nm]"
+    """A number for each band of `chosen`, (band,) of float64; NaN where a range of noise is not given."""
+    noise = name == "noise"
+    kind = (
+        f"{'a number > 0, one' if noise else 'a number >= 0'} a band, or numbers for ranges as {{(400, 450): 0.5}} [nm]"
+    )
     own = source.wavelengths
     if isinstance(given, Mapping):
-        values = np.full(own.size, 1.0 if name == "weights" else 0.0)
+        values = np.full(own.size, np.nan if noise else 1.0)
+        stated = np.array([value for value in given.values() if _is_number(value)], np.float64)
         for pair, value in given.items():
             try:
                 low, high = (float(end) for end in pair)
@@ -150,20 +160,45 @@ def _per_band(name: str, given: Any, source: Cube, chosen: Cube) -> np.ndarray:
             values[inside] = value
     else:
         try:
-            values = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError(f"{name}: found {given!r}; expected {kind}") from None
-        if name == "noise" and values.ndim == 0:
+            found = np.asarray(given)
+        except ValueError:  # ragged
+            found = np.array(None)
+        if found.dtype.kind not in ("uif" if noise else "buif"):
+            raise InputError(f"{name}: found {_shown(given)}; expected {kind}")
+        stated = values = found.astype(np.float64)
+        if noise and values.ndim == 0:
             values = np.full(own.size, values)
         elif values.shape != own.shape:
             raise InputError(f"{name}: found shape {values.shape}, the data have {own.size} bands; expected {kind}")
         elif TURNED_ROUND in str(source.provenance.get("note", "")):
             raise InputError(f"{name}: found a list, but {TURNED_ROUND}; give ranges as {{(400, 450): 0.5}} [nm]")
-    if not np.isfinite(values).all() or (values < 0).any():
-        bad = values[~np.isfinite(values) | (values < 0)][0]
-        raise InputError(f"{name}: found {bad:g}; expected {kind}")
+    bad = ~np.isfinite(stated) | (stated < 0) | (noise & (stated == 0))
+    if bad.any():
+        raise InputError(f"{name}: found {stated[bad].flat[0]:g}; expected {kind}")
     # native bands are hit exactly; between them weights run as the resampled values do
     return np.interp(chosen.wavelengths, own, values)
+
+
+def _check_noise(sigma: np.ndarray, wavelengths: np.ndarray, residual: str) -> None:
+    if (missing := np.isnan(sigma)).any():
+        raise InputError(
+            f"noise: found none at {wavelengths[missing][0]:g} nm; expected a standard deviation > 0 for every band"
+        )
+    low, high = _NOISE_LIMITS
+    if not (low <= sigma.min() and sigma.max() <= high):
+        raise InputError(
+            f"noise: found {sigma.min():g} to {sigma.max():g}; expected standard deviations of the residual in its unit"
+        )
+    if residual == "reflectance" and sigma.min() > 1:
+        raise InputError(
+            f"noise: found {sigma.min():g} or more in every band; expected standard deviations of reflectance, in"
+            " fractions of 1: divide percent by 100"
+        )
+
+
+def _shown(given: Any) -> str:
+    text = " ".join(repr(given).split())
+    return text if len(text) < 60 else f"{text[:56]} ..."
 
 
 def _is_number(value: Any) -> bool:

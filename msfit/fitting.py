@@ -61,7 +61,8 @@ def fit(
         A name from `msfit.skin.models.model_names`, or a model. The default is the calibrated `msfit-issa-2025`;
         "alotaibi-smith-2019" is the reference of the literature and of `msfit.reflectance`.
     bounds : "wide", "paper" or mapping
-        Named bounds, or {"f_mel": (lower, upper), ...}; what a mapping leaves out is wide. Equal ends hold a parameter.
+        Named bounds, or {"f_mel": (lower, upper), ...}; what a mapping leaves out is wide. Equal ends, or
+        those nearer than a millionth of what is allowed, hold a parameter.
     bands : "A:B", "A:B:STEP", or the same as a tuple, optional
         Native bands from A to B [nm], or resampled. By default all bands inside the model's range.
     mask : bool array (y, x) or (pixel,), optional
@@ -79,7 +80,8 @@ def fit(
         Extras that are fitted with one number for the whole picture, the one of least total over all its pixels.
     weights : array (band,) or mapping, optional
         Factors on the terms of the sum, >= 0, one a band of the data, or as {(A, B): weight} for ranges [nm], ends
-        included, 1 elsewhere. Only their ratios matter; 0 leaves a band out. Eight must be positive.
+        included, 1 elsewhere. Only their ratios matter; 0 leaves a band out. Eight must be at least a millionth of the
+        largest: less is lost in the rounding of single precision.
     residual : "reflectance" or "radiance"
         Unit of what is squared. For radiance a term is multiplied by the square of the illuminant there.
     huber : float, optional

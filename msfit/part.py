@@ -187,10 +187,11 @@ def _settings(path: Path, line: bytes) -> dict[str, Any]:
 
 def _compare(path: Path, line: bytes, wanted: dict[str, Any]) -> None:
     found = _settings(path, line)
-    other = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    other = {name for name in {*found, *wanted} if found.get(name) != wanted.get(name)}
     if other:
+        named = sorted(other - {"maps"}) or ["set of maps"]  # which follows from the others
         raise InputError(
-            f"{path}: an unfinished fit with another {', '.join(other)}; finish it as it was begun, or give it up and"
+            f"{path}: an unfinished fit with another {', '.join(named)}; finish it as it was begun, or give it up and"
             " start anew with --no-resume (resume=False)"
         )
 

@@ -87,7 +87,7 @@ def prepare(
     if certify and huber is not None:
         raise InputError("certify: proves sums of squares, not Huber's loss; leave out certify or huber")
     if certify and len(box) > len(PIGMENTS):
-        raise InputError(f"certify: found with {', '.join(list(box)[2:])}; expected extra parameters or a certificate")
+        raise InputError(f"certify: does not go with extra parameters ({', '.join(list(box)[2:])}); leave out either")
     chosen, dropped, notes = select_bands(cube, bands, skin_model.wavelength_range, skin_model.name)
     selected = chosen.wavelengths.size
     chosen, criterion = resolve_criterion(
@@ -96,7 +96,7 @@ def prepare(
     dropped += selected - chosen.wavelengths.size
     place, kind = torch_device(device), _torch_dtype(dtype, chosen)
     if huber is not None and len(box) > len(PIGMENTS):
-        raise InputError(f"huber: found with {', '.join(list(box)[2:])}; expected extra parameters or a robust loss")
+        raise InputError(f"huber: does not go with extra parameters ({', '.join(list(box)[2:])}); leave out either")
     if residual == "radiance" and shared:
         raise InputError("residual: found radiance with shared parameters; expected reflectance, or none shared")
     settled = settle_shared(skin_model, box, tuple(shared), chosen, criterion, place) if shared else box

@@ -191,7 +191,8 @@ def test_saturation_helps_on_measured_skin() -> None:
         ({"bounds": {"saturation": (0, 1)}}, "name it in free or shared"),
         ({"free": FREE, "bounds": {"saturation": (-0.1, 1)}}, "0 <= lower"),
         ({"free": (*FREE, "scattering"), "bounds": {"scattering": (0.1, 1)}}, "0.5 <= lower"),
-        ({"free": FREE, "huber": 0.01}, "huber"),
+        ({"free": FREE, "huber": 0.01}, r"huber: does not go with extra parameters \(saturation.*; leave out either"),
+        ({"free": FREE, "certify": True}, r"certify: does not go with extra parameters \(saturation"),
         ({"model": "jacques-km", "free": FREE, "bounds": {"f_blood": (0, 1)}}, "not finite and positive"),
     ],
 )

@@ -117,6 +117,9 @@ def test_a_parameter_can_be_held() -> None:
     default = fit(SKIN, NM, free=("f_mel",))
     np.testing.assert_array_equal(default.f_blood, 0.03)
     np.testing.assert_allclose(default.f_mel, found.f_mel)
+    nearly = fit(SKIN, NM, bounds={"f_blood": (0.03, 0.03 + 1e-17), "f_mel": (0, 1e-9)})
+    assert nearly.bounds == {"f_mel": (0, 0), "f_blood": (0.03, 0.03)}
+    assert (nearly.status == Status.CONVERGED).all()
 
 
 def test_flat_spectra_have_no_diffuse_light() -> None:
@@ -279,7 +282,7 @@ def test_a_residual_in_radiance_under_flat_light_is_one_in_reflectance(huber: fl
 
 def test_a_residual_in_radiance_weighs_by_the_light_of_each_pixel() -> None:
     lamp = np.linspace(0.3, 3, 31) ** 2
-    shade = np.array([[1.0, 2.0, 0.1], [5.0, 1e-3, 1.0]])[..., None] * np.ones(31)
+    shade = np.array([[1.0, 2.0, 0.1], [5.0, 5e-3, 1.0]])[..., None] * np.ones(31)
     shade[1, 2] = np.linspace(3, 1, 31)
     light = lamp * shade
     found = fit(Cube(NOISY * light, NM, light), residual="radiance", std=True, noise=0.01)
@@ -300,19 +303,28 @@ def test_a_residual_in_radiance_weighs_by_the_light_of_each_pixel() -> None:
         ({"weights": [1.0] * 30 + [np.nan]}, "found nan"),
         ({"weights": [1.0] * 30 + [-1.0]}, "found -1"),
         ({"weights": [1.0] * 7 + [0.0] * 24}, "7 of 31"),
-        ({"weights": "some"}, "number a band"),
+        ({"weights": [1e-30] * 30 + [1e30]}, "1 of 31 fitted bands weigh at least 1e-06 of the largest"),
+        ({"weights": np.ones(31, complex)}, "a number >= 0 a band"),
+        ({"weights": [[1, 2], [3]]}, "a number >= 0 a band"),
+        ({"weights": "some"}, "a number >= 0 a band"),
         ({"weights": {(400, 450): -1}}, "found -1"),
         ({"weights": {(800, 900): 2}}, "0 bands"),
         ({"weights": {400: 2}}, "0 bands"),
-        ({"weights": {(400, 450): "two"}}, "number a band"),
+        ({"weights": {(400, 450): "two"}}, "a number >= 0 a band"),
         ({"residual": "photons"}, "reflectance or radiance"),
         ({"residual": "radiance"}, "illuminant"),
         ({"huber": 0}, "positive threshold"),
         ({"huber": np.nan}, "positive threshold"),
         ({"huber": True}, "positive threshold"),
         ({"noise": 0.01}, "without std"),
-        ({"noise": 0.0, "std": True}, "positive"),
-        ({"noise": -0.01, "std": True}, "found -0.01"),
+        ({"noise": 0.0, "std": True}, "found 0; expected a number > 0"),
+        ({"noise": -0.01, "std": True}, "found -0.01; expected a number > 0"),
+        ({"noise": np.inf, "std": True}, "found inf; expected a number > 0"),
+        ({"noise": {(400, 700): 0.0}, "std": True}, "found 0; expected a number > 0"),
+        ({"noise": True, "std": True}, "found True"),
+        ({"noise": [True] * 31, "std": True}, "a number > 0"),
+        ({"noise": 1e-300, "std": True}, "found 1e-300"),
+        ({"noise": 100, "std": True}, "divide percent by 100"),
         ({"noise": {(400, 650): 0.01}, "std": True}, "none at 660 nm"),
         ({"noise": np.ones((2, 31)), "std": True}, "31 bands"),
     ],
@@ -359,6 +371,7 @@ def test_progress_reaches_the_end() -> None:
         ({"bands": "420:700:0.0001"}, "coarser"),
         ({"bounds": None}, "mapping"),
         ({"free": "f_mel"}, "list of names"),
+        ({"free": ("f_mel", "saturation"), "shared": ("saturation",)}, "leave it out of one"),
         ({"device": "meta"}, "device"),
         ({"mask": "auto"}, "truth value"),
         ({"dtype": "float16"}, "float32 or float64"),
@@ -418,6 +431,8 @@ def test_refusals_of_the_data() -> None:
         fit(Cube(SKIN, NM), NM)
     with pytest.raises(InputError, match="micrometres"):
         fit(SKIN, NM / 1000)
+    with pytest.raises(InputError, match="divide angstrom by 10"):
+        fit(SKIN, NM * 10)
     with pytest.raises(InputError, match="at least 8"):
         fit(SKIN, NM + 310)
     with pytest.raises(InputError, match="no pixel is left"):

@@ -105,13 +105,14 @@ def _basins(solver: Solver, pixels: Tensor, loss: Loss) -> list[tuple[Tensor, Po
     nodes = torch.cartesian_prod(*axes)
     shape = (axes[0].numel(), axes[1].numel())
     spectra = solver.skin.reflectance(nodes)
-    found: list[list[tuple[Tensor, Point]]] = [[] for _ in range(_MOST_BASINS)]
+    most = min(_MOST_BASINS, nodes.shape[0])  # where both pigments are held there is one node
+    found: list[list[tuple[Tensor, Point]]] = [[] for _ in range(most)]
     for index in torch.arange(pixels.shape[0], device=pixels.device).split(_AT_A_TIME):
         some, its_loss = pixels[index], loss.take(index)
         height, weights = _on_nodes(spectra, some, its_loss)
         grid = -height.view(-1, 1, *shape)
         top = (grid >= max_pool2d(grid, 3, 1, 1)).flatten(1)
-        heights, node = torch.where(top, height, torch.inf).topk(min(_MOST_BASINS, height.shape[1]), 1, largest=False)
+        heights, node = torch.where(top, height, torch.inf).topk(most, 1, largest=False)
         for rank, (level, at) in enumerate(zip(heights.T, node.T, strict=True)):
             own = level.isfinite().nonzero().squeeze(1)
             point = evaluate(solver.skin, nodes[at[own]], some[own], weights[own, at[own]])

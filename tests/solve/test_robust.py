@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +103,18 @@ def test_bad_bands_pull_less() -> None:
     assert (robustly.status == Status.CONVERGED).all()
     assert (robustly.rmse >= squares.rmse).all()  # RMSE is of all bands alike, whatever was minimised
     assert robustly.attrs["huber"] == 0.003
+
+
+@pytest.mark.parametrize("held", [{"free": ()}, {"bounds": {"f_mel": (0.1, 0.1), "f_blood": (0.03, 0.03)}}])
+def test_with_both_pigments_held_the_shadings_are_scipys(held: dict[str, Any]) -> None:
+    pixels = spoiled(8).numpy()
+    found = msfit.fit(pixels, NM, model=MODEL, huber=THRESHOLD, **held)
+    skin = msfit.reflectance(found.f_mel[0], found.f_blood[0], NM, model=MODEL)
+    exact = {"xtol": 1e-13, "ftol": 1e-13, "gtol": 1e-13}
+    for y, i_d, i_s in zip(pixels, found.i_d, found.i_s, strict=True):
+        left = partial(lambda x, y: x[0] * skin + x[1] - y, y=y)
+        expected = least_squares(left, (1.0, 0.1), bounds=(0, np.inf), loss="huber", f_scale=THRESHOLD, **exact)
+        np.testing.assert_allclose((i_d, i_s), expected.x, atol=1e-5)
 
 
 def test_a_pixel_alone_equals_itself_in_a_batch() -> None:
