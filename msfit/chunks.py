@@ -28,7 +28,7 @@ def is_lazy(values: Any) -> bool:
     return hasattr(values, "dask")
 
 
-def read_rows(values: Any, rows: slice) -> np.ndarray:
+def read_rows(values: Any, rows: slice, name: str = "values") -> np.ndarray:
     """Some rows of an array in memory; of a lazy one few chunks at once, so that chunks across all rows do no harm.
 
     A single spectrum (band,) has no rows: it is returned whole.
@@ -36,13 +36,13 @@ def read_rows(values: Any, rows: slice) -> np.ndarray:
     Raises
     ------
     InputError
-        The file behind a lazy array cannot be read.
+        A lazy array, of that name, cannot be read from its file, or computed.
     """
-    if values.ndim == 1:
-        return np.asarray(values)
     if not is_lazy(values):
-        return np.asarray(values[rows])
+        return np.asarray(values if values.ndim == 1 else values[rows])
     try:
+        if values.ndim == 1:
+            return np.asarray(values)
         start, stop, step = rows.indices(values.shape[0])
         if step != 1 or stop <= start:
             return np.asarray(values[rows])
@@ -54,7 +54,9 @@ def read_rows(values: Any, rows: slice) -> np.ndarray:
             found[(slice(first.start - start, first.stop - start), *others)] = np.asarray(values[(first, *others)])
         return found
     except Exception as error:  # the file is read only now, and its reader meets damage with whatever that causes
-        raise InputError(f"values: cannot be read from the file ({said(error)}); get the file anew") from None
+        raise InputError(
+            f"{name}: cannot be read or computed ({said(error)}); get the file anew, or mend what computes them"
+        ) from None
 
 
 def row_blocks(values: Any, usual: int, most: int) -> list[slice]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msfit.checks import check_mask, check_scale, check_spectrum, check_values
 from msfit.chunks import is_lazy, lazy_rows, read_rows
 from msfit.errors import InputError
-from msfit.linear import LinearSpectra
 from msfit.wavelengths import check_wavelengths
 
 if TYPE_CHECKING:
     import xarray
 
-# A diffuse surface reflects at most 1 and skin at most about 0.8; only glints and lamps go higher, in few pixels.
-_LARGEST_REFLECTANCE = 2.0
-_SCALE_QUANTILE = 0.9
-_SCALE_PIXELS = 4096
 TURNED_ROUND = "bands were in descending order and have been turned round"
 
 
@@ -37,7 +34,7 @@ class Cube:
     illuminant : array (band,) or of the shape of `values`, optional
         Spectral power of the light, in the unit of `values`: what a white surface in place of the pixel would give.
     mask : bool array (y, x) or (pixel,), optional
-        True where a pixel is to be used. All are, if absent.
+        True (or 1, or 255) where a pixel is to be used. All are, if absent.
     saturation : float, optional
         Values at or above this level are saturated. For integers the default is the largest value of their type.
     provenance : mapping, optional
@@ -50,7 +47,7 @@ class Cube:
     ------
     InputError
         Shapes that do not match; wavelengths that are not in nanometres, shuffled or repeated; reflectance in percent
-        or counts; an illuminant without any light.
+        or counts; an illuminant without any light, or less than a third of most values.
     """
 
     values: Any
@@ -62,14 +59,12 @@ class Cube:
     dark: Any = None
 
     def __post_init__(self) -> None:
-        values = _check_values(self.values)
+        values = check_values(self.values)
         shape = tuple(values.shape)
         wavelengths = check_wavelengths(self.wavelengths, shape[-1])
-        illuminant = None if self.illuminant is None else _check_spectrum("illuminant", self.illuminant, shape)
-        if illuminant is not None and not is_lazy(illuminant) and not _lit(illuminant):
-            raise InputError("illuminant: no positive value; expected the spectral power of the light")
-        dark = None if self.dark is None else _check_spectrum("dark", self.dark, shape)
-        mask = None if self.mask is None else _check_mask(self.mask, shape[:-1])
+        illuminant = None if self.illuminant is None else check_spectrum("illuminant", self.illuminant, shape)
+        dark = None if self.dark is None else check_spectrum("dark", self.dark, shape)
+        mask = None if self.mask is None else check_mask(self.mask, shape[:-1])
         saturation = self.saturation
         if saturation is None and values.dtype.kind in "ui":
             saturation = float(np.iinfo(values.dtype).max)
@@ -90,8 +85,7 @@ class Cube:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        if illuminant is None:
-            self._check_scale()
+        check_scale(values, illuminant, dark, mask)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,6 +124,7 @@ class Cube:
             light = read_rows(self.illuminant, rows)
             light = np.where(light > 0, light, np.nan).astype(dtype, copy=False)
             reflectance = reflectance / light
+        reflectance = np.require(reflectance, requirements="W")  # torch shares only what may be written to
         usable = np.isfinite(reflectance)
         if self.saturation is not None:
             usable &= raw < self.saturation
@@ -137,14 +132,13 @@ class Cube:
 
     def with_mask(self, mask: np.ndarray | None) -> Cube:
         """The same cube with another mask, bool (y, x) or (pixel,), or with none."""
-        return replace(self, mask=mask)
+        return self.changed(mask=None if mask is None else check_mask(mask, self.shape))
 
     def select_bands(self, bands: np.ndarray) -> Cube:
         """The same cube with some of its bands, given as increasing indices (band,) of integers."""
         illuminant = None if self.illuminant is None else self.illuminant[..., bands]
         dark = None if self.dark is None else self.dark[..., bands]
-        return replace(
-            self,
+        return self.changed(
             values=self.values[..., bands],
             wavelengths=self.wavelengths[bands],
             illuminant=illuminant,
@@ -188,8 +182,17 @@ class Cube:
         values = lazy_rows(mixed, shape, dtype, self.values) if is_lazy(self.values) else mixed(slice(None))
         return Cube(values, target, None, self.mask, None, self.provenance)
 
+    def changed(self, **parts: Any) -> Cube:
+        """The same cube but for some attributes, unchecked: they come from one that was checked as a whole."""
+        other = copy.copy(self)
+        for name, value in parts.items():
+            object.__setattr__(other, name, value)
+        return other
+
     @classmethod
-    def from_xarray(cls, data: xarray.DataArray | xarray.Dataset, *, variable: str | None = None) -> Cube:
+    def from_xarray(
+        cls, data: xarray.DataArray | xarray.Dataset, *, variable: str | None = None, wavelengths: Any = None
+    ) -> Cube:
         """Spectra in an xarray object, lazy where it is.
 
         Parameters
@@ -200,15 +203,20 @@ class Cube:
             fractions. `illuminant` and `mask` beside them are taken.
         variable : str, optional
             Name of the spectra in a Dataset that holds several.
+        wavelengths : array (band,), optional
+            [nm], where the object has none.
 
         Raises
         ------
         InputError
-            No spectra or wavelengths that fit; radiance or counts without an illuminant; whatever `Cube` refuses.
+            No spectra or wavelengths that fit, or wavelengths given twice; radiance or counts without an illuminant;
+            whatever `Cube` refuses.
         """
-        from msfit.io.labelled import scan_of_xarray
+        from msfit.io.labelled import has_wavelengths, scan_of_xarray
 
-        return scan_of_xarray(data, variable).to_cube()
+        if wavelengths is not None and has_wavelengths(data, variable):
+            raise InputError("wavelengths: given beside an xarray object that has its own; leave them out")
+        return scan_of_xarray(data, variable, wavelengths=wavelengths).to_cube()
 
     def to_xarray(self) -> xarray.DataArray:
         """Reflectance as an xarray.DataArray on (y, x, wavelength) or (pixel, wavelength), with a coordinate in nm."""
@@ -226,69 +234,7 @@ class Cube:
             array.coords["mask"] = (dims, self.mask)
         return array
 
-    def _check_scale(self) -> None:
-        values = self.values
-        if is_lazy(values):
-            middle = values.shape[0] // 2
-            sample = read_rows(values, slice(middle, middle + 1))
-        else:
-            step = max(1, int(np.ceil((values[..., 0].size / _SCALE_PIXELS) ** (1 / len(self.shape)))))
-            sample = values[(slice(None, None, step),) * len(self.shape)]
-        pixels = sample.reshape(-1, values.shape[-1]).astype(np.float64)
-        pixels[~np.isfinite(pixels)] = np.nan
-        levels = np.nanmedian(pixels[~np.isnan(pixels).all(axis=1)], axis=1)
-        levels = levels[levels > 0]
-        if levels.size and (level := np.quantile(levels, _SCALE_QUANTILE)) > _LARGEST_REFLECTANCE:
-            raise InputError(
-                f"values: around {level:.3g}; expected reflectance in fractions of 1: divide percent by 100;"
-                " radiance and counts need the light: give an illuminant or a white reference (--white)"
-            )
-
 
 def precision(dtype: np.dtype) -> np.dtype:
     """The native type that numbers are computed in: float64 for wide floats of any byte order, else float32."""
     return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32)
-
-
-def _check_values(values: Any) -> Any:
-    if np.ma.isMaskedArray(values):  # a masked sample is one that is not known
-        if values.dtype.kind in "ui":  # of which the largest is saturated
-            values = np.ma.masked_equal(values, np.iinfo(values.dtype).max).astype(np.float64)
-        values = np.ma.filled(values, np.nan)
-    found = values if is_lazy(values) or isinstance(values, LinearSpectra) else np.asarray(values)
-    if found.ndim not in (2, 3) or found.dtype.kind not in "uif":
-        raise InputError(
-            f"values: found {found.dtype} of shape {tuple(found.shape)};"
-            " expected real numbers (y, x, band) or (pixel, band)"
-        )
-    if 0 in found.shape:
-        raise InputError(
-            f"values: found an empty array of shape {tuple(found.shape)}; expected at least one pixel and one band"
-        )
-    return found
-
-
-def _check_spectrum(name: str, spectrum: Any, shape: tuple[int, ...]) -> Any:
-    found = spectrum if is_lazy(spectrum) or isinstance(spectrum, LinearSpectra) else np.asarray(spectrum)
-    bands = shape[-1]
-    if found.ndim == 0 and name == "dark":
-        found = np.broadcast_to(found, (bands,))
-    if found.ndim > 1 and found.size == bands and not isinstance(found, LinearSpectra):
-        found = found.reshape(bands)
-    if found.dtype.kind not in "uif" or tuple(found.shape) not in ((bands,), shape):
-        raise InputError(
-            f"{name}: found {found.dtype} of shape {tuple(found.shape)};"
-            f" expected one number a band ({bands},) or a sample {shape}"
-        )
-    return found
-
-
-def _lit(illuminant: Any) -> bool:
-    return any((np.asarray(part) > 0).any() for part in illuminant)
-
-
-def _check_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
-    found = np.ma.filled(mask, False) if np.ma.isMaskedArray(mask) else np.asarray(mask)
-    if found.shape != shape or found.dtype.kind not in "buif":
-        raise InputError(f"mask: found shape {found.shape} of {found.dtype}; expected {shape}, one truth value a pixel")
-    return found.astype(bool)

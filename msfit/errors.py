@@ -10,5 +10,6 @@ class InputError(ValueError):
 
 
 def said(error: Exception) -> str:
-    """What an exception of some library says, on one line, for quoting in an `InputError`."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """What an exception of some library says first, on one line, for quoting in an `InputError`."""
+    first, *_ = str(error).strip().split("\n\n")  # advice or a traceback may follow
+    return " ".join(first.split()) or type(error).__name__

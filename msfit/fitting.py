@@ -56,7 +56,7 @@ def fit(
     cube : Cube, xarray.DataArray, or array (y, x, band) or (pixel, band)
         A plain array is reflectance [1] and needs `wavelengths`.
     wavelengths : array (band,), optional
-        [nm]; only with an array.
+        [nm]; only with an array, or an xarray object that has none.
     model : str or SkinModel
         A name from `msfit.skin.models.model_names`, or a model. The default is the calibrated `msfit-issa-2025`;
         "alotaibi-smith-2019" is the reference of the literature and of `msfit.reflectance`.
@@ -66,7 +66,7 @@ def fit(
     bands : "A:B", "A:B:STEP", or the same as a tuple, optional
         Native bands from A to B [nm], or resampled. By default all bands inside the model's range.
     mask : bool array (y, x) or (pixel,), optional
-        True where to fit, besides the cube's own mask.
+        True (or 1, or 255) where to fit, besides the cube's own mask.
     device : str
         "auto" (a GPU if there is one), "cpu", "cuda", ...
     dtype : "float32", "float64" or None
@@ -126,10 +126,8 @@ def fit(
     """
     began = time.perf_counter()
     source = as_cube(cube, wavelengths)
-    if mask is not None:
-        source = source.with_mask(_wanted_pixels(source, mask))
     prepared = prepare(
-        source,
+        masked(source, mask),
         model=model,
         bounds=bounds,
         bands=bands,
@@ -154,22 +152,29 @@ def as_cube(cube: Cube | Any, wavelengths: Any = None) -> Cube:
     Raises
     ------
     InputError
-        An array without wavelengths, a Cube with others than its own; whatever `Cube` refuses.
+        An array without wavelengths, a Cube or xarray object with others than its own; whatever `Cube` refuses.
     """
     if isinstance(cube, Cube):
         if wavelengths is not None:
             raise InputError("wavelengths: given beside a Cube, which has its own; leave them out")
         return cube
     if hasattr(cube, "dims") and hasattr(cube, "coords"):
-        return Cube.from_xarray(cube)
+        return Cube.from_xarray(cube, wavelengths=wavelengths)
     if wavelengths is None:
         raise InputError("wavelengths: missing; an array of reflectance needs one number a band [nm]")
     return Cube(cube.detach().cpu().numpy() if isinstance(cube, Tensor) else cube, wavelengths)
 
 
-def _wanted_pixels(cube: Cube, mask: np.ndarray) -> Any:
-    given = cube.with_mask(mask).mask
-    return given if cube.mask is None else cube.mask & np.asarray(given)
+def masked(cube: Cube, mask: np.ndarray | None) -> Cube:
+    """The cube with another mask besides its own.
+
+    Raises
+    ------
+    InputError
+        The mask is no truth value a pixel.
+    """
+    given = cube if mask is None else cube.with_mask(mask)
+    return given if cube.mask is None or given.mask is None else given.with_mask(cube.mask & given.mask)
 
 
 def _fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndarray]:

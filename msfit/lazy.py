@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +11,18 @@ import torch
 from msfit.blocks import pool
 from msfit.chunks import is_lazy
 from msfit.cube import Cube
-from msfit.fitting import as_cube
+from msfit.fitting import as_cube, masked
 from msfit.io.extras import need
 from msfit.io.results import to_dataset
-from msfit.preparation import Prepared, collect, fit_rows, prepare
+from msfit.preparation import Prepared, check_names, collect, fit_rows, prepare
 
 if TYPE_CHECKING:
     import xarray
 
 
-def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **fitting: Any) -> xarray.Dataset:
+def fit_lazy(
+    cube: Cube | Any, wavelengths: Any = None, *, mask: np.ndarray | None = None, **fitting: Any
+) -> xarray.Dataset:
     """Settle a fit without computing it: the maps are dask arrays, of which each chunk of pixels is one task.
 
     Only arguments are checked here; what a fit says of all pixels together (counts, that none is left) is not known.
@@ -32,7 +33,9 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **fitting: Any) -> xarra
         As `msfit.fit` takes it. Spatial chunks are kept where each holds all bands; else they are cut so that blocks of
         all bands stay small.
     wavelengths : array (band,), optional
-        [nm]; only with an array.
+        [nm]; only with an array, or an xarray object that has none.
+    mask : bool array (y, x) or (pixel,), optional
+        True where to fit, besides the cube's own mask. A dask array is computed at once.
     **fitting
         `model`, `bounds`, `bands`, `device`, `dtype`, `free`, `std` and the others, as `msfit.fit` takes them.
 
@@ -44,7 +47,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **fitting: Any) -> xarra
     Raises
     ------
     InputError
-        What `msfit.fit` refuses before it reads the first pixel.
+        What `msfit.fit` refuses before it reads the first pixel; arguments that belong to it alone, as `progress`.
 
     Examples
     --------
@@ -55,7 +58,8 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **fitting: Any) -> xarra
     >>> maps.f_mel.mean().compute().item().__round__(6)
     0.075
     """
-    prepared = prepare(as_cube(cube, wavelengths), **fitting)
+    check_names("fit_lazy", fitting)
+    prepared = prepare(masked(as_cube(cube, wavelengths), mask), **fitting)
     array, whole = need("dask.array"), prepared.cube
     pixels = "yx"[: len(whole.shape)]
     values = whole.values if is_lazy(whole.values) else array.from_array(whole.values)
@@ -74,7 +78,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **fitting: Any) -> xarra
         values,
         pixels + "b",
         *parts,
-        bare=replace(prepared, cube=_with(whole, None, None, None, None), mixtures=None),
+        bare=replace(prepared, cube=whole.changed(values=None, illuminant=None, dark=None, mask=None), mixtures=None),
         light=whole.illuminant if whole.illuminant is not None and whole.illuminant.ndim == 1 else None,
         dark=whole.dark if whole.dark is not None and whole.dark.ndim == 1 else None,
         new_axes={"m": len(names) + 1},
@@ -91,15 +95,12 @@ def _fit_tile(
     values: np.ndarray, illuminant: Any, own_dark: Any, mask: Any, *, bare: Prepared, light: Any, dark: Any
 ) -> np.ndarray:
     """Maps and, as the last, status (map, ...) of one chunk of pixels."""
-    tile = _with(bare.cube, values, illuminant if light is None else light, own_dark if dark is None else dark, mask)
+    tile = bare.cube.changed(
+        values=values,
+        illuminant=illuminant if light is None else light,
+        dark=own_dark if dark is None else dark,
+        mask=mask,
+    )
     with pool(bare.worker.device) as run:
         maps = fit_rows(replace(bare, cube=tile), slice(0, values.shape[0]), run, mask)
     return np.stack([values.astype(maps["rmse"].dtype, copy=False) for values in maps.values()])
-
-
-def _with(cube: Cube, values: Any, illuminant: Any, dark: Any, mask: Any) -> Cube:
-    """A cube with other arrays, unchecked: parts of one that was checked as a whole."""
-    other = copy.copy(cube)
-    for name, array in (("values", values), ("illuminant", illuminant), ("dark", dark), ("mask", mask)):
-        object.__setattr__(other, name, array)
-    return other

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -103,6 +104,13 @@ def prepare(
     worker = Worker.create(skin_model, settled, chosen, place, kind, criterion, std, certify)
     mixtures = MixtureWorker.over(chosen, worker)
     return Prepared(chosen, worker, skin_model, box, tuple(free), tuple(shared), dropped, tuple(notes), mixtures)
+
+
+def check_names(function: str, given: Iterable[str]) -> None:
+    """Refuse names of arguments that `prepare` does not take, on behalf of a function that hands them on."""
+    takes = list(inspect.signature(prepare).parameters)[1:]
+    if unknown := [name for name in given if name not in takes]:
+        raise InputError(f"{function}: takes no {', '.join(unknown)}; of what msfit.fit takes, {', '.join(takes)}")
 
 
 def fit_rows(prepared: Prepared, rows: slice, run: Run, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:

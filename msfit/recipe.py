@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -18,9 +17,10 @@ import torch
 from msfit import __version__
 from msfit.cube import Cube
 from msfit.errors import InputError
+from msfit.fitting import masked
 from msfit.io import files_of, load
 from msfit.memory import parse_size, resident, told
-from msfit.preparation import Prepared, prepare
+from msfit.preparation import Prepared, check_names, prepare
 
 _BYTES_TO_FIND_SKIN = 40  # a pixel: flags, labels and areas of patches
 _BYTES_OF_A_STRIP = 200_000_000  # in which skin is sought, with its smoothed copies
@@ -53,9 +53,7 @@ class Recipe:
 
     def prepare(self, mask: np.ndarray | str | None) -> Prepared:
         """Open the file and settle the fit; the mask is that of `fit_file`."""
-        takes = list(inspect.signature(prepare).parameters)[1:]
-        if unknown := [name for name in self.fitting if name not in takes]:
-            raise InputError(f"fit_file: takes no {', '.join(unknown)}; of what msfit.fit takes, {', '.join(takes)}")
+        check_names("fit_file", self.fitting)
         cube = load(self.path, **self.loading)
         with about(self.path):
             return prepare(_masked(cube, mask, parse_size(self.loading["memory"])), **self.fitting)
@@ -96,8 +94,6 @@ def about(path: Path) -> Iterator[None]:
 
 
 def _masked(cube: Cube, mask: np.ndarray | str | None, memory: int) -> Cube:
-    if mask is None:
-        return cube
     if isinstance(mask, str):
         if mask not in ("auto", "none"):
             raise InputError(f"mask: found {mask!r}; expected auto, none or an array of truth values")
@@ -112,8 +108,7 @@ def _masked(cube: Cube, mask: np.ndarray | str | None, memory: int) -> Cube:
         from msfit.mask import skin_mask
 
         return cube.with_mask(skin_mask(cube))
-    given = cube.with_mask(mask)
-    return given if cube.mask is None else cube.with_mask(cube.mask & np.asarray(given.mask))
+    return masked(cube, mask)
 
 
 def _plain(value: Any) -> Any:

@@ -249,6 +249,9 @@ def test_masks_that_do_not_fit_are_refused(scene: Path, tmp_path: Path, capsys: 
     np.save(tmp_path / "small.npy", np.ones((2, 2)))
     line = refused(capsys, "fit", scene, "-o", tmp_path / "maps.h5", "--mask", tmp_path / "small.npy")
     assert "has 2 x 2 pixels; expected 6 x 5" in line
+    np.save(tmp_path / "labels.npy", np.arange(30).reshape(6, 5))
+    line = refused(capsys, "fit", scene, "-o", tmp_path / "maps.h5", "--mask", tmp_path / "labels.npy")
+    assert "labels.npy: mask: found 2; expected True and False" in line
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(InputError, match="cannot be read as a mask"):
         read_mask(tmp_path / "text.png")

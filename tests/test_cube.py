@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import dask.array
 import numpy as np
 import pytest
 
+import msfit
 from msfit.cube import Cube
 from msfit.errors import InputError
 
@@ -100,8 +104,64 @@ def test_damage_found_while_reading_is_a_plain_refusal(reflectance: np.ndarray) 
     lazy = dask.array.from_array(reflectance, chunks=(1, 4, NM.size)).map_blocks(block, dtype=reflectance.dtype)
     cube = Cube(lazy, NM)
     assert cube.rows(slice(0, 4))[0].shape == (4, 4, 31)
-    with pytest.raises(InputError, match="cannot be read from the file \\(bad checksum\\)"):
+    with pytest.raises(InputError, match="values: cannot be read or computed \\(bad checksum\\)"):
         cube.rows(slice(4, 5))
+
+
+def test_what_computes_a_lazy_array_is_blamed_in_one_line(reflectance: np.ndarray) -> None:
+    def block(values: np.ndarray) -> np.ndarray:
+        raise RuntimeError("no more\nworkers\n\n    Advice: see the manual")
+
+    lazy = dask.array.from_array(reflectance).map_blocks(block, dtype=float)
+    with pytest.raises(InputError, match=r"^values: cannot be read or computed \(no more workers\); .* mend what"):
+        Cube(lazy, NM)
+    with pytest.raises(InputError, match=r"^mask: cannot be read or computed"):
+        Cube(reflectance, NM, mask=lazy[..., 0] > 0)
+
+
+def test_rows_may_be_written_to(reflectance: np.ndarray) -> None:
+    reflectance.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        msfit.fit(reflectance, NM)
+    assert Cube(reflectance, NM).reflectance.flags.writeable
+    np.testing.assert_array_equal(Cube(reflectance, NM).reflectance, reflectance)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("each", [False, True])
+def test_radiance_in_percent_of_its_light_is_refused(lazy: bool, each: bool) -> None:
+    skin = 0.8 * msfit.reflectance(np.full((30, 30), 0.1), 0.03, NM) + 0.02
+    light = np.linspace(1e3, 3e3, NM.size)
+    light = light * np.ones((30, 30, 1)) if each else light
+    wrapped = dask.array.from_array if lazy else np.asarray
+    with pytest.raises(InputError, match=r"values: around .* times the illuminant; .* divide percent by 100"):
+        Cube(wrapped(100 * skin * light), NM, light)
+    assert Cube(wrapped(skin * light), NM, light).shape == (30, 30)
+
+
+def test_glints_lamps_shadows_and_dim_light_are_no_percent() -> None:
+    rng = np.random.default_rng(0)
+    skin = 0.8 * msfit.reflectance(np.full((30, 30), 0.1), 0.03, NM) + 0.02
+    skin[:12] = 100.0  # a window
+    lamp = np.linspace(1e3, 3e3, NM.size)
+    assert Cube(skin * lamp, NM, lamp).shape == (30, 30)
+    spot = np.full((30, 30, 1), 1e-9)  # of which the rest of the picture sees nothing
+    spot[15:20, 10:20] = 1
+    noisy = skin * spot * lamp + rng.uniform(0, 1, skin.shape)
+    assert Cube(noisy, NM, spot * lamp).shape == (30, 30)
+    assert Cube(10 * skin[15:] * lamp, NM, lamp).shape == (15, 30)
+    inside = np.zeros((30, 30), bool)
+    inside[15:] = True
+    skin[:15] = 1e3  # what lies outside the mask does not count
+    assert Cube(skin * lamp, NM, lamp, inside).shape == (30, 30)
+
+
+@pytest.mark.parametrize(
+    "mask", [np.eye(5, 4) > 0, np.eye(5, 4), 255 * np.eye(5, 4, dtype=np.uint8), dask.array.eye(5)[:, :4] > 0]
+)
+def test_masks_are_truth_values_or_two_numbers(reflectance: np.ndarray, mask: Any) -> None:
+    np.testing.assert_array_equal(Cube(reflectance, NM, mask=mask).mask, np.eye(5, 4) > 0)
 
 
 def test_select_bands(reflectance: np.ndarray) -> None:
@@ -171,6 +231,7 @@ def test_percent_is_found_on_a_black_background() -> None:
         (np.full((3, 31), 40.0), "divide percent by 100"),
         (dask.array.full((3, 31), 40.0), "divide percent by 100"),
         (np.full((3, 31), 1200, np.uint16), "white reference"),
+        (dask.array.full((3, 31), 0.4)[dask.array.ones(3) > 0], r"unknown size; .* compute_chunk_sizes\(\)"),
         (np.full((3, 30), 0.4), "found 31 for 30 bands"),
     ],
 )
@@ -188,6 +249,10 @@ def test_refused_values(values: object, message: str) -> None:
         ({"illuminant": np.ones(31, complex)}, "illuminant: found complex128"),
         ({"dark": np.ones(30)}, "dark: found"),
         ({"mask": np.ones((4, 5))}, "mask: found shape"),
+        ({"mask": np.full((5, 4), np.nan)}, "mask: found nan; expected True and False, 0 and 1"),
+        ({"mask": np.arange(20).reshape(5, 4)}, "mask: found 2"),
+        ({"mask": np.full((5, 4), 0.5)}, "mask: found 0.5"),
+        ({"mask": np.arange(20).reshape(5, 4) % 2 + 254}, "mask: found 254"),
     ],
 )
 def test_refused_companions(reflectance: np.ndarray, arguments: dict, message: str) -> None:

@@ -396,6 +396,11 @@ def test_arrays_of_other_kinds() -> None:
     assert np.shares_memory(as_cube(tensor, NM).values, tensor.numpy())  # nothing is copied
     labelled = xarray.DataArray(SKIN, dims=("y", "x", "wavelength"), coords={"wavelength": NM})
     np.testing.assert_array_equal(fit(labelled).f_mel, expected.f_mel)
+    np.testing.assert_array_equal(fit(labelled.drop_vars("wavelength"), NM).f_mel, expected.f_mel)
+    numbered = labelled.rename(wavelength="band").assign_coords(band=np.arange(1, 32))
+    np.testing.assert_array_equal(fit(numbered, NM).f_mel, expected.f_mel)
+    with pytest.raises(InputError, match="beside an xarray object that has its own"):
+        fit(labelled, NM)
     masked = np.ma.array(SKIN.copy())
     masked[0, 0] = np.ma.masked
     masked[0, 1, :2] = np.ma.masked

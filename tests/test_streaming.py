@@ -396,6 +396,17 @@ def test_lazy_maps_of_pixels_under_light_with_a_mask() -> None:
         assert_same(found, expected, tuple(map(str, expected.data_vars)))
 
 
+def test_lazy_maps_take_a_mask_and_name_what_they_do_not_take(whole: FitResult) -> None:
+    lazy = dask.array.from_array(VALUES, chunks=(7, W, 31))
+    mask = np.arange(H * W).reshape(H, W) % 3 > 0
+    expected = msfit.fit(VALUES, NM, model=MODEL, mask=mask)
+    for same in (mask, mask * 1.0, dask.array.from_array(mask, chunks=5)):
+        assert_same(msfit.fit_lazy(lazy, NM, model=MODEL, mask=same).compute(), expected)
+    for name in ("progress", "colour"):
+        with pytest.raises(InputError, match=f"^fit_lazy: takes no {name}; of what msfit.fit takes, model"):
+            msfit.fit_lazy(lazy, NM, **{name: print})
+
+
 LARGE = """
 import sys, msfit
 msfit.fit_file(sys.argv[1], sys.argv[2], memory="640MiB", model="alotaibi-smith-2019")

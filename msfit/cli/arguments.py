@@ -98,7 +98,7 @@ def choose_mask(cube: Cube, text: str | None) -> Cube:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """A mask from a picture (bright: to be used) or a ``.npy`` file (not zero: to be used).
+    """A mask from a picture (bright: to be used) or a ``.npy`` file (True, 1 or 255: to be used).
 
     Returns
     -------
@@ -107,6 +107,8 @@ def read_mask(path: str | Path) -> np.ndarray:
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
+    from msfit.checks import check_mask
+
     path = Path(path)
     if not path.is_file():
         raise InputError(
@@ -114,12 +116,17 @@ def read_mask(path: str | Path) -> np.ndarray:
         )
     try:
         if path.suffix.lower() == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False)) != 0
-        with Image.open(path) as picture:
-            grey = np.asarray(picture.convert("F"))
+            found = np.load(path, allow_pickle=False)
+        else:
+            with Image.open(path) as picture:
+                grey = np.asarray(picture.convert("F"))
+            found = grey > grey.max() / 2
     except (OSError, ValueError, UnidentifiedImageError) as error:
         raise InputError(f"--mask: {path} cannot be read as a mask; expected a picture or a .npy file") from error
-    return grey > grey.max() / 2
+    try:
+        return check_mask(found, found.shape)
+    except InputError as error:
+        raise InputError(f"--mask: {path}: {error}") from None
 
 
 def check_apart(outputs: list[Path], inputs: list[Path]) -> None:

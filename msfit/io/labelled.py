@@ -22,6 +22,16 @@ _PERCENT = ("%", "percent", "pct")
 _COUNTS = ("count", "counts", "dn", "digital number", "digital numbers", "adu")
 
 
+def has_wavelengths(data: xarray.DataArray | xarray.Dataset, variable: str | None = None) -> bool:
+    """Whether an xarray object has wavelengths that can be used; mere numbers of bands are none."""
+    dataset = _as_dataset(data)
+    try:
+        check_wavelengths(_wavelengths(dataset, dataset[_variable(dataset, variable)]))
+    except InputError:
+        return False
+    return True
+
+
 def scan_of_xarray(
     data: xarray.DataArray | xarray.Dataset,
     variable: str | None = None,
@@ -44,9 +54,7 @@ def scan_of_xarray(
     InputError
         No spectra, no wavelengths, or dimensions that do not fit them.
     """
-    import xarray
-
-    dataset = data.to_dataset(name=data.name or "values") if isinstance(data, xarray.DataArray) else data
+    dataset = _as_dataset(data)
     array = dataset[_variable(dataset, variable)]
     single = [d for d in array.dims if array.sizes[d] == 1 and d not in _BAND_DIMENSIONS]
     array = array.squeeze(single[: max(0, array.ndim - 2)], drop=True)
@@ -73,6 +81,12 @@ def scan_of_xarray(
         saturation,
         {**remarks, "variable": str(array.name)},
     )
+
+
+def _as_dataset(data: xarray.DataArray | xarray.Dataset) -> xarray.Dataset:
+    import xarray
+
+    return data.to_dataset(name=data.name or "values") if isinstance(data, xarray.DataArray) else data
 
 
 def _variable(dataset: xarray.Dataset, variable: str | None) -> str:
