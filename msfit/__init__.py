@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# As type checkers take it; to load `typing` for it would take longer than all the rest.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from msfit.cube import Cube as Cube
     from msfit.errors import InputError as InputError
     from msfit.fitting import fit as fit

@@ -95,6 +95,14 @@ class Cluster:
                 self.client.cancel(list(running))
 
 
+def check_address(address: str) -> None:
+    """Refuse what is no address of a scheduler, before any work begins."""
+    if not isinstance(address, str) or not address.strip():
+        raise InputError(
+            f"scheduler: found {address!r}; expected the address of a running dask scheduler, such as tcp://host:8786"
+        )
+
+
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[Cluster]:
     """A cluster to work with.

@@ -18,12 +18,12 @@ import torch
 
 from msfit.blocks import pool
 from msfit.chunks import MARGIN, reading_bytes, reads_a_chunk, row_blocks
-from msfit.cluster import connected
+from msfit.cluster import check_address, connected
 from msfit.cube import precision
 from msfit.errors import InputError
 from msfit.fitting import CHUNK
 from msfit.io.extras import need
-from msfit.io.output import check_output
+from msfit.io.output import check_output, part_of
 from msfit.io.results import load_result, save
 from msfit.memory import parse_size, resident, told
 from msfit.part import Part, discard
@@ -101,10 +101,12 @@ def fit_file(
     began = time.perf_counter()
     budget = max(_USUAL_BUDGET, resident() + _USUAL_BUDGET // 2) if memory is None else parse_size(memory)
     say = tell or (lambda _: None)
+    if scheduler is not None:
+        check_address(scheduler)
     target = check_output(output, (".h5", ".nc"))
     recipe = Recipe.of(path, {**(loading or {}), "memory": budget}, fitting)
     prepared = recipe.prepare(mask)
-    unfinished = target.with_name(target.name + ".part")
+    unfinished = part_of(target)
     if not resume:
         discard(unfinished)
     with _here(prepared) if scheduler is None else _there(recipe, prepared, scheduler) as (run, at_once):

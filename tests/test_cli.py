@@ -134,6 +134,29 @@ def test_a_mask_is_a_picture_or_an_array(scene: Path, out: Path) -> None:
         np.testing.assert_array_equal(load_result(out / "maps.h5").fitted, wanted)
 
 
+def test_results_that_exist_are_skipped_and_other_files_refused(
+    scene: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("maps.h5", "maps.nc", "maps.mat", "maps.npz"):
+        fit = ["fit", str(scene), "-o", f"{out}/{name}", "--skip-existing"]
+        assert main([*fit, "-q"]) == 0
+        capsys.readouterr()
+        assert main(fit) == 0
+        assert capsys.readouterr().err == f"msfit: {out}/{name}: exists; {scene} is skipped\n"
+        (out / name).write_text("hi")
+        assert f"{name}: exists, but is no result of msfit" in refused(capsys, *fit)
+        assert (out / name).read_text() == "hi"
+
+
+def test_an_unfinished_fit_of_another_kind_is_mentioned(
+    scene: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (out / "maps.h5.part").write_text("rows")
+    assert main(["fit", str(scene), "-o", f"{out}/maps.h5"]) == 0
+    assert f"{out}/maps.h5.part: an unfinished fit, left as it is; finish it" in capsys.readouterr().err
+    assert (out / "maps.h5.part").read_text() == "rows"
+
+
 def test_several_inputs_go_to_a_folder(scene: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     second = scene.with_name("second.mat")
     second.write_bytes(scene.read_bytes())
@@ -167,6 +190,10 @@ def test_one_bad_input_does_not_stop_the_others(scene: Path, out: Path, capsys: 
         (["--mask", "nosuch.png"], "--mask: found 'nosuch.png', which is no file"),
         (["--device", "abacus"], "device: 'abacus' cannot be used"),
         (["--nosuch"], "See 'msfit fit --help'"),
+        (["--free", ""], "--free: found ''; expected names"),
+        (["--shared", " , "], "--shared: found ' , '; expected names"),
+        (["--scheduler", ""], "scheduler: found ''; expected the address"),
+        (["--memory", ""], "memory: found ''"),
     ],
 )
 def test_wrong_arguments_are_refused(
@@ -422,6 +449,27 @@ def test_a_signal_leaves_no_half_file(scene: Path, out: Path, sent: signal.Signa
     assert running.returncode == status
     assert said == ("msfit: interrupted\n" if sent == signal.SIGINT else "")
     assert list(out.iterdir()) == []
+
+
+_INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys
+from msfit.cli import main
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["msfit.cli.console", "typer", "msfit.cli.app", "msfit.cli.fit"])
+def test_an_interruption_while_the_program_loads_is_one_line(module: str) -> None:
+    running = process(_INTERRUPTED_WHILE_LOADING, module, stdout=subprocess.PIPE)
+    assert running.communicate(timeout=60) == ("", "msfit: interrupted\n")
+    assert running.returncode == 130
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["models"]])

@@ -354,6 +354,7 @@ def test_arguments_are_checked(scene: Path, tmp_path: Path) -> None:
         ({"mask": np.ones((2, 2), bool)}, "mask: found shape"),
         ({"mask": np.zeros((H, W), bool)}, "no pixel is left to fit"),
         ({"memory": "plenty"}, "memory: found 'plenty'"),
+        ({"scheduler": " "}, "scheduler: found ' '; expected the address"),
     ):
         with pytest.raises(InputError, match=message):
             fitted(scene, tmp_path / "maps.h5", **options)

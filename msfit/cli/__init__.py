@@ -8,15 +8,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
-import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from msfit.cli.console import complain, flush, speak_as
-from msfit.errors import InputError
-
+# All else is loaded once Ctrl-C is taken care of; this name is as type checkers take it, without `typing`.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import typer
 
 _DONE, _BUG, _WRONG_INPUT, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
@@ -61,6 +58,21 @@ def run(program: str, commands: Callable[[], typer.Typer], arguments: Sequence[s
     int
         The exit status.
     """
+    # a process that was started to ignore Ctrl-C goes on doing so
+    loading = arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if loading:
+        signal.signal(signal.SIGINT, lambda *_: _leave(program))
+    import warnings
+
+    from msfit.cli.console import complain, flush, speak_as
+    from msfit.errors import InputError
+
+    def loaded() -> typer.Typer:
+        found = commands()
+        if loading:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return found
+
     speak_as(program)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -73,7 +85,7 @@ def run(program: str, commands: Callable[[], typer.Typer], arguments: Sequence[s
             # they speak to programmers, between the lines that speak to the user
             warnings.simplefilter("ignore")
     try:
-        status = _run(program, commands, list(arguments) or ["--help"])
+        status = _run(program, loaded, list(arguments) or ["--help"])
     except InputError as error:
         complain(f"error: {error}")
         status = _WRONG_INPUT
@@ -93,7 +105,19 @@ def run(program: str, commands: Callable[[], typer.Typer], arguments: Sequence[s
     return status
 
 
+def _leave(program: str) -> None:
+    """Stop at once, where nothing has begun: an exception would end up in whatever is being imported."""
+    try:
+        os.write(2, f"{program}: interrupted\n".encode())
+    finally:
+        os._exit(_INTERRUPTED)
+
+
 def _fault(program: str, error: Exception) -> int:
+    import traceback
+
+    from msfit.cli.console import complain
+
     if os.environ.get("MSFIT_DEBUG") == "1":
         traceback.print_exc()
     complain(
@@ -106,6 +130,8 @@ def _fault(program: str, error: Exception) -> int:
 def _run(program: str, commands: Callable[[], typer.Typer], arguments: list[str]) -> int:
     """Run a command, with typer's own ways of ending turned into a status."""
     import typer
+
+    from msfit.errors import InputError
 
     command = typer.main.get_command(commands())
     try:

@@ -68,15 +68,18 @@ def _numbers_in_file(option: str, path: str) -> np.ndarray:
     return np.asarray(found).ravel()
 
 
-def parse_names(text: str) -> tuple[str, ...]:
-    """``f_mel,f_blood,saturation`` as separate names.
+def parse_names(option: str, text: str) -> tuple[str, ...]:
+    """``f_mel,f_blood,saturation`` as separate names, one at least.
 
     Examples
     --------
-    >>> parse_names("f_mel, saturation")
+    >>> parse_names("--free", "f_mel, saturation")
     ('f_mel', 'saturation')
     """
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise InputError(f"{option}: found {text!r}; expected names, as f_mel,f_blood: see 'msfit models'")
+    return names
 
 
 def choose_mask(cube: Cube, text: str | None) -> Cube:

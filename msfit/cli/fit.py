@@ -105,7 +105,7 @@ def fit(
     results, figures = output_paths(inputs, output, plot)
     loading = loading_options(white, dark, variable, orientation)
     named = {"free": free, "shared": shared}
-    parameters = {name: parse_names(text) for name, text in named.items() if text is not None}
+    parameters = {name: parse_names(f"--{name}", text) for name, text in named.items() if text is not None}
     fitting = {
         "model": model,
         "bounds": parse_bounds(bounds),
@@ -124,10 +124,10 @@ def fit(
     streaming = streaming_options(memory, scheduler, resume, plot)
     failed: list[Path] = []
     for path, result_path, figure_path in zip(inputs, results, figures, strict=True):
-        if skip_existing and result_path.exists():
-            complain(f"{result_path}: exists; {path} is skipped")
-            continue
         try:
+            if skip_existing and _is_done(result_path):
+                complain(f"{result_path}: exists; {path} is skipped")
+                continue
             if (
                 streaming is not None
                 and joint is None
@@ -137,6 +137,8 @@ def fit(
                 if not quiet:
                     say(f"{result_path}: {result.summary()}")
                 continue
+            if not quiet:
+                _mention_unfinished(result_path)
             result = _fit_one(path, loading, mask, joint or fitting, quiet)
             save_outputs(result, result_path, figure_path)
         except InputError as error:
@@ -166,6 +168,23 @@ def _fit_one(path: Path, loading: dict[str, Any], mask: str | None, fitting: dic
     if not quiet and result.attrs["note"] != cube.provenance.get("note", ""):
         complain(f"{path}: note: {result.attrs['note']}")
     return result
+
+
+def _mention_unfinished(output: Path) -> None:
+    """A fit in memory neither takes up nor removes what one from disk to disk has left."""
+    from msfit.io.output import part_of
+
+    if (part := part_of(output)).exists():
+        complain(f"{part}: an unfinished fit, left as it is; finish it as it was begun (--memory), or delete it")
+
+
+def _is_done(path: Path) -> bool:
+    """Whether the result is there already; another file of that name is refused."""
+    from msfit.io.existing import holds_result
+
+    if path.exists() and not holds_result(path):
+        raise InputError(f"{path}: exists, but is no result of msfit; delete it or choose another output")
+    return path.exists()
 
 
 def _check_before(model: str, bounds: Any, device: str, mask: str | None, **parameters: tuple[str, ...]) -> None:

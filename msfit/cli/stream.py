@@ -20,8 +20,11 @@ def streaming_options(
     memory: str | None, scheduler: str | None, resume: bool, plot: Path | None
 ) -> dict[str, Any] | None:
     """Arguments of `fit_file` beside those of `fit`; None where a figure wants the whole scene in memory."""
+    from msfit.cluster import check_address
     from msfit.memory import parse_size
 
+    if scheduler is not None:
+        check_address(scheduler)
     if plot is not None:
         if memory or scheduler:
             raise InputError("--plot: takes the whole scene in memory; leave it out with --memory and --scheduler")

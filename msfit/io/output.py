@@ -48,6 +48,11 @@ def check_output(path: str | Path, extensions: Collection[str]) -> Path:
     return path
 
 
+def part_of(output: Path) -> Path:
+    """Where a fit from disk to disk keeps what it has until all of an output is there."""
+    return output.with_name(output.name + ".part")
+
+
 @contextlib.contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Lend a path to write to, and rename it to `path` when all went well; otherwise leave nothing behind.

@@ -1,0 +1,30 @@
+"""Whether a file is a result of msfit, by the names in it: no map is read."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from msfit.result import MAPS
+
+
+def holds_result(path: Path) -> bool:
+    """Whether a file that ends in .h5, .nc, .mat or .npz holds the maps of a result."""
+    try:
+        return {*MAPS, "status"} <= _names(path)
+    except Exception:  # a file that is anything else makes its reader fail in any way
+        return False
+
+
+def _names(path: Path) -> set[str]:
+    if path.suffix.lower() == ".npz":
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    if path.suffix.lower() == ".mat":
+        from scipy.io import whosmat
+
+        return {name for name, *_ in whosmat(path)}
+    import h5py
+
+    with h5py.File(path) as file:
+        return set(file)
