@@ -173,8 +173,10 @@ def masked(cube: Cube, mask: np.ndarray | None) -> Cube:
     InputError
         The mask is no truth value a pixel.
     """
-    given = cube if mask is None else cube.with_mask(mask)
-    return given if cube.mask is None or given.mask is None else given.with_mask(cube.mask & given.mask)
+    if mask is None:
+        return cube
+    given = cube.with_mask(mask)
+    return given if cube.mask is None else given.with_mask(cube.mask & np.asarray(given.mask))
 
 
 def _fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndarray]:

@@ -59,7 +59,7 @@ def fit_spatial(
     cube : Cube, xarray.DataArray, or array (y, x, band)
         A picture. A plain array is reflectance [1] and needs `wavelengths`.
     wavelengths : array (band,), optional
-        [nm]; only with an array.
+        [nm]; only with an array, or an xarray object that has none.
     tv : float
         Price of the pigments' total variation, >= 0. About the noise of a band [reflectance] is a start: twice that
         smooths more, 0 leaves the pigments of a pixel to itself.
