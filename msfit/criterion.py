@@ -185,9 +185,9 @@ def _check_noise(sigma: np.ndarray, wavelengths: np.ndarray, residual: str) -> N
             f"noise: found none at {wavelengths[missing][0]:g} nm; expected a standard deviation > 0 for every band"
         )
     low, high = _NOISE_LIMITS
-    if not (low <= sigma.min() and sigma.max() <= high):
+    if (odd := (sigma < low) | (sigma > high)).any():
         raise InputError(
-            f"noise: found {sigma.min():g} to {sigma.max():g}; expected standard deviations of the residual in its unit"
+            f"noise: found {sigma[odd][0]:g}; expected standard deviations in the unit of the residual, {low:g} to {high:g}"
         )
     if residual == "reflectance" and sigma.min() > 1:
         raise InputError(
