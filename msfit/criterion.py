@@ -187,7 +187,8 @@ def _check_noise(sigma: np.ndarray, wavelengths: np.ndarray, residual: str) -> N
     low, high = _NOISE_LIMITS
     if (odd := (sigma < low) | (sigma > high)).any():
         raise InputError(
-            f"noise: found {sigma[odd][0]:g}; expected standard deviations in the unit of the residual, {low:g} to {high:g}"
+            f"noise: found {sigma[odd][0]:g}; expected standard deviations in the unit of the residual,"
+            f" {low:g} to {high:g}"
         )
     if residual == "reflectance" and sigma.min() > 1:
         raise InputError(
