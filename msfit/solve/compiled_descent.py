@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from msfit.solve.compilation import compiled
+from msfit.solve.compilation import compiled, inlined
 
 LANES = 32
 # Rows of a band: the pixel, the model's reflectance and its derivatives by melanin and by blood.
 _Y, _R, _BY_MEL, _BY_BLOOD = (LANES * k for k in range(4))
-# Rows of the state: the best point so far with the objective there; what was learnt on the way; the pixel;
+# Rows of the state: the best point so far with the objective there; what was learnt on the way;
 _X0, _X1, _I_D, _I_S, _COST, _G0, _G1, _H00, _H01, _H11 = (LANES * k for k in range(10))
-_CONVERGED, _STEPS, _T0, _T1, _C00, _C01, _C11, _DAMPING, _MEAN, _ENERGY = (LANES * k for k in range(10, 20))
+_CONVERGED, _STEPS, _T0, _T1, _C00, _C01, _C11, _DAMPING = (LANES * k for k in range(10, 18))
 # the shadings of the point that is tried, T; whether a lane is done; and what is summed up over the bands.
-_TRIED_D, _TRIED_S, _DONE = (LANES * k for k in range(20, 23))
+_TRIED_D, _TRIED_S, _DONE, _MEAN, _ENERGY = (LANES * k for k in range(18, 23))
 _MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(23, 37))
 _KEPT = ((_X0, _T0), (_X1, _T1), (_I_D, _TRIED_D), (_I_S, _TRIED_S), (_COST, _EE))  # where a point is better
 _MIXED, _WIDE, _ROWS = LANES * 37, LANES * 3, 37 + 4 * 3  # a reflectance with its derivatives, and four of them
@@ -82,15 +82,11 @@ def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper):
     return results
 
 
-@compiled
+@inlined
 def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
     """Put a pixel and a start into a lane."""
-    total = energy = _ZERO
     for band in range(pixel.size):
-        total += pixel[band]
-        energy += pixel[band] * pixel[band]
-    rows[:, _Y + lane] = pixel
-    state[_MEAN + lane], state[_ENERGY + lane] = total / np.float32(pixel.size), energy
+        rows[band, _Y + lane] = pixel[band]
     state[_X0 + lane] = state[_T0 + lane] = start[0]
     state[_X1 + lane] = state[_T1 + lane] = start[1]
     state[_COST + lane], state[_STEPS + lane] = _INFINITE, -_ONE
@@ -100,7 +96,7 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
 @compiled
 def _evaluate(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-untyped-def]
     """The objective at the points that are tried: `objective.evaluate` up to what `_judge` does with the sums."""
-    state[_MEAN_R:_MIXED] = _ZERO
+    state[_MEAN:_MIXED] = _ZERO
     for band in range(skin.shape[0]):
         _skin(skin[band], thickness, raw[band], state)
     if mixing.size > 0:
@@ -166,18 +162,20 @@ def _mix(weights, raw, lines, state):  # type: ignore[no-untyped-def]
 
 @compiled
 def _spread(line, state):  # type: ignore[no-untyped-def]
-    """Square of the reflectance and its product with the pixel, both about the mean, of one band."""
+    """A band's square of the reflectance and its product with the pixel, both about the mean; the pixel's sums."""
     for lane in range(LANES):
-        centred = line[_R + lane] - state[_MEAN_R + lane]
+        y, centred = line[_Y + lane], line[_R + lane] - state[_MEAN_R + lane]
         state[_RR + lane] += centred * centred
-        state[_RY + lane] += centred * line[_Y + lane]
+        state[_RY + lane] += centred * y
+        state[_MEAN + lane] += y
+        state[_ENERGY + lane] += y * y
 
 
 @compiled
 def _shade(state, bands):  # type: ignore[no-untyped-def]
     """The best shadings, as in `shading`; while i_s is free, means are taken out of the spectra from here on."""
     for lane in range(LANES):
-        r, y, rr, ry = state[_MEAN_R + lane], state[_MEAN + lane], state[_RR + lane], state[_RY + lane]
+        r, y, rr, ry = state[_MEAN_R + lane], state[_MEAN + lane] / bands, state[_RR + lane], state[_RY + lane]
         i_d = ry / (rr if rr > _TINY else _TINY)
         i_s = y - i_d * r
         matte = i_s < _ZERO

@@ -15,13 +15,14 @@ from msfit.solve.compilation import LANES, compiled
 # straight code.
 RANK = 8
 MOST_STARTS = 4
-# What a node holds: its direction in these coordinates, of length one; then its part along white, its length across,
-# and one over the square of both.
-_WHITE, _ACROSS, _SHARE = RANK, RANK + 1, RANK + 2
+# What a node holds: its direction in these coordinates, of length one; its length in them over its part along white;
+# and both over the length of the whole.
+_GLOSS, _OF_LIT, _OF_WHITE = RANK, RANK + 1, RANK + 2
 NODE = RANK + 3
+# Summits are counted and numbered in one sum: each adds so much and its number, which is smaller.
+_COUNT = 4096
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
-_LOWEST = np.float32(-1e30)
+_ZERO, _LOWEST = np.float32(0), np.float32(-1e30)
 # Where no diffuse light helps, the objective is a plateau up to rounding: a node on it is no minimum of its own.
 _PLATEAU = np.float32(1 + 1e-6)
 
@@ -71,96 +72,92 @@ def search(z, count, table):  # type: ignore[no-untyped-def]
     (row, column, NODE).
     """
     owner, node = np.empty(MOST_STARTS * count, np.int64), np.empty(MOST_STARTS * count, np.int64)
-    # surrounded by nodes that explain nothing
-    explained = np.full((table.shape[0] + 2, table.shape[1] + 2, LANES), _LOWEST)
-    along = np.full_like(explained, _LOWEST)
-    best, where, tops = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    rows, columns = table.shape[:2]
+    # between columns that explain nothing
+    explained = np.full((rows, columns + 2, LANES), _LOWEST)
+    # the largest of each node and its two neighbours in a row, in three rows at a time
+    along, tops = np.empty((3, columns, LANES), np.float32), np.empty(LANES, np.float32)
     found = 0
     for block in range(len(z)):
-        first, near = block * LANES, z[block]
-        _explain(near, table, explained)
-        _summits(explained, along, near[0], best, where, tops)
+        first = block * LANES
+        along[2], tops[:] = _LOWEST, _ZERO
+        for row in range(rows):
+            _explain(z[block], table[row], explained[row])
+            _spread(z[block], explained[row], along[row % 3])
+            if row > 0:
+                _count(explained[row - 1], along, np.float32(_COUNT + (row - 1) * columns), tops)
+        along[rows % 3] = _LOWEST
+        _count(explained[rows - 1], along, np.float32(_COUNT + (rows - 1) * columns), tops)
         for lane in range(min(LANES, count - first)):
-            if tops[lane] > 1:
-                number = _several(explained, along, near[0, lane], lane, node[found:])
-            else:
+            if _COUNT <= tops[lane] < 2 * _COUNT:
                 number = 1
-                node[found] = int(where[lane])
+                node[found] = int(tops[lane]) - _COUNT
+            else:
+                number = _several(explained, z[block, 0, lane], lane, node[found:])
             owner[found : found + number] = first + lane
             found += number
     return owner[:found], node[:found]
 
 
 @compiled
-def _explain(z, table, explained):  # type: ignore[no-untyped-def]
-    """What of a pixel's square each node explains with its best shadings."""
-    for i in range(table.shape[0]):
-        for j in range(table.shape[1]):
-            node = table[i, j]
-            n1, n2, n3, n4, n5, n6, n7, n8 = node[0], node[1], node[2], node[3], node[4], node[5], node[6], node[7]
-            bright, across, share = node[_WHITE], node[_ACROSS], node[_SHARE]
-            for lane in range(LANES):
-                white = z[0, lane]
-                lit = (
-                    n1 * z[1, lane]
-                    + n2 * z[2, lane]
-                    + n3 * z[3, lane]
-                    + n4 * z[4, lane]
-                    + n5 * z[5, lane]
-                    + n6 * z[6, lane]
-                    + n7 * z[7, lane]
-                    + n8 * z[8, lane]
-                )
-                overlap = lit * across + white * bright
-                matte = overlap * overlap * share if overlap > _ZERO else _ZERO
-                glossy = white * white + (lit * lit if lit > _ZERO else _ZERO)
-                explained[i + 1, j + 1, lane] = glossy if white * across >= lit * bright else matte
+def _explain(z, nodes, explained):  # type: ignore[no-untyped-def]
+    """What of a pixel's square each node of a row explains with its best shadings."""
+    for j in range(nodes.shape[0]):
+        node = nodes[j]
+        n1, n2, n3, n4, n5, n6, n7, n8 = node[0], node[1], node[2], node[3], node[4], node[5], node[6], node[7]
+        gloss, of_lit, of_white = node[_GLOSS], node[_OF_LIT], node[_OF_WHITE]
+        for lane in range(LANES):
+            white = z[0, lane]
+            lit = (
+                (n1 * z[1, lane] + n2 * z[2, lane])
+                + (n3 * z[3, lane] + n4 * z[4, lane])
+                + (n5 * z[5, lane] + n6 * z[6, lane])
+                + (n7 * z[7, lane] + n8 * z[8, lane])
+            )
+            whole = lit * of_lit + white * of_white
+            matte, across = whole if whole > _ZERO else _ZERO, lit if lit > _ZERO else _ZERO
+            explained[j + 1, lane] = white * white + across * across if white * gloss >= lit else matte * matte
 
 
 @compiled
-def _summits(explained, along, white, best, where, tops):  # type: ignore[no-untyped-def]
-    """The node that explains most, and how many explain as much as their eight neighbours and more than white does."""
-    best[:] = _LOWEST
-    where[:] = _ZERO
-    tops[:] = _ZERO
-    columns = explained.shape[1] - 2
-    for i in range(explained.shape[0] - 2):
-        for j in range(columns):
-            for lane in range(LANES):
-                before, value, after = (
-                    explained[i + 1, j, lane],
-                    explained[i + 1, j + 1, lane],
-                    explained[i + 1, j + 2, lane],
-                )
-                side = before if before > after else after
-                along[i + 1, j + 1, lane] = value if value > side else side
-    for i in range(explained.shape[0] - 2):
-        for j in range(columns):
-            node = np.float32(i * columns + j)
-            for lane in range(LANES):
-                value = explained[i + 1, j + 1, lane]
-                above, level, below = along[i, j + 1, lane], along[i + 1, j + 1, lane], along[i + 2, j + 1, lane]
-                highest = above if above > below else below
-                highest = highest if highest > level else level
-                plateau = white[lane] * white[lane] * _PLATEAU
-                highest = highest if highest > plateau else plateau
-                tops[lane] += _ONE if value >= highest else _ZERO
-                higher = value > best[lane]
-                best[lane] = value if higher else best[lane]
-                where[lane] = node if higher else where[lane]
+def _spread(z, explained, along):  # type: ignore[no-untyped-def]
+    """The largest among each node and its neighbours in a row, and a little more than what white explains."""
+    for j in range(along.shape[0]):
+        for lane in range(LANES):
+            before, value, after = explained[j, lane], explained[j + 1, lane], explained[j + 2, lane]
+            side, plateau = before if before > after else after, z[0, lane] * z[0, lane] * _PLATEAU
+            highest = value if value > side else side
+            along[j, lane] = highest if highest > plateau else plateau
 
 
 @compiled
-def _several(explained, along, white, lane, node):  # type: ignore[no-untyped-def]
-    """The summits of one pixel into `node`, the highest first; their number, at most four."""
+def _count(explained, along, first, tops):  # type: ignore[no-untyped-def]
+    """Add up the numbers, from `first` on, of a row's nodes that explain as much as their eight neighbours."""
+    for j in range(along.shape[1]):
+        number = first + np.float32(j)
+        for lane in range(LANES):
+            value, one, two, three = explained[j + 1, lane], along[0, j, lane], along[1, j, lane], along[2, j, lane]
+            highest = one if one > two else two
+            highest = highest if highest > three else three
+            tops[lane] += number if value >= highest else _ZERO
+
+
+@compiled
+def _several(explained, white, lane, node):  # type: ignore[no-untyped-def]
+    """The summits of one pixel into `node`, the highest first; their number, at most four.
+
+    Where there is none, because nothing explains more than white does, the first of the highest nodes is taken.
+    """
     heights = np.empty(MOST_STARTS, np.float32)
     plateau = white * white * _PLATEAU
-    columns = explained.shape[1] - 2
-    found = 0
-    for i in range(explained.shape[0] - 2):
+    rows, columns = explained.shape[0], explained.shape[1] - 2
+    found, best, node[0] = 0, _LOWEST, 0
+    for i in range(rows):
         for j in range(columns):
-            value = explained[i + 1, j + 1, lane]
-            if value < max(along[i, j + 1, lane], along[i + 1, j + 1, lane], along[i + 2, j + 1, lane], plateau):
+            value = explained[i, j + 1, lane]
+            if found == 0 and value > best:
+                best, node[0] = value, i * columns + j
+            if not value >= plateau or _is_topped(explained, i, j, lane):
                 continue
             place = found
             while place > 0 and heights[place - 1] < value:
@@ -170,4 +167,15 @@ def _several(explained, along, white, lane, node):  # type: ignore[no-untyped-de
             if place < MOST_STARTS:
                 heights[place], node[place] = value, i * columns + j
                 found = min(found + 1, MOST_STARTS)
-    return found
+    return max(found, 1)
+
+
+@compiled
+def _is_topped(explained, i, j, lane):  # type: ignore[no-untyped-def]
+    """Whether one of a node's neighbours explains more."""
+    value = explained[i, j + 1, lane]
+    for row in range(max(i - 1, 0), min(i + 2, explained.shape[0])):
+        for column in range(j, j + 3):
+            if explained[row, column, lane] > value:
+                return True
+    return False

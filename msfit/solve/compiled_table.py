@@ -92,10 +92,10 @@ def _basis(spectra: np.ndarray) -> np.ndarray:
 
 def _nodes(projected: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """What `search` wants to know of nodes, from their coordinates."""
-    across = projected[:, 1 : 1 + RANK]
+    white, across = projected[:, :1], projected[:, 1 : 1 + RANK]
     length = np.linalg.norm(across, axis=1, keepdims=True)
-    whole = length**2 + projected[:, :1] ** 2
-    return np.hstack((across / length, projected[:, :1], length, 1 / whole)).reshape(*shape, NODE)
+    whole = np.hypot(white, length)
+    return np.hstack((across / length, length / white, length / whole, white / whole)).reshape(*shape, NODE)
 
 
 def _expansions(shape: tuple[int, int], basis: np.ndarray, reflectance: Spectra) -> np.ndarray:
