@@ -51,8 +51,11 @@ class LinearSpectra:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the expanded array: float64 where coefficients or functions are, else float32."""
-        return np.dtype(np.result_type(self.coefficients.dtype, self.functions.dtype, np.float32))
+        """Of the expanded array: float64 where the coefficients are, else float32.
+
+        Functions that are stored more exactly than what they are multiplied by make nothing more exact.
+        """
+        return np.dtype(np.result_type(self.coefficients.dtype, np.float32))
 
     @property
     def ndim(self) -> int:

@@ -46,6 +46,10 @@ Mask = Annotated[
         metavar="auto|FILE|none", help="Pixels to fit: skin, bright ones of a picture, all. Default: as stored."
     ),
 ]
+Dtype = Annotated[
+    str | None,
+    typer.Option(metavar="TYPE", help="float32 (much the faster) or float64. Default: the data's.", show_default=False),
+]
 Memory = Annotated[
     str | None,
     typer.Option(
@@ -80,6 +84,7 @@ def fit(
     shared: Shared = None,
     mask: Mask = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    dtype: Dtype = None,
     weights: Weights = None,
     residual: Annotated[str, typer.Option(help="What is squared: reflectance, or radiance.")] = "reflectance",
     huber: Annotated[
@@ -111,6 +116,7 @@ def fit(
         "bounds": parse_bounds(bounds),
         "bands": bands,
         "device": device,
+        "dtype": dtype,
         "weights": None if weights is None else parse_per_band("--weights", weights),
         "residual": residual,
         "huber": huber,

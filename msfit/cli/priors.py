@@ -15,7 +15,7 @@ Sparsity = Annotated[float, typer.Option(metavar="PRICE", help="Of specular shad
 TvShading = Annotated[float, typer.Option(metavar="PRICE", help="Of the shadings' total variation.")]
 
 # What `msfit.fit_spatial` takes of what `msfit.fit` does; the rest must be left as it is unless said.
-_SHARED = ("model", "bounds", "bands", "device")
+_SHARED = ("model", "bounds", "bands", "device", "dtype")
 _NEUTRAL = (None, False, "reflectance")
 
 

@@ -92,7 +92,7 @@ def _mixed(held: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"imgMean: found {mean.size} numbers for {wave.size} bands; expected one a band")
     beside = {name: value for name, value in held.items() if name in _BESIDE}
     if is_lazy(coefficients):
-        dtype = np.result_type(coefficients.dtype, functions.dtype, np.float32)
+        dtype = np.result_type(coefficients.dtype, np.float32)
         radiance = (coefficients @ functions.T.astype(dtype) + mean.astype(dtype)).clip(0)
     else:
         radiance = LinearSpectra(np.ascontiguousarray(coefficients), functions, mean, floor=True)
