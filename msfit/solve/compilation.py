@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 # Pixels that are searched side by side, and so lie in memory: their coordinates are (block, coordinate, LANES).
@@ -30,3 +31,11 @@ def compiled(function: Callable[..., Any]) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile into each of its callers, however long it is: a loop with a call in it becomes no vector instructions."""
     return njit(forceinline=True, nogil=True, error_model="numpy", fastmath=_FAST)(function)
+
+
+@inlined
+def aligned(count):  # type: ignore[no-untyped-def]
+    """Room for `count` float32, zero, that begins with a line of the cache: a vector then never lies across two."""
+    room = np.zeros(count + 15, np.float32)
+    first = (-(room.ctypes.data // 4)) % 16
+    return room[first : first + count]

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from msfit.solve.compilation import compiled, inlined
+from msfit.solve.compilation import aligned, compiled, inlined
 
 LANES = 32
 # Rows of a band: the pixel, the model's reflectance and its derivatives by melanin and by blood.
 _Y, _R, _BY_MEL, _BY_BLOOD = (LANES * k for k in range(4))
+_WIDTH = 4 * LANES + 16
 # Rows of the state: the best point so far with the objective there; what was learnt on the way;
 _X0, _X1, _I_D, _I_S, _COST, _G0, _G1, _H00, _H01, _H11 = (LANES * k for k in range(10))
 _CONVERGED, _STEPS, _T0, _T1, _C00, _C01, _C11, _DAMPING = (LANES * k for k in range(10, 18))
@@ -56,8 +57,8 @@ def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper):
     bands = pixels.shape[1]
     groups = group[-1] + 1 if group.size > 0 else 0
     results, best = np.empty((groups, RESULTS), np.float32), np.full(groups, -1)
-    rows, state = np.zeros((bands, 4 * LANES + 16), np.float32), np.zeros(_ROWS * LANES, np.float32)
-    raw = np.zeros((mixing.shape[1], 4 * LANES + 16), np.float32) if mixing.size > 0 else rows
+    rows, state = aligned(bands * _WIDTH).reshape(bands, _WIDTH), aligned(_ROWS * LANES)
+    raw = aligned(mixing.shape[1] * _WIDTH).reshape(-1, _WIDTH) if mixing.size > 0 else rows
     descent = np.full(LANES, -1)
     state[_DONE : _DONE + LANES] = _ONE
     begun = ended = 0

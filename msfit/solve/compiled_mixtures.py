@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from msfit.solve.compilation import LANES, compiled
+from msfit.solve.compilation import LANES, aligned, compiled
 
 _ZERO, _ONE, _INFINITE = np.float32(0), np.float32(1), np.float32(np.inf)
 # Terms may be so large [reflectance], and beyond that so many times their sum, for rounding not to show.
@@ -34,9 +34,10 @@ def mixtures(coefficients, spectra, some, slack, level, sizes, outside, few, fin
     count, number, terms = len(coefficients), coefficients.shape[1] - 1, spectra.shape[1]
     whole = len(fine) == 0
     of_fine = np.empty((count, len(spectra) if whole else len(fine)), np.float32)
-    of_few = np.empty((-(-count // LANES), len(few), LANES), np.float32)
+    lines = aligned(of_fine.shape[1] * LANES).reshape(-1, LANES)
+    of_few = aligned(-(-count // LANES) * len(few) * LANES).reshape(-1, len(few), LANES)
     squares, sound = np.empty(count, np.float32), np.empty(count, np.bool_)
-    state = np.zeros(_U + terms * LANES, np.float32)
+    state = aligned(_U + terms * LANES)
     for block in range(len(of_few)):
         first = block * LANES
         here = min(LANES, count - first)
@@ -56,7 +57,7 @@ def mixtures(coefficients, spectra, some, slack, level, sizes, outside, few, fin
                 _product(spectra[band], state)
                 _lower(state, _LEAST_OF_ALL)
                 if whole:
-                    _put(state, of_fine[first : first + here, band])
+                    lines[band] = state[_LINE : _LINE + LANES]
         _product(level, state)
         for lane in range(here):
             size, mean = _ZERO, state[_LINE + lane]
@@ -69,7 +70,7 @@ def mixtures(coefficients, spectra, some, slack, level, sizes, outside, few, fin
                 for k in range(terms):
                     state[_U + k * LANES + lane] = _ZERO
                 if whole:
-                    of_fine[first + lane] = _ZERO
+                    lines[:, lane] = _ZERO
         state[_SQUARES : _SQUARES + LANES] = _ZERO
         for row in range(len(outside)):
             _product(outside[row], state)
@@ -80,7 +81,10 @@ def mixtures(coefficients, spectra, some, slack, level, sizes, outside, few, fin
             of_few[block, row] = state[_LINE : _LINE + LANES]
         for row in range(len(fine)):
             _product(fine[row], state)
-            _put(state, of_fine[first : first + here, row])
+            lines[row] = state[_LINE : _LINE + LANES]
+        for lane in range(here):
+            for row in range(len(lines)):
+                of_fine[first + lane, row] = lines[row, lane]
     return of_few, of_fine, squares, sound
 
 
@@ -119,9 +123,3 @@ def _take_slack(slack, state):  # type: ignore[no-untyped-def]
 def _add_square(state):  # type: ignore[no-untyped-def]
     for lane in range(LANES):
         state[_SQUARES + lane] += state[_LINE + lane] * state[_LINE + lane]
-
-
-@compiled
-def _put(state, column):  # type: ignore[no-untyped-def]
-    for lane in range(column.size):
-        column[lane] = state[_LINE + lane]

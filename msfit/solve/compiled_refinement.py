@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from msfit.solve.compilation import LANES, compiled, inlined
+from msfit.solve.compilation import LANES, aligned, compiled, inlined
 
 # Terms u^a v^b of the expansions: a + b <= DEGREE, in the order of `terms`, filled up to a multiple of eight.
 DEGREE, TERMS = 5, 24
@@ -46,7 +46,7 @@ def refine(z, owner, node, expansions, limits, fractions, lower, upper):  # type
     lower, upper (2,), the box.
     """
     found = np.empty((owner.size, 2), np.float32)
-    state, lines = np.zeros(_ROWS * LANES, np.float32), np.zeros((LANES, TERMS), np.float32)
+    state, lines = aligned(_ROWS * LANES), aligned(LANES * TERMS).reshape(LANES, TERMS)
     for first in range(0, owner.size, LANES):
         here = min(LANES, owner.size - first)
         for lane in range(here):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from msfit.solve.compilation import LANES, compiled
+from msfit.solve.compilation import LANES, aligned, compiled
 
 # Coordinates besides white in which pixels and nodes are compared: a constant, so that sums over them are
 # straight code.
@@ -34,8 +34,8 @@ def coordinates(pixels, basis):  # type: ignore[no-untyped-def]
     Written out, because how a library multiplies matrices, and rounds, may depend on their sizes.
     """
     count, bands = pixels.shape
-    found = np.zeros((-(-count // LANES), basis.shape[1], LANES), np.float32)
-    values = np.zeros(bands * LANES, np.float32)
+    found = aligned(-(-count // LANES) * basis.shape[1] * LANES).reshape(-1, basis.shape[1], LANES)
+    values = aligned(bands * LANES)
     for block in range(len(found)):
         first = block * LANES
         for lane in range(min(LANES, count - first)):
@@ -74,9 +74,10 @@ def search(z, count, table):  # type: ignore[no-untyped-def]
     owner, node = np.empty(MOST_STARTS * count, np.int64), np.empty(MOST_STARTS * count, np.int64)
     rows, columns = table.shape[:2]
     # between columns that explain nothing
-    explained = np.full((rows, columns + 2, LANES), _LOWEST)
+    explained = aligned(rows * (columns + 2) * LANES).reshape(rows, columns + 2, LANES)
+    explained[:] = _LOWEST
     # the largest of each node and its two neighbours in a row, in three rows at a time
-    along, tops = np.empty((3, columns, LANES), np.float32), np.empty(LANES, np.float32)
+    along, tops = aligned(3 * columns * LANES).reshape(3, columns, LANES), aligned(LANES)
     found = 0
     for block in range(len(z)):
         first = block * LANES
