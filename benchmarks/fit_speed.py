@@ -4,11 +4,11 @@ Usage: python -m benchmarks.fit_speed [--pixels 1000000] [--peer-seconds 60] [--
 
 The pixels are measured facial spectra (ISSA) under random shading with a little noise, so that they are as hard as
 real ones: 31 bands, four parameters, wide bounds, unless said. `end_to_end` is msfit.fit from a cube in memory to the
-finished result, on all cores; `kernel` is the compiled search and descent alone, on one thread. Every figure is the
-median of some runs after a warm-up, with their quartiles. Scenes in coefficients are written to a file first and timed
-from there too. The peers work on as many pixels as take them the given time;
-their number is printed and nothing is extrapolated. How far above the float64 optimum float32 ends is measured on the
-residuals of its maps, in float64. With a GPU, the fit of tensors that lie on it is timed as well.
+finished result, on all cores; `kernel` is the compiled search and descent alone, on one thread or on all. Every figure
+is the median of some runs after a warm-up, with their quartiles. Scenes in coefficients are written to a file first and
+timed from there too. The peers work on as many pixels as take them the given time; their number is printed and nothing
+is extrapolated. How far above the float64 optimum float32 ends is measured on the residuals of its maps, in float64.
+With a GPU, the fit of tensors that lie on it is timed as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,15 @@ def solver_on(cube: msfit.Cube, dtype: torch.dtype, device: str = "cpu") -> Solv
     return Solver(get_model(MODEL).at(cube.wavelengths, dtype, device), lower, upper)
 
 
-def kernel(cube: msfit.Cube) -> dict[str, float]:
-    """Of the solver alone, float32, on one thread, block by block."""
+def kernel(cube: msfit.Cube, threads: int = 1) -> dict[str, float]:
+    """Of the solver alone, float32, block by block, each block on one of some threads."""
     solver = solver_on(cube, torch.float32)
-    pixels = torch.from_numpy(cube.values.reshape(-1, cube.wavelengths.size))[:100_000]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    found = rate(lambda: [solver(block) for block in pixels.split(BLOCK)], len(pixels))
-    torch.set_num_threads(threads)
-    return found
+    pixels = torch.from_numpy(cube.values.reshape(-1, cube.wavelengths.size))[: threads * 100_000]
+    cores = torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+        found = rate(lambda: list(workers.map(solver, pixels.split(BLOCK))), len(pixels))
+    torch.set_num_threads(cores)
+    return found | {"threads": threads}
 
 
 def on_gpu(cube: msfit.Cube) -> dict[str, float]:
@@ -218,6 +219,7 @@ def main() -> None:
     for dtype in ("float32", "float64"):
         figures[f"msfit_{dtype}"] = end_to_end(cube, dtype=dtype)
     figures["kernel_one_thread"] = kernel(cube)
+    figures["kernel_all_threads"] = kernel(cube, torch.get_num_threads())
     figures["above_float64_optimum"] = worst_above_optimum(cube)
     figures["growth"] = growth(pixels) | {"coefficients": in_coefficients(pixels)}
     if torch.cuda.is_available():

@@ -16,6 +16,7 @@ from numpy.polynomial.polynomial import polyvander
 
 from msfit.solve.compiled_refinement import ACROSS, DEGREE, TERMS, refine, terms
 from msfit.solve.compiled_search import NODE, RANK, coordinates, search
+from msfit.solve.compressed import directions
 
 # Points an axis to which expansions are fitted, and how far from the node they lie at most [nodes].
 _POINTS, _REACH = 6, 0.8
@@ -75,19 +76,9 @@ class CompiledTable:
 
 
 def _basis(spectra: np.ndarray) -> np.ndarray:
-    """White, and the directions in which spectra differ most, as columns."""
-    bands = spectra.shape[1]
-    white = np.full((bands, 1), bands**-0.5)
-    # dark nodes count as much as bright ones: any of them may be lit by any i_d
-    unit = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
-    centred = unit - (unit @ white) @ white.T
-    count = min(ACROSS, bands - 1)
-    directions = np.linalg.eigh(centred.T @ centred)[1][:, : -count - 1 : -1]
-    # where a direction is as short as rounding, it may have parts of white in it
-    basis = np.zeros((bands, 1 + ACROSS))
-    basis[:, : 1 + count] = np.linalg.qr(np.hstack((white, directions)))[0]
-    basis[:, :1] = white
-    return basis
+    """Directions of the spectra as columns; of few bands there are fewer."""
+    found = directions(spectra, min(1 + ACROSS, spectra.shape[1]))
+    return np.pad(found, ((0, 0), (0, 1 + ACROSS - found.shape[1])))
 
 
 def _nodes(projected: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -43,17 +43,22 @@ class Compression:
         return float(np.sqrt(((found - spectra) ** 2).mean(1)).max())
 
 
-def compress(spectra: np.ndarray, count: int) -> Compression:
-    """Coordinates, `count` of them, for the space of spectra (n, band) of skin."""
-    bands = spectra.shape[1]
-    white = np.full((bands, 1), bands**-0.5)
+def directions(spectra: np.ndarray, count: int) -> np.ndarray:
+    """Orthonormal directions (band, count): white, then those in which spectra (n, band) of skin differ most."""
+    white = np.full((spectra.shape[1], 1), spectra.shape[1] ** -0.5)
     # dark skin counts as much as bright skin: any may be lit by any i_d
     unit = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
     centred = unit - (unit @ white) @ white.T
-    directions = np.linalg.eigh(centred.T @ centred)[1][:, :-count:-1]
+    longest = np.linalg.eigh(centred.T @ centred)[1][:, :-count:-1]
     # where a direction is as short as rounding, it may have parts of white in it
-    orthonormal = np.linalg.qr(np.hstack((white, directions)))[0]
-    orthonormal[:, 0] = white[:, 0]
+    found = np.linalg.qr(np.hstack((white, longest)))[0]
+    found[:, :1] = white
+    return found
+
+
+def compress(spectra: np.ndarray, orthonormal: np.ndarray) -> Compression:
+    """Coordinates in the space of some `directions` (band, coordinate) of spectra (n, band) of skin."""
+    bands, count = orthonormal.shape
     chosen = np.sort(qr(orthonormal.T, mode="r", pivoting=True)[1][:count])
     turned = (count / bands) ** 0.5 * _reflection(count)
     basis, mixing = orthonormal @ turned, turned @ np.linalg.inv(orthonormal[chosen])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from msfit.skin.registry import Skin
 from msfit.solve.compiled_solver import CompiledSolver
-from msfit.solve.compressed import Compression, compress
+from msfit.solve.compressed import Compression, compress, directions
 from msfit.solve.newton import Descent
 from msfit.solve.solver import Solver
 from msfit.solve.table import tabulated
@@ -101,8 +101,9 @@ class MixtureSolver:
 def _fine(skin: Skin, lower: Tensor, upper: Tensor) -> Compression | None:
     """The fewest coordinates that hold all reflectances, or None where they are many."""
     known, others = (tabulated(skin, lower, upper, nodes)[2].double().numpy() for nodes in (_NODES, _OTHERS))
+    most = directions(known, max(_COUNTS))
     for count in _COUNTS:
-        found = compress(known, count)
+        found = compress(known, most[:, :count])
         if max(found.error, found.missed(others)) <= _ERROR:
             return found
     return None

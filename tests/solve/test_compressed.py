@@ -8,7 +8,7 @@ import torch
 
 from msfit.skin.models import get_model, model_names
 from msfit.solve.compiled_search import coordinates
-from msfit.solve.compressed import compress
+from msfit.solve.compressed import compress, directions
 from msfit.solve.table import tabulated
 
 NM = np.linspace(400, 700, 148)
@@ -18,7 +18,8 @@ NM = np.linspace(400, 700, 148)
 def test_reflectance_follows_from_few_bands(model: str) -> None:
     ends = [torch.tensor(end, dtype=torch.float64) for end in ((0.0, 0.0), (0.43, 0.07))]
     skin = get_model(model).at(NM)
-    few, more = (compress(tabulated(skin, *ends, nodes=25)[2].numpy(), count) for count in (16, 32))
+    spectra = tabulated(skin, *ends, nodes=25)[2].numpy()
+    few, more = (compress(spectra, directions(spectra, count)) for count in (16, 32))
     assert few.error < 1e-3
     assert more.error < 1e-5
     shares = torch.rand(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** 2
@@ -31,7 +32,7 @@ def test_reflectance_follows_from_few_bands(model: str) -> None:
 def test_white_means_and_sums_of_squares_are_kept() -> None:
     ends = [torch.tensor(end, dtype=torch.float64) for end in ((0.0, 0.0), (0.43, 0.07))]
     spectra = tabulated(get_model("jacques-km").at(NM), *ends, nodes=25)[2].numpy()
-    basis = compress(spectra, 24).basis
+    basis = compress(spectra, directions(spectra, 24)).basis
     np.testing.assert_allclose(np.ones(148) @ basis, 1, atol=1e-12)
     np.testing.assert_allclose((spectra @ basis).mean(1), spectra.mean(1), atol=1e-5)
     np.testing.assert_allclose(((spectra @ basis) ** 2).mean(1), (spectra**2).mean(1), atol=1e-5)
