@@ -28,6 +28,9 @@ from msfit.solve.uncertainty import pairs, uncertainty
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
 _BLOCK = 4_096
 _BLOCK_GPU = 262_144
+ROOM = 160 * 2**20  # bytes of temporary arrays that one thread may have
+# Bytes a sample of them: of compiled code, of descents in torch, of Huber's loss from every basin at once.
+_TAKES_COMPILED, _TAKES, _TAKES_ROBUST = 48, 400, 1_300
 LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
 _LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
 PIGMENTS = ("f_mel", "f_blood")
@@ -84,6 +87,18 @@ class Worker:
         certainty = [*(STD + name for name in names), *(CORRELATION + pair for pair in pairs(names))]
         gap = [] if self.certificate is None else ["gap"]
         return [*PARAMETERS, "rmse", *self.extras, *(certainty if self.std else ()), *gap]
+
+    @property
+    def by_samples(self) -> bool:
+        """Whether more is to be done of a pixel than the compiled fit, which is the fastest by far."""
+        plain = self.criterion.plain and not self.std and self.certificate is None and self.dtype == torch.float32
+        return not plain or isinstance(self.solver, JointSolver)
+
+    def takes(self, weighted: bool) -> int:
+        """Bytes of temporary arrays a sample, roughly and at most, that a call takes."""
+        if self.criterion.huber is not None:
+            return _TAKES_ROBUST
+        return _TAKES if weighted or self.by_samples else _TAKES_COMPILED
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (map, n) and statuses (n,)."""
@@ -198,11 +213,27 @@ def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: to
             yield block, chosen if scales is None else np.where(scales > 0, chosen, 0), scales
 
 
+def pixels_at_once(worker: Worker, bands: int, room: int, weighted: bool = True) -> int:
+    """Pixels whose temporary arrays take no more than `room` bytes, on a CPU."""
+    return min(_BLOCK, max(1, room // (worker.takes(weighted) * bands)))
+
+
+def _pieces(worker: Work, blocks: Iterator[Block], room: int) -> Iterator[Block]:
+    for index, pixels, scale in blocks:
+        step = index.size
+        if isinstance(worker, Worker):
+            step = pixels_at_once(worker, pixels.shape[1], room, scale is not None)
+        for first in range(0, index.size, step):
+            part = slice(first, first + step)
+            yield index[part], pixels[part], None if scale is None else scale[part]
+
+
 @contextmanager
-def pool(device: torch.device) -> Iterator[Run]:
+def pool(device: torch.device, room: int = ROOM) -> Iterator[Run]:
     """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache.
 
-    Torch's own threads would split every small operation and wait for each other after each.
+    Torch's own threads would split every small operation and wait for each other after each. On a CPU the temporary
+    arrays of a thread stay below `room` bytes.
     """
     if device.type != "cpu":
         yield lambda worker, blocks: ((index, *worker(pixels, scale)) for index, pixels, scale in blocks)
@@ -211,7 +242,8 @@ def pool(device: torch.device) -> Iterator[Run]:
     with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as threads:
 
         def run(worker: Work, blocks: Iterator[Block]) -> Iterator[FittedBlock]:
-            return iter(threads.map(lambda block: (block[0], *worker(block[1], block[2])), blocks))
+            pieces = _pieces(worker, blocks, room)
+            return iter(threads.map(lambda block: (block[0], *worker(block[1], block[2])), pieces))
 
         try:
             yield run

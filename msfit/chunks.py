@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ _AT_ONCE = 32 * 2**20
 _COPIES_OF_CHUNK = 3
 # Samples in a strip of rows: a few megabytes, which a disk reads in one go.
 STRIP = 2**20
+# Names of dask arrays that were cut from files without chunks begin so: of them any part can be read by itself.
+CUT = "cut-"
 # Beside blocks and chunks: small objects, and what the memory allocator keeps.
 MARGIN = 48 * 2**20
 
@@ -88,8 +91,8 @@ def row_blocks(values: Any, usual: int, most: int) -> list[slice]:
 
 
 def reads_a_chunk(values: Any, blocks: list[slice]) -> int:
-    """How often the chunk that suffers most is read."""
-    if not is_lazy(values):
+    """How often the chunk that suffers most is read; once where the file itself has none."""
+    if not is_lazy(values) or _is_cut(values):
         return 1
     ends = np.cumsum(values.chunks[0])
     counts = np.zeros(ends.size, int)
@@ -155,10 +158,12 @@ def lazy_rows(
     """A dask array (row, ...) computed by a function of rows, in strips that suit the chunks of `like`, if given."""
     import dask.array
 
+    whole = like is None or _is_cut(like)
     like = np.broadcast_to(0, shape) if like is None else like
     strip = max(1, STRIP // math.prod(like.shape[1:]))
     heights = tuple(rows.stop - rows.start for rows in row_blocks(like, strip, 4 * strip))
-    return dask.array.from_array(RowFunction(function, shape, dtype), chunks=(heights, *shape[1:]))
+    name = (CUT if whole else "rows-") + uuid.uuid4().hex
+    return dask.array.from_array(RowFunction(function, shape, dtype), chunks=(heights, *shape[1:]), name=name)
 
 
 def span_of(index: Any, length: int) -> tuple[range, Any]:
@@ -176,6 +181,10 @@ def span_of(index: Any, length: int) -> tuple[range, Any]:
         return range(0), places
     places = np.where(places < 0, places + length, places)
     return range(int(places.min()), int(places.max()) + 1), places - places.min()
+
+
+def _is_cut(values: Any) -> bool:
+    return is_lazy(values) and any(str(name).startswith(CUT) for name in values.dask.layers)
 
 
 def _largest_chunk(values: Any) -> tuple[int, tuple[int, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,7 +41,9 @@ class Cluster:
         """What the scheduler knows of each worker, by its address."""
         return self.client.scheduler_info(n_workers=-1)["workers"]
 
-    def map(self, function: Callable[[_Item], _Result], items: Iterator[_Item]) -> Iterator[tuple[_Item, _Result]]:
+    def map(
+        self, function: Callable[[_Item], _Result], items: Iterator[_Item]
+    ) -> Generator[tuple[_Item, _Result], None, None]:
         """Items with their results, in the order in which they are done; few items wait at a time.
 
         A task whose worker dies, or that fails, is given to another worker, up to three times. The first task of each

@@ -6,9 +6,9 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,28 +17,34 @@ import numpy as np
 import torch
 
 from msfit.blocks import pool
-from msfit.chunks import MARGIN, reading_bytes, reads_a_chunk, row_blocks
 from msfit.cluster import check_address, connected
-from msfit.cube import precision
 from msfit.errors import InputError
 from msfit.fitting import CHUNK
 from msfit.io.extras import need
 from msfit.io.output import check_output, part_of
 from msfit.io.results import load_result, save
-from msfit.memory import parse_size, resident, told
+from msfit.memory import parse_size, resident
 from msfit.part import Part, discard
+from msfit.planning import plan
 from msfit.preparation import Prepared, Progress, assemble, fit_rows
 from msfit.recipe import Recipe, about
 from msfit.result import FitResult
 
-# What fitting a pixel takes beside its samples: its maps, indices and statuses, twice.
-_BYTES_A_PIXEL = 256
-_MANY_READS = 3
 _USUAL_BUDGET = 2**30
 
 Tell = Callable[[str], None]
 Item = tuple[int, int, np.ndarray | None]  # first row, row after the last, mask of these
-Run = Callable[[Iterator[Item]], Iterator[tuple[Item, dict[str, np.ndarray]]]]
+Found = Generator[tuple[Item, dict[str, np.ndarray]], None, None]
+Run = Callable[[Iterator[Item]], Found]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where blocks are fitted: `tasks` of them at once in one process, with so many threads in all; `run` of a room."""
+
+    tasks: int
+    threads: int
+    run: Callable[[int], Run]
 
 
 def fit_file(
@@ -109,13 +115,13 @@ def fit_file(
     unfinished = part_of(target)
     if not resume:
         discard(unfinished)
-    with _here(prepared) if scheduler is None else _there(recipe, prepared, scheduler) as (run, at_once):
+    with _here(prepared) if scheduler is None else _there(recipe, prepared, scheduler) as place:
         with about(recipe.path):
-            blocks = _plan(prepared, budget, at_once, say)
+            planned = plan(prepared, budget, place.tasks, place.threads, CHUNK, say)
         part = Part(unfinished, recipe.settings(prepared), _kinds(prepared), prepared.cube.shape)
         resumed = part.rows_done > 0
         try:
-            _fit_missing(run, part, blocks, prepared.cube.mask, progress, say)
+            _fit_missing(place.run(planned.room), part, planned.blocks, prepared.cube.mask, progress, say)
             save(_assembled(prepared, part, recipe.path), target)
         finally:
             part.close()
@@ -134,37 +140,6 @@ def _assembled(prepared: Prepared, part: Part, path: Path) -> FitResult:
         raise
 
 
-def _plan(prepared: Prepared, budget: int, at_once: int, say: Tell) -> list[slice]:
-    """Blocks of rows that fit into memory, `at_once` of them in one process."""
-    cube, worker = prepared.cube, prepared.worker
-    # Compilers and libraries take their share at the first fit.
-    worker(np.full((1, cube.wavelengths.size), 0.5, np.float32), None)
-    arrays = [a for a in (cube.values, cube.illuminant, cube.dark) if a is not None and a.ndim > 1]
-    number = 8 if worker.dtype == torch.float64 else precision(cube.values.dtype).itemsize
-    # Samples as they are stored; as reflectance, before and after division; as blocks; scales of residuals, likewise;
-    # which are usable, twice.
-    scales = 0 if worker.criterion.plain else 2
-    sample = sum(a.dtype.itemsize for a in arrays) + number * (2 + scales + len(arrays)) + 2
-    width = math.prod(cube.shape[1:])
-    row = width * (cube.wavelengths.size * sample + _BYTES_A_PIXEL)
-    used = resident()
-    left = (budget - used - MARGIN) / at_once - max(reading_bytes(a) for a in arrays)
-    if left < row:
-        needed = used + MARGIN + at_once * (row + max(reading_bytes(a) for a in arrays))
-        rows = "a row" if at_once == 1 else f"each of {at_once} rows at once"
-        raise InputError(
-            f"memory: {told(budget)} is too little: {told(used)} are in use before the first pixel, and to read and fit"
-            f" {rows} takes {told((needed - used) / at_once)}; expected at least {told(1.05 * needed)}"
-        )
-    blocks = row_blocks(cube.values, max(1, CHUNK // width), int(left // row))
-    if (reads := reads_a_chunk(cube.values, blocks)) >= _MANY_READS:
-        say(
-            f"its chunks span more rows than {told(budget)} hold: each is read up to {reads} times; a larger --memory,"
-            " or a file in chunks of fewer rows, is faster"
-        )
-    return blocks
-
-
 def _fit_missing(
     run: Run, part: Part, blocks: list[slice], mask: np.ndarray | None, progress: Progress | None, say: Tell
 ) -> None:
@@ -172,26 +147,29 @@ def _fit_missing(
     if part.rows_done:
         say(f"going on with {part.path.name}: {part.rows_done:,} of {height:,} rows were done")
     items = ((rows.start, rows.stop, None if mask is None else mask[rows]) for rows in part.missing(blocks))
-    for (start, stop, _), maps in run(items):
-        part.append(slice(start, stop), maps)
-        if progress is not None:
-            progress(part.rows_done * width, height * width)
+    with closing(run(items)) as results:
+        for (start, stop, _), maps in results:
+            part.append(slice(start, stop), maps)
+            if progress is not None:
+                progress(part.rows_done * width, height * width)
 
 
 @contextmanager
-def _here(prepared: Prepared) -> Iterator[tuple[Run, int]]:
-    """How blocks are worked off in this process, and how many of them at once."""
-    with pool(prepared.worker.device) as threads, need("dask").config.set(scheduler="threads"):
+def _here(prepared: Prepared) -> Iterator[_Place]:
+    """In this process."""
 
-        def fitted(item: Item) -> dict[str, np.ndarray]:
-            return fit_rows(prepared, slice(*item[:2]), threads, item[2])
+    def run(room: int, items: Iterator[Item]) -> Found:
+        with pool(prepared.worker.device, room) as threads:
+            for item in items:
+                yield item, fit_rows(prepared, slice(*item[:2]), threads, item[2])
 
-        yield lambda items: ((item, fitted(item)) for item in items), 1
+    with need("dask").config.set(scheduler="threads"):
+        yield _Place(1, torch.get_num_threads(), lambda room: partial(run, room))
 
 
 @contextmanager
-def _there(recipe: Recipe, prepared: Prepared, scheduler: str) -> Iterator[tuple[Run, int]]:
-    """The same on a cluster; the recipe is told what was settled here, so that every worker settles it alike."""
+def _there(recipe: Recipe, prepared: Prepared, scheduler: str) -> Iterator[_Place]:
+    """On a cluster; the recipe is told what was settled here, so that every worker settles it alike."""
     settled: dict[str, Any] = {
         "device": prepared.worker.device.type,
         "dtype": str(prepared.worker.dtype).removeprefix("torch."),
@@ -201,11 +179,11 @@ def _there(recipe: Recipe, prepared: Prepared, scheduler: str) -> Iterator[tuple
     known = replace(recipe, fitting={**recipe.fitting, **settled, "model": prepared.model})
     with connected(scheduler) as cluster:
         settings = json.loads(json.dumps(recipe.settings(prepared)))
-        task = partial(fit_remotely, known, settings)
-        yield partial(cluster.map, task), max(cluster.threads(), default=1)
+        threads = max(cluster.threads(), default=1)
+        yield _Place(threads, threads, lambda room: partial(cluster.map, partial(fit_remotely, known, settings, room)))
 
 
-def fit_remotely(recipe: Recipe, settings: dict[str, Any], item: Item) -> dict[str, np.ndarray]:
+def fit_remotely(recipe: Recipe, settings: dict[str, Any], room: int, item: Item) -> dict[str, np.ndarray]:
     """Maps of a block of rows, in a worker, which reads the file itself.
 
     Raises
@@ -216,7 +194,7 @@ def fit_remotely(recipe: Recipe, settings: dict[str, Any], item: Item) -> dict[s
     torch.set_num_threads(1)
     with need("dask").config.set(scheduler="synchronous"):
         prepared = _prepared_once(recipe, settings)
-        with pool(prepared.worker.device) as threads:
+        with pool(prepared.worker.device, room) as threads:
             return fit_rows(prepared, slice(*item[:2]), threads, item[2])
 
 

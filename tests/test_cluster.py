@@ -129,9 +129,9 @@ def test_what_a_worker_refuses_is_said_in_one_line(scene: Path, tmp_path: Path, 
     settings = json.loads(json.dumps(recipe.settings(recipe.prepare(None))))
     elsewhere = replace(recipe, path=tmp_path / "scene.h5")
     with pytest.raises(InputError, match="no such file there; expected one that all workers see"):
-        streaming.fit_remotely(elsewhere, settings, (0, 1, None))
+        streaming.fit_remotely(elsewhere, settings, 2**27, (0, 1, None))
     with pytest.raises(InputError, match="has another source there"):
-        streaming.fit_remotely(recipe, settings | {"source": [[1, 2]]}, (0, 1, None))
+        streaming.fit_remotely(recipe, settings | {"source": [[1, 2]]}, 2**27, (0, 1, None))
 
     def refuse(_: int) -> int:
         raise InputError("no such file")

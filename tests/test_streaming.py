@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -16,15 +17,18 @@ import h5py
 import numpy as np
 import pytest
 import spectral.io.envi
+import torch
 import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msfit
-from msfit import streaming
+from msfit import planning, streaming
+from msfit.blocks import ROOM, pool
 from msfit.cli import main
 from msfit.errors import InputError
 from msfit.part import Part
+from msfit.preparation import prepare
 from msfit.result import FitResult
 
 NM = np.arange(400.0, 701.0, 10.0)
@@ -342,9 +346,12 @@ def test_chunks_across_all_rows_are_read_in_few_turns_and_the_user_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene, said = hdf5(tmp_path / "bands.h5", (H, W, 1)), list[str]()
-    monkeypatch.setattr(streaming, "_BYTES_A_PIXEL", 2**30 / 2 / W)  # so that 4 GiB are little
+    monkeypatch.setattr(planning, "_COPIES_OF_MAPS", 2**30 / 2 / W / 32)  # so that 4 GiB are little
     fitted(scene, tmp_path / "maps.h5", tell=said.append)
     assert said[0].startswith("its chunks span more rows than 4 GiB hold: each is read up to ")
+    for number, flat in enumerate((envi(tmp_path / "a.hdr", "bsq"), hdf5(tmp_path / "flat.h5", None))):
+        fitted(flat, tmp_path / f"{number}.h5", tell=said.append, bands="420:700")
+    assert len(said) == 1
 
 
 def test_arguments_are_checked(scene: Path, tmp_path: Path) -> None:
@@ -431,10 +438,63 @@ def test_memory_stays_under_the_budget(tmp_path: Path, chunks: tuple[int, ...] |
     assert int(done.stdout) < 640 * 2**10
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process its peak")
+@pytest.mark.parametrize("options", [{"certify": True, "weights": {(400, 450): 0.5}}, {"huber": 0.01, "std": True}])
+def test_slow_options_on_many_bands_stay_under_it_too(tmp_path: Path, options: dict[str, Any]) -> None:
+    nm = np.linspace(400, 700, 300)
+    values = np.tile(0.6 * msfit.reflectance(0.1, 0.03, nm), (30, 100, 1)).astype(np.float32)
+    values += 0.004 * np.random.default_rng(0).standard_normal(values.shape).astype(np.float32)
+    with h5py.File(tmp_path / "many.h5", "w") as file:
+        file["reflectance"], file["wavelength"] = values, nm
+    script = LARGE.replace('memory="640MiB"', f"memory=int(sys.argv[3]), **{options}")
+    command = [sys.executable, "-c", script, str(tmp_path / "many.h5"), str(tmp_path / "maps.h5")]
+    refused = subprocess.run([*command, str(2**29)], capture_output=True, text=True, check=False)
+    least = re.search(r"is too little: .*expected at least ([0-9.]+) MiB", refused.stderr)
+    assert least is not None
+    budget = int(1.1 * float(least[1]) * 2**20)
+    done = subprocess.run([*command, str(budget)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 2**10 < budget
+
+
+@pytest.mark.parametrize("options", [{}, {"huber": 0.01}, {"certify": True, "std": True}])
+def test_what_options_take_is_known_before_the_work_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(planning, "resident", lambda: 2**29)
+    wide = np.broadcast_to(VALUES[:1, :1], (400, 1000, 31))
+    prepared = prepare(msfit.Cube(wide, NM), model=MODEL, **options)
+
+    def planned(budget: float, threads: int = 2) -> planning.Plan:
+        return planning.plan(prepared, int(budget), 1, threads, 2**18, lambda _: None)
+
+    with pytest.raises(InputError, match="is too little: 512 MiB are in use before the first pixel"):
+        planned(2**29 + 2**25)
+    tight, ample, many = planned(2**29 + 2**28), planned(2**34), planned(2**29 + 2**28, 32)
+    assert tight.room < ample.room == ROOM
+    assert many.room < tight.room
+    assert len(tight.blocks) >= len(ample.blocks)
+    assert sum(rows.stop - rows.start for rows in tight.blocks) == 400
+    # a block of what takes long is done within seconds
+    assert ample.blocks[0].stop * 1000 <= (2**18 if not options else 8 * 4096)
+
+
+def test_no_call_takes_more_pixels_than_it_has_room_for() -> None:
+    worker = prepare(msfit.Cube(VALUES, NM), model=MODEL, huber=0.01).worker
+    pixels = VALUES[:2].reshape(-1, 31)
+    block = np.arange(len(pixels)), pixels, None
+    with pool(torch.device("cpu"), 7 * 31 * worker.takes(weighted=True)) as run:
+        index, maps, statuses = zip(*run(worker, iter([block])), strict=True)
+    assert {len(part) for part in index} == {7, len(pixels) % 7}
+    whole = worker(pixels, None)
+    np.testing.assert_array_equal(np.concatenate(maps, 1), whole[0])
+    np.testing.assert_array_equal(np.concatenate(statuses), whole[1])
+
+
 def test_what_a_notebook_holds_already_leaves_room_unless_told(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (streaming, msfit.chunks, msfit.io):
+    for module in (streaming, planning, msfit.chunks, msfit.io):
         monkeypatch.setattr(module, "resident", lambda: 3 * 2**30)
     assert_same(msfit.fit_file(scene, tmp_path / "maps.h5", model=MODEL), msfit.fit(msfit.load(scene), model=MODEL))
     with pytest.raises(InputError, match="less than Python with its libraries takes"):

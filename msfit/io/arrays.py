@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msfit.chunks import STRIP
+from msfit.chunks import CUT, STRIP
 from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.labelled import scan_of_xarray
@@ -77,10 +77,10 @@ def _chunked(array: xarray.DataArray) -> xarray.DataArray:
     if array.ndim < 2:
         return array
     chunks = array.encoding.get("preferred_chunks") or {}
-    if not chunks:
+    if not (in_file := bool(chunks)):
         slowest = next((d for d in array.dims if array.sizes[d] > 1), array.dims[0])
         chunks = {slowest: max(1, STRIP * array.sizes[slowest] // max(1, array.size))}
-    return array.chunk(chunks)
+    return array.chunk(chunks, name_prefix="xarray-" if in_file else CUT)
 
 
 def _engine(path: Path) -> dict[str, Any]:

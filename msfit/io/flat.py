@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from msfit.chunks import STRIP, span_of
+from msfit.chunks import CUT, STRIP, span_of
 from msfit.errors import InputError
 from msfit.io.extras import need
 
@@ -52,7 +53,7 @@ class FlatArray:
         others = math.prod(self.shape) // self.shape[axis]
         chunks = [-1] * self.ndim
         chunks[axis] = max(1, STRIP // others)
-        return need("dask.array").from_array(self, chunks=tuple(chunks))
+        return need("dask.array").from_array(self, chunks=tuple(chunks), name=CUT + uuid.uuid4().hex)
 
     def _read(self, spans: tuple[range, ...]) -> np.ndarray:
         """Parts of all axes but the last, in runs that lie together in the file."""

@@ -6,13 +6,14 @@ structs as references, and an empty array as its shape with the attribute MATLAB
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from msfit.chunks import STRIP
+from msfit.chunks import CUT, STRIP
 from msfit.errors import InputError, said
 from msfit.io.extras import need
 
@@ -105,7 +106,8 @@ def _lazy(item: Any) -> Any:
     """A dask array of MATLAB's shape in the file's chunks; where it has none, in strips of MATLAB's rows."""
     stored = _Stored(Path(item.file.filename), item.name, item.shape, item.dtype)
     strip = max(1, STRIP * item.shape[-1] // item.size)
-    return need("dask.array").from_array(stored, chunks=item.chunks or (*item.shape[:-1], strip)).T
+    name = ("mat-" if item.chunks else CUT) + uuid.uuid4().hex
+    return need("dask.array").from_array(stored, chunks=item.chunks or (*item.shape[:-1], strip), name=name).T
 
 
 def _class(item: Any) -> str:

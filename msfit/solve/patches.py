@@ -107,10 +107,8 @@ class Patches:
         if self.basis is None:
             return self
         bands = self.basis.shape[0]
-        lanes = bands + -bands % _LANES
-        ends = np.cumsum([rows * columns for rows, columns in self.shapes])
-        levels = max(1, int((ends * len(POWERS) * lanes <= _BY_BAND_MOST).sum()))
-        cells, pad = int(ends[levels - 1]), (0, lanes - bands)
+        levels, cells = _levels_by_band(self.shapes, bands)
+        pad = (0, -bands % _LANES)
         basis = torch.nn.functional.pad(self.basis.T, pad)
         white = torch.nn.functional.pad(torch.ones_like(self.basis[:, 0]), pad)
         parts: dict[str, Any] = {name: getattr(self, name)[:cells] for name in ("products", "bends")}
@@ -150,6 +148,18 @@ class _Polynomials:
     chebyshev: np.ndarray
     unseen: np.ndarray
     beyond: np.ndarray
+
+
+def by_band_bytes(bands: int) -> int:
+    """Bytes that `Patches.by_band` takes at most."""
+    return 8 * len(POWERS) * (bands + _LANES) * _levels_by_band(tuple((n, n) for n in _LEVELS), bands)[1]
+
+
+def _levels_by_band(shapes: tuple[tuple[int, int], ...], bands: int) -> tuple[int, int]:
+    """How many levels, of how many cells in all, there is room for with bands as coordinates."""
+    ends = np.cumsum([rows * columns for rows, columns in shapes])
+    levels = max(1, int((ends * len(POWERS) * (bands + -bands % _LANES) <= _BY_BAND_MOST).sum()))
+    return levels, int(ends[levels - 1])
 
 
 def products(coefficients: Tensor, white: Tensor, weights: Tensor) -> Tensor:

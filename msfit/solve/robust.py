@@ -17,11 +17,11 @@ _MOST_ROUNDS = 200
 # A pixel has settled when a round lowers its loss by less than this share of it.
 _TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
 _EASIEST = 1e-3
-# The search for other basins: nodes an axis, rounds of reweighting at each, basins that are followed, pixels at a time.
+# The search for other basins: nodes an axis, rounds of reweighting at each, basins followed, samples at a time.
 _NODES = 13
 _ROUNDS_AT_A_NODE = 4
 _MOST_BASINS = 3
-_AT_A_TIME = 32
+_AT_A_TIME = 1024
 
 
 def solve_robustly(solver: Solver, pixels: Tensor, loss: Loss) -> Descent:
@@ -107,7 +107,7 @@ def _basins(solver: Solver, pixels: Tensor, loss: Loss) -> list[tuple[Tensor, Po
     spectra = solver.skin.reflectance(nodes)
     most = min(_MOST_BASINS, nodes.shape[0])  # where both pigments are held there is one node
     found: list[list[tuple[Tensor, Point]]] = [[] for _ in range(most)]
-    for index in torch.arange(pixels.shape[0], device=pixels.device).split(_AT_A_TIME):
+    for index in torch.arange(pixels.shape[0], device=pixels.device).split(max(1, _AT_A_TIME // pixels.shape[1])):
         some, its_loss = pixels[index], loss.take(index)
         height, weights = _on_nodes(spectra, some, its_loss)
         grid = -height.view(-1, 1, *shape)
