@@ -53,7 +53,7 @@ class Part:
         self, path: Path, settings: Mapping[str, Any], maps: Mapping[str, np.dtype], shape: tuple[int, ...]
     ) -> None:
         self.path, self.maps, self.shape = path, dict(maps), shape
-        self._width = math.prod(shape[1:])
+        self.width = math.prod(shape[1:])
         self._reading = threading.Lock()
         head = {**settings, "shape": shape, "maps": {name: np.dtype(kind).str for name, kind in maps.items()}}
         line = json.dumps({"format": _FORMAT, "settings": head}).encode() + b"\n"
@@ -113,8 +113,8 @@ class Part:
             if first < last:
                 skipped = before * (stop - start) + found.itemsize * (first - start)
                 with self._reading:
-                    self._file.seek(place + skipped * self._width)
-                    content = self._file.read((last - first) * self._width * found.itemsize)
+                    self._file.seek(place + skipped * self.width)
+                    content = self._file.read((last - first) * self.width * found.itemsize)
                 found[first - rows.start : last - rows.start] = np.frombuffer(content, kind).reshape(
                     -1, *self.shape[1:]
                 )
@@ -137,7 +137,7 @@ class Part:
         self.path.unlink(missing_ok=True)
 
     def _bytes(self, rows: int) -> int:
-        return rows * self._width * sum(np.dtype(kind).itemsize for kind in self.maps.values())
+        return rows * self.width * sum(np.dtype(kind).itemsize for kind in self.maps.values())
 
     def _write(self, place: int, content: list[Any]) -> None:
         with explained(self.path):

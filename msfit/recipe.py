@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from msfit.memory import parse_size, resident, told
 from msfit.preparation import Prepared, check_names, prepare
 
 _BYTES_TO_FIND_SKIN = 40  # a pixel: flags, labels and areas of patches
+_LOOK = 30  # s between looks at whether a file has changed
 _BYTES_OF_A_STRIP = 200_000_000  # in which skin is sought, with its smoothed copies
 
 
@@ -82,6 +84,37 @@ class Recipe:
             **{name: _plain(value) for name, value in self.loading.items() if name != "memory"},
             **{name: _plain(value) for name, value in self.fitting.items() if name not in settled},
         }
+
+
+class Watch:
+    """Notices that the files of a recipe change while they are being fitted: the maps would mix two states."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe, self._first, self._looked = recipe, _fingerprint(recipe), time.monotonic()
+
+    def look(self, give_up: Callable[[], None], *, at_once: bool) -> None:
+        """Compare sizes and dates, `at_once` or when it is time again; give up where they differ.
+
+        Raises
+        ------
+        InputError
+            They do.
+        """
+        if at_once or time.monotonic() - self._looked > _LOOK:
+            if _fingerprint(self._recipe) != self._first:
+                give_up()
+                raise InputError(
+                    f"{self._recipe.path}: was changed while it was being fitted, so that its maps mix two states: they"
+                    " are given up; run again when it is complete"
+                )
+            self._looked = time.monotonic()
+
+
+def _fingerprint(recipe: Recipe) -> list[Any] | None:
+    try:
+        return recipe.fingerprint()
+    except (InputError, OSError):  # not there, of which `load` says more
+        return None
 
 
 @contextmanager

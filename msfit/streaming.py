@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -27,7 +26,7 @@ from msfit.memory import parse_size, resident
 from msfit.part import Part, discard
 from msfit.planning import plan
 from msfit.preparation import Prepared, Progress, assemble, fit_rows
-from msfit.recipe import Recipe, about
+from msfit.recipe import Recipe, Watch, about
 from msfit.result import FitResult
 
 _USUAL_BUDGET = 2**30
@@ -111,6 +110,7 @@ def fit_file(
         check_address(scheduler)
     target = check_output(output, (".h5", ".nc"))
     recipe = Recipe.of(path, {**(loading or {}), "memory": budget}, fitting)
+    watch = Watch(recipe)
     prepared = recipe.prepare(mask)
     unfinished = part_of(target)
     if not resume:
@@ -121,8 +121,12 @@ def fit_file(
         part = Part(unfinished, recipe.settings(prepared), _kinds(prepared), prepared.cube.shape)
         resumed = part.rows_done > 0
         try:
-            _fit_missing(place.run(planned.room), part, planned.blocks, prepared.cube.mask, progress, say)
-            save(_assembled(prepared, part, recipe.path), target)
+            _tell_of(part, say)
+            for rows_done in _fit_missing(place.run(planned.room), part, planned.blocks, prepared.cube.mask):
+                watch.look(part.remove, at_once=rows_done == part.shape[0])
+                if progress is not None:
+                    progress(rows_done * part.width, part.shape[0] * part.width)
+            save(_assembled(prepared, part, Path(path)), target)
         finally:
             part.close()
     part.remove()
@@ -133,25 +137,27 @@ def fit_file(
 
 def _assembled(prepared: Prepared, part: Part, path: Path) -> FitResult:
     try:
-        with about(path):
-            return assemble(prepared, part.lazy(), {})
+        with about(path.absolute()):
+            found = assemble(prepared, part.lazy(), {})
     except InputError:  # nothing to fit: nothing to go on with either
         part.remove()
         raise
+    made_absolute = found.attrs["source"] == str(path.absolute())
+    return replace(found, attrs={**found.attrs, "source": str(path)}) if made_absolute else found
 
 
-def _fit_missing(
-    run: Run, part: Part, blocks: list[slice], mask: np.ndarray | None, progress: Progress | None, say: Tell
-) -> None:
-    width, height = math.prod(part.shape[1:]), part.shape[0]
+def _tell_of(part: Part, say: Tell) -> None:
     if part.rows_done:
-        say(f"going on with {part.path.name}: {part.rows_done:,} of {height:,} rows were done")
+        say(f"going on with {part.path.name}: {part.rows_done:,} of {part.shape[0]:,} rows were done")
+
+
+def _fit_missing(run: Run, part: Part, blocks: list[slice], mask: np.ndarray | None) -> Iterator[int]:
+    """Fit and append what is missing, and tell after each block how many rows are done."""
     items = ((rows.start, rows.stop, None if mask is None else mask[rows]) for rows in part.missing(blocks))
     with closing(run(items)) as results:
         for (start, stop, _), maps in results:
             part.append(slice(start, stop), maps)
-            if progress is not None:
-                progress(part.rows_done * width, height * width)
+            yield part.rows_done
 
 
 @contextmanager

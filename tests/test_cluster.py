@@ -167,11 +167,23 @@ def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch) ->
         pass
 
 
+def test_tasks_without_a_worker_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msfit.cluster._ALONE", 1)
+    monkeypatch.setattr("msfit.cluster._LOOK", 0.1)
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with distributed.LocalCluster(**options, protocol="tcp") as inside, connected(inside.scheduler_address) as workers:
+        results = workers.map(lambda number: number, iter(range(2)))
+        assert next(results) == (0, 0)
+        inside.scale(0)
+        with pytest.raises(InputError, match=r"^scheduler tcp:.* has had no worker for 1 s; what is done is kept"):
+            list(results)
+
+
 @contextlib.contextmanager
-def processes(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and two workers of one thread, each a process: its address, and the workers."""
+def processes(folder: Path, where: Path | None = None) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A scheduler and two workers of one thread, each a process: its address, the workers, who import there, and it."""
     contact = folder / "contact.json"
-    root = str(Path(msfit.__file__).parents[1])
+    root = str(where or Path(msfit.__file__).parents[1])
 
     def start(what: str, *options: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--host", "127.0.0.1", "--no-dashboard"]
@@ -186,7 +198,7 @@ def processes(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         address = json.loads(text)["address"]
         with distributed.Client(address, set_as_default=False, timeout=60) as client:
             client.wait_for_workers(2, timeout=60)
-        yield address, started[1:]
+        yield address, [*started[1:], started[0]]
     finally:
         for process in started:
             process.kill()
@@ -227,3 +239,40 @@ def test_a_cluster_that_is_lost_leaves_what_was_done(scene: Path, tmp_path: Path
     said: list[str] = []
     assert_same(msfit.fit_file(scene, output, tell=said.append, **options), msfit.fit(msfit.load(scene), model=MODEL))
     assert said[0].startswith("going on with maps.h5.part")
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_import_msfit_are_said_not_waited_for(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "msfit").mkdir()
+    (tmp_path / "msfit" / "__init__.py").write_text('raise ImportError("none here")')
+    with (
+        processes(tmp_path, tmp_path) as (address, _),
+        pytest.raises(InputError, match=r"a worker lacks what it needs \(none here\); expected the same msfit there"),
+    ):
+        msfit.fit_file(scene, tmp_path / "maps.h5", model=MODEL, memory="8GiB", scheduler=address)
+
+
+LOST = """
+import os, signal, sys, msfit
+from msfit import streaming
+streaming.CHUNK = 20
+scene, output, address, scheduler = sys.argv[1:]
+def kill(done, total):
+    if done > total / 3:
+        os.kill(int(scheduler), signal.SIGKILL)
+try:
+    msfit.fit_file(scene, output, memory="8GiB", huber=0.003, scheduler=address, progress=kill)
+except msfit.InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_lost_in_mid_run_is_one_line(scene: Path, tmp_path: Path) -> None:
+    output = tmp_path / "maps.h5"
+    with processes(tmp_path) as (address, others):
+        command = [sys.executable, "-c", LOST, str(scene), str(output), address, str(others[-1].pid)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert run.stderr == ""
+    assert run.stdout.endswith("lost (the connection broke); what is done is kept: run again with another\n")
+    assert output.with_name("maps.h5.part").exists()

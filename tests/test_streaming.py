@@ -184,6 +184,29 @@ def test_percent_with_light_and_mask_in_the_file(tmp_path: Path) -> None:
     assert everywhere.fitted.sum().compute() > result.fitted.sum().compute()
 
 
+@pytest.mark.parametrize("seconds", [0, 30])
+def test_a_file_that_changes_while_it_is_fitted_gives_no_result(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    monkeypatch.setattr("msfit.recipe._LOOK", seconds)
+    seen: list[int] = []
+
+    def touch(done: int, total: int) -> None:
+        seen.append(done)
+        os.utime(scene, (1, 1))
+
+    with pytest.raises(InputError, match=r"scene.h5: was changed while it was being fitted"):
+        fitted(scene, tmp_path / "maps.h5", progress=touch)
+    assert len(seen) == (1 if seconds == 0 else 3)  # at the next block, or when all are done
+    assert [path.name for path in tmp_path.iterdir()] == ["scene.h5"]
+
+
+def test_the_source_is_named_as_it_was_given(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    streamed = fitted(Path("scene.h5"), Path("maps.h5"))
+    assert streamed.attrs["source"] == msfit.fit(msfit.load("scene.h5"), model=MODEL).attrs["source"] == "scene.h5"
+
+
 KILLED = """
 import os, signal, sys, msfit
 from msfit import streaming
