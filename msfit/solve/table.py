@@ -20,6 +20,7 @@ _NODES = 13
 # Reflectance bends most where there is little pigment: nodes lie at s(u) = u (u + a) / (1 + a) of the box, u uniform.
 _BEND = 0.1
 _MOST_STARTS = 4
+_STRIP = 2**16  # samples of the model that are computed together, in the cache
 _PLATEAU = 1 + 1e-6
 
 
@@ -64,8 +65,9 @@ class Table:
             return (lower + (upper - lower) * _stretch(torch.from_numpy(places) / last.clamp_min(1))).numpy()
 
         def reflectance_at(places: np.ndarray) -> np.ndarray:
-            inside = torch.from_numpy(fractions_at(places)).clamp(lower, upper)
-            return skin.reflectance(inside.to(lower)).double().numpy()
+            inside = torch.from_numpy(fractions_at(places)).clamp(lower, upper).to(lower)
+            strips = inside.split(max(1, _STRIP // spectra.shape[1]))
+            return torch.cat([skin.reflectance(strip) for strip in strips]).double().numpy()
 
         compiled = CompiledTable.over(shape, spectra.double().numpy(), fractions_at, reflectance_at)
         return replace(table, compiled=compiled)
