@@ -22,7 +22,7 @@ from msfit.solve.solver import Solver
 from msfit.solve.table import tabulated
 from msfit.solve.two_layers import Constants
 
-_ERROR = 1e-6
+_ERROR = 1.5e-6
 # Fewer bands than so many are left as they are.
 _MANY = 64
 # Numbers of coordinates that are tried; with more there would be nothing to gain over all bands.
