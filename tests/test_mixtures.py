@@ -229,3 +229,20 @@ def test_space_times_spectrum_is_recognised() -> None:
     assert space_times_spectrum(product) is product
     dark = np.zeros((2, 2, 31))
     assert space_times_spectrum(dark) is dark
+
+
+def test_a_dip_between_the_bands_that_are_looked_at_first_is_seen() -> None:
+    """One band below zero, whichever it is: as if all had been looked at."""
+    rng = np.random.default_rng(3)
+    nm = np.linspace(405, 715, 148)
+    functions = np.column_stack((msfit.reflectance(0.1, 0.03, nm), np.zeros(nm.size)))
+    for band in rng.choice(nm.size, 12, replace=False):
+        dip = functions.copy()
+        dip[band, 1] = -1
+        coefficients = np.stack((np.full((3, 4), 0.8), rng.uniform(0, 1, (3, 4))), -1).astype(np.float32)
+        values = LinearSpectra(coefficients, dip.astype(np.float32), np.zeros(nm.size, np.float32), floor=True)
+        scene = msfit.Cube(values, nm, np.ones(nm.size, np.float32))
+        assert prepare(scene).mixtures is not None
+        found, whole = msfit.fit(scene), msfit.fit(expanded(scene))
+        for name in MAPS:
+            np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-3, atol=1e-4)
