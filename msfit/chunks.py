@@ -63,7 +63,7 @@ def read_rows(values: Any, rows: slice, name: str = "values") -> np.ndarray:
 
 
 def row_blocks(values: Any, usual: int, most: int) -> list[slice]:
-    """All rows of an array in blocks that end where chunks do, wherever that is possible.
+    """All rows of an array in blocks that end where the file's chunks do, wherever that is possible.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def row_blocks(values: Any, usual: int, most: int) -> list[slice]:
         Rows for which there is memory: taken where chunks are higher than `usual`, since chunks that do not fit into
         a block are read again for each block that they touch.
     """
-    heights = values.chunks[0] if is_lazy(values) else (1,) * values.shape[0]
+    heights = values.chunks[0] if is_lazy(values) and not _is_cut(values) else (1,) * values.shape[0]
     blocks: list[slice] = []
     start = stop = 0
     usual = max(1, min(usual, most))

@@ -377,6 +377,15 @@ def test_chunks_across_all_rows_are_read_in_few_turns_and_the_user_is_told(
     assert len(said) == 1
 
 
+def test_files_without_chunks_are_cut_anywhere(tmp_path: Path) -> None:
+    counts: dict[str, list[int]] = {}
+    for kind in ("ENVI bil", "ENVI bsq", "HDF5 without chunks"):
+        told = counts[kind] = []
+        (folder := tmp_path / kind).mkdir()
+        fitted(FILES[kind](folder), folder / "maps.h5", progress=lambda done, _, told=told: told.append(done))
+    assert list(counts.values()) == [[W * rows for rows in (5, 10, 15, 20, 24)]] * 3
+
+
 def test_arguments_are_checked(scene: Path, tmp_path: Path) -> None:
     for options, message in (
         ({"colour": 1}, "fit_file: takes no colour"),
