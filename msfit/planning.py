@@ -74,7 +74,7 @@ def _check(budget: int, used: int, more: int, tasks: int) -> None:
         rows = "a row" if tasks == 1 else f"each of {tasks} rows at once"
         raise InputError(
             f"memory: {told(budget)} is too little: {told(used)} are in use before the first pixel, and to read and fit"
-            f" {rows} takes {told(more / tasks)}; expected at least {told(1.05 * (used + more))}"
+            f" {rows} takes {told(more / tasks)}; expected at least {told(1.1 * (used + more))}"
         )
 
 
