@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from msfit.bands import FEWEST_BANDS
@@ -26,8 +29,7 @@ from msfit.solve.solver import Solver
 from msfit.solve.uncertainty import pairs, uncertainty
 
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
-_BLOCK = 4_096
-_BLOCK_GPU = 262_144
+_BLOCK, _BLOCK_TORCH, _BLOCK_GPU = 16_384, 4_096, 262_144
 ROOM = 160 * 2**20  # bytes of temporary arrays that one thread may have
 # Bytes a sample of them: of compiled code, of descents in torch, of Huber's loss from every basin at once.
 _TAKES_COMPILED, _TAKES, _TAKES_ROBUST = 48, 400, 1_300
@@ -92,7 +94,7 @@ class Worker:
     def by_samples(self) -> bool:
         """Whether more is to be done of a pixel than the compiled fit, which is the fastest by far."""
         plain = self.criterion.plain and not self.std and self.certificate is None and self.dtype == torch.float32
-        return not plain or isinstance(self.solver, JointSolver)
+        return not plain or isinstance(self.solver, JointSolver) or self.solver.compiled is None
 
     def takes(self, weighted: bool) -> int:
         """Bytes of temporary arrays a sample, roughly and at most, that a call takes."""
@@ -214,8 +216,9 @@ def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: to
 
 
 def pixels_at_once(worker: Worker, bands: int, room: int, weighted: bool = True) -> int:
-    """Pixels whose temporary arrays take no more than `room` bytes, on a CPU."""
-    return min(_BLOCK, max(1, room // (worker.takes(weighted) * bands)))
+    """Pixels whose temporary arrays take no more than `room` bytes, on a CPU; of torch's, what a cache may hold."""
+    takes = worker.takes(weighted)
+    return min(_BLOCK if takes == _TAKES_COMPILED else _BLOCK_TORCH, max(1, room // (takes * bands)))
 
 
 def _pieces(worker: Work, blocks: Iterator[Block], room: int) -> Iterator[Block]:
@@ -226,6 +229,16 @@ def _pieces(worker: Work, blocks: Iterator[Block], room: int) -> Iterator[Block]
         for first in range(0, index.size, step):
             part = slice(first, first + step)
             yield index[part], pixels[part], None if scale is None else scale[part]
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread_in_blas() -> AbstractContextManager[Any]:
+    """While it lasts numpy's products take one thread: others would spin on for a while, on cores that a fit wants."""
+    return _libraries().limit(limits=1, user_api="blas")
 
 
 @contextmanager

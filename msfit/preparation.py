@@ -12,7 +12,18 @@ import numpy as np
 import torch
 
 from msfit.bands import Bands, select_bands
-from msfit.blocks import CORRELATION, PARAMETERS, PIGMENTS, STD, FittedBlock, Run, Worker, blocks, screen
+from msfit.blocks import (
+    CORRELATION,
+    PARAMETERS,
+    PIGMENTS,
+    STD,
+    FittedBlock,
+    Run,
+    Worker,
+    blocks,
+    one_thread_in_blas,
+    screen,
+)
 from msfit.bounds import Bounds, resolve_bounds
 from msfit.criterion import PerBand, resolve_criterion
 from msfit.cube import Cube, precision
@@ -101,8 +112,9 @@ def prepare(
     if residual == "radiance" and shared:
         raise InputError("residual: found radiance with shared parameters; expected reflectance, or none shared")
     settled = settle_shared(skin_model, box, tuple(shared), chosen, criterion, place) if shared else box
-    worker = Worker.create(skin_model, settled, chosen, place, kind, criterion, std, certify)
-    mixtures = MixtureWorker.over(chosen, worker)
+    with one_thread_in_blas():
+        worker = Worker.create(skin_model, settled, chosen, place, kind, criterion, std, certify)
+        mixtures = MixtureWorker.over(chosen, worker)
     return Prepared(chosen, worker, skin_model, box, tuple(free), tuple(shared), dropped, tuple(notes), mixtures)
 
 
