@@ -190,6 +190,7 @@ def draw(figures: dict[str, Any]) -> Figure:
         axis.set_yscale("log")
         axis.grid(alpha=0.3)
     axes[0].set_xscale("log")
+    axes[2].set_xticks([int(number) for number in grown["parameters"]])
     axes[0].set_ylabel("pixels a second, float32")
     kernels = [(int(bands), row["kernel"]["pixels_per_second"]) for bands, row in grown["bands"].items()]
     axes[1].plot(*zip(*kernels, strict=True), "s--", label="solver alone, one thread")
