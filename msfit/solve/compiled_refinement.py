@@ -2,8 +2,8 @@
 
 What of a pixel's square skin explains is N^2 / D, with N its product with the reflectance and D the square of the
 reflectance; both about their means while there is gloss. Near a node these are polynomials of the distance to it, N
-with coefficients that are sums over the pixel's coordinates. Starts are worked on side by side, as there
-pixels are.
+with coefficients that are sums over the pixel's coordinates. Starts are worked on side by side, as pixels are in
+`compiled_search`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msfit.solve.compilation import LANES, aligned, compiled, inlined
 
 # Terms u^a v^b of the expansions: a + b <= DEGREE, in the order of `terms`, filled up to a multiple of eight.
 DEGREE, TERMS = 5, 24
-# Coordinates besides white.
+# Coordinates besides white; `_numerator` is written out for so many.
 ACROSS = 15
 _STEPS = 3
 # So much less a point may explain and still be taken for as good: single precision does not tell.
@@ -97,9 +97,8 @@ def _numerator(z, at, expansion, line):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _polynomial(state, at, u, v):  # type: ignore[no-untyped-def]
-    """A polynomial with its first and halved second derivatives, by Horner's rule."""
-    c = at
+def _polynomial(state, c, u, v):  # type: ignore[no-untyped-def]
+    """The polynomial whose first term stands at `c`, its first and its halved second derivatives, by Horner's rule."""
     L = LANES
     # along v, for each power of u: value, slope, half the curvature
     a5 = state[c + 20 * L]
