@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -185,18 +184,17 @@ def _fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndar
     width = total // shape[0]
     most = max(1, _MOST_SAMPLES // (width * prepared.cube.wavelengths.size))
     maps: dict[str, np.ndarray] = {}
-    begun: deque[tuple[slice, Callable[[Progress | None], dict[str, np.ndarray]]]] = deque()
     with pool(prepared.worker.device) as run:
         chunks = row_blocks(prepared.cube.values, max(1, CHUNK // width), most)
-        for chunk in (*chunks, None):
-            if chunk is not None:
-                mask = None if prepared.cube.mask is None else prepared.cube.mask[chunk]
-                begun.append((chunk, begin_rows(prepared, chunk, run, mask)))
-            if chunk is None or len(begun) > 1:  # while one chunk is read and screened, another is fitted
-                rows, end = begun.popleft()
-                told = None if progress is None else _shifted(progress, rows.start * width, total)
-                for name, values in end(told).items():
-                    maps.setdefault(name, np.empty(shape, values.dtype))[rows] = values
+        masks = (None if prepared.cube.mask is None else prepared.cube.mask[rows] for rows in chunks)
+        begun = (begin_rows(prepared, rows, run, mask) for rows, mask in zip(chunks, masks, strict=True))
+        following = next(begun, None)
+        for rows in chunks:
+            end, following = following, next(begun, None)  # while one chunk is fitted the next is read and screened
+            assert end is not None
+            told = None if progress is None else _shifted(progress, rows.start * width, total)
+            for name, values in end(told).items():
+                maps.setdefault(name, np.empty(shape, values.dtype))[rows] = values
     return maps
 
 

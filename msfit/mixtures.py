@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 from msfit.blocks import LEAST_SIGNAL, FittedBlock, Run, Worker, blocks, screen
 from msfit.cube import Cube
@@ -30,10 +29,10 @@ class MixtureWorker:
     @classmethod
     def over(cls, cube: Cube, worker: Worker) -> MixtureWorker | None:
         """For a cube of coefficients under space times spectrum, or None: where samples have to be seen one by one."""
-        values, plain = cube.values, worker.criterion.plain and not worker.std and worker.certificate is None
-        if not isinstance(values, LinearSpectra) or not isinstance(worker.solver, Solver) or not plain:
+        values = cube.values
+        if not isinstance(values, LinearSpectra) or not isinstance(worker.solver, Solver) or worker.by_samples:
             return None
-        if worker.dtype != torch.float32 or cube.dark is not None or cube.saturation is not None:
+        if cube.dark is not None or cube.saturation is not None:
             return None
         light = _spectrum(cube)
         if light is None or not (light > 0).all():

@@ -19,7 +19,7 @@ def compiled(function: Callable[..., Any]) -> Any:
 
     Sums may be reordered and divisions approximated to a unit in the last place, so that loops become vector
     instructions; NaN and infinity keep their meaning. Numba looks only at a function's own file to see whether its
-    machine code is stale: it must not call compiled functions of other files.
+    machine code is stale: it must not call compiled functions of other files, but for `aligned`.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
     try:

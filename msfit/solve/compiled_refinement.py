@@ -61,9 +61,8 @@ def refine(z, owner, node, expansions, limits, fractions, lower, upper):  # type
             for lane in range(LANES):
                 state[_N + term * LANES + lane] = lines[lane, term]
         state[:_LEAST_U] = _ZERO
-        for _ in range(_STEPS):
+        for _ in range(1 + _STEPS):  # the last only looks where the one before has led
             _step(state)
-        _judge(state)
         for lane in range(here):
             at = fractions[node[first + lane]]
             for axis in range(2):
@@ -171,15 +170,3 @@ def _step(state):  # type: ignore[no-untyped-def]
         # from a point that was not, half the way back
         state[_U + lane] = u + s_u if better else _HALF * (best_u + u)
         state[_V + lane] = v + s_v if better else _HALF * (best_v + v)
-
-
-@compiled
-def _judge(state):  # type: ignore[no-untyped-def]
-    """Take the last point, if it was worth going to."""
-    for lane in range(LANES):
-        u, v = state[_U + lane], state[_V + lane]
-        n, _, _, _, _, _ = _polynomial(state, _N + lane, u, v)
-        d, _, _, _, _, _ = _polynomial(state, _D + lane, u, v)
-        better = (n > _ZERO) & (d > _ZERO) & (n * n / d >= state[_BEST + lane] * _ALIKE)
-        state[_BEST_U + lane] = u if better else state[_BEST_U + lane]
-        state[_BEST_V + lane] = v if better else state[_BEST_V + lane]

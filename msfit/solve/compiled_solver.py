@@ -16,15 +16,15 @@ from msfit.solve.two_layers import Constants, constants
 class CompiledSolver:
     """What `Solver` does, where it can be compiled, in single precision."""
 
-    def __init__(self, form: Constants, table: Table, basis: np.ndarray, lower: Tensor, upper: Tensor) -> None:
-        self.form, self.table, self.basis = form, table, basis
+    def __init__(self, form: Constants, table: Table, lower: Tensor, upper: Tensor) -> None:
+        self.form, self.table = form, table
         self.box = [end.float().numpy() for end in (lower, upper)]
 
     @classmethod
     def over(cls, skin: Skin, table: Table, lower: Tensor, upper: Tensor) -> CompiledSolver | None:
         """For a skin over a box with its table, or None where there is no compiled code for it."""
         form = constants(skin)
-        return None if form is None or table.compiled is None else cls(form, table, table.compiled.basis, lower, upper)
+        return None if form is None or table.compiled is None else cls(form, table, lower, upper)
 
     def ends(self, pixels: Tensor) -> tuple[Tensor, Descent]:
         """All descents of pixels (n, band) float32, and whose they are: pixel index (descent,), sorted."""

@@ -71,7 +71,8 @@ class MixtureSolver:
             self.form = _compressed(compiled.form, found)
             outside, fine = _outside(spectra, found), found.basis.T @ spectra
             some, slack = _some(spectra)
-        few = compiled.basis.T.astype(float) @ spectra
+        assert compiled.table.compiled is not None
+        few = compiled.table.compiled.basis.T.astype(float) @ spectra
         self.coordinates = len(fine) or self.bands
         level, sizes = spectra.mean(0), np.sqrt((spectra**2).mean(0))
         self._arrays = [_filled(rows) for rows in (spectra, some, slack, level, sizes, outside, few, fine)]
