@@ -30,7 +30,7 @@ from benchmarks.real_face import EXPOSURES, draw_panel, real_face
 from biofacenet.data.augment import DEGRADATIONS, degrade
 from biofacenet.evaluation import SCALES, evaluate, interpret, score
 from biofacenet.exam import Face, read_exam
-from biofacenet.network import BioFaceNet, NetworkConfig
+from biofacenet.networks.network import BioFaceNet, NetworkConfig
 from biofacenet.prediction import Model, load_model
 from msfit.metrics import COLUMNS
 from msfit.metrics.decomposition import in_unit

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msfit.io.issa import SkinArchive, load_faces
+from msfit.io.datasets.issa import SkinArchive, load_faces
 from msfit.skin.calibrated import CALIBRATED, MSFIT_ISSA_2025, Constant, InternallyReflecting, skin_of
 from msfit.solve.objective import Point
 from msfit.solve.solver import Solver

@@ -25,10 +25,10 @@ from torch import Tensor
 
 import msfit
 from benchmarks import record
-from msfit.io.issa import load_faces
-from msfit.result import CERTIFIED
+from msfit.data.result import CERTIFIED
+from msfit.io.datasets.issa import load_faces
 from msfit.skin.models import get_model
-from msfit.solve.certificate import GLOBAL
+from msfit.solve.certificate.certificate import GLOBAL
 from msfit.solve.newton import descend
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ import msfit
 from benchmarks.certificate import MODELS, ROOT
 from msfit.io.output import written_whole
 from msfit.plot.style import INK, caption, new_figure
-from msfit.solve.certificate import GLOBAL
+from msfit.solve.certificate.certificate import GLOBAL
 
 _IMAGE = ROOT / "docs" / "images" / "certificate.png"
 _COLOURS = ("#8b5331", "#0072b2")

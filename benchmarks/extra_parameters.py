@@ -23,11 +23,11 @@ from torch import Tensor
 import msfit
 from benchmarks import record
 from benchmarks.calibration import Faces
-from msfit.bounds import resolve_bounds
-from msfit.io.issa import load_faces
+from msfit.fitting.bounds import resolve_bounds
+from msfit.io.datasets.issa import load_faces
 from msfit.skin.models import DEFAULT_MODEL, REFERENCE_MODEL, get_model
 from msfit.skin.registry import Skin
-from msfit.solve.joint import solver_over
+from msfit.solve.extras import solver_over
 
 PIGMENTS = ("f_mel", "f_blood")
 EXTRAS = ("saturation", "scattering", "epidermis")

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 import msfit
 from benchmarks import record
 from benchmarks.scenes import coefficient_file, measured_scene, scene_on
-from msfit.bounds import resolve_bounds
+from msfit.fitting.bounds import resolve_bounds
 from msfit.io.output import written_whole
 from msfit.skin.models import get_model
 from msfit.solve.solver import Solver

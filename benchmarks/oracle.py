@@ -22,8 +22,8 @@ from scipy.optimize import least_squares
 import msfit
 from benchmarks import record
 from benchmarks.reference_skin import ReferenceSkin
-from msfit.bounds import resolve_bounds
-from msfit.io.issa import load_faces
+from msfit.fitting.bounds import resolve_bounds
+from msfit.io.datasets.issa import load_faces
 from msfit.skin.models import get_model, model_names
 
 Box = tuple[tuple[float, float], tuple[float, float]]

@@ -9,7 +9,7 @@ from scipy.io import savemat
 
 import msfit
 from msfit.colour.illuminants import illuminant
-from msfit.io.issa import load_faces
+from msfit.io.datasets.issa import load_faces
 
 NOISE = 0.002
 _SAMPLE = 20_000  # spectra that the functions are found from

@@ -29,8 +29,8 @@ from benchmarks import record
 from benchmarks.spatial_figure import draw
 from benchmarks.spatial_oracles import SMOOTHING, FullProblem, denoised, shaded, variation
 from msfit.io.output import written_whole
-from msfit.solve.convex import Convex, Forces
-from msfit.solve.total_variation import Edges
+from msfit.solve.spatial.convex import Convex, Forces
+from msfit.solve.spatial.total_variation import Edges
 from msfit.synth import read_truth
 
 ROOT = Path(__file__).parents[1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from msfit.data.result import FitResult
 from msfit.plot.style import COLOUR_MAPS, LABELS
-from msfit.result import FitResult
 from msfit.synth import Truth
 
 CAPTION = (

@@ -23,7 +23,7 @@ from benchmarks import record
 from benchmarks.standin_sheets import contact_sheet, map_sheet, save
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import fold_bands, rgb_weights
-from msfit.io.issa import load_faces
+from msfit.io.datasets.issa import load_faces
 from msfit.io.output import written_whole
 from msfit.metrics import in_unit
 from msfit.synth import Truth, read_truth, samples, write_standins

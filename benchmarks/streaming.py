@@ -33,8 +33,8 @@ import h5py
 import numpy as np
 
 from benchmarks import record
+from msfit.io.datasets.issa import load_faces
 from msfit.io.flat import FlatArray
-from msfit.io.issa import load_faces
 
 WIDTH, BANDS, STRIP = 4096, 31, 64
 FORMATS = ("ENVI", "HDF5", "Zarr", "HDF5 a chunk a band")

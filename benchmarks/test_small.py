@@ -13,8 +13,8 @@ from benchmarks.quality_peers import MODEL, NM
 from benchmarks.scenes import measured_scene
 from benchmarks.spatial import denoising_problem, small_scene
 from msfit.skin.models import get_model
-from msfit.solve.convex import Forces
 from msfit.solve.shading import shading
+from msfit.solve.spatial.convex import Forces
 
 SCENE = measured_scene(10_000)
 FRACTIONS = np.random.default_rng(0).uniform(0, (0.43, 0.07), (10_000, 2))

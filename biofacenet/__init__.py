@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from biofacenet.data.folder import prepare as prepare
     from biofacenet.editing import edit as edit
     from biofacenet.evaluation import evaluate as evaluate
-    from biofacenet.face import Box as Box
-    from biofacenet.photo import read_photo as read_photo
+    from biofacenet.photo.face import Box as Box
+    from biofacenet.photo.reading import read_photo as read_photo
     from biofacenet.prediction import Model as Model
     from biofacenet.prediction import load_model as load_model
     from biofacenet.prediction import predict as predict
     from biofacenet.result import FaceResult as FaceResult
-    from biofacenet.training import train as train
+    from biofacenet.train.training import train as train
 
 # Where each public name lives: loaded at first use, so that `import biofacenet` stays cheap.
 _HOME = {

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from biofacenet.decoder import HIGHEST_FRACTIONS, head_units
-from biofacenet.face import Box
-from biofacenet.photo import Photo, as_photo, linear_light
+from biofacenet.networks.decoder import HIGHEST_FRACTIONS, head_units
+from biofacenet.photo.face import Box
+from biofacenet.photo.reading import Photo, as_photo, linear_light
+from biofacenet.photo.skin import face_ellipse, feathered, skin_in_picture
 from biofacenet.prediction import Model, check_skin, load_model, locate
 from biofacenet.result import FaceResult
-from biofacenet.skin import face_ellipse, feathered, skin_in_picture
 from msfit.colour.transforms import encode_srgb
 from msfit.errors import InputError
 

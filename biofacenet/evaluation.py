@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from biofacenet.data.augment import DEGRADATIONS, degrade
-from biofacenet.decoder import HIGHEST_FRACTIONS, fractions
 from biofacenet.exam import TERMS, Face, read_exam
-from biofacenet.network import Prediction
+from biofacenet.networks.decoder import HIGHEST_FRACTIONS, fractions
+from biofacenet.networks.network import Prediction
+from biofacenet.networks.tiles import overview
 from biofacenet.prediction import Model, load_model, skin_albedo
-from biofacenet.tiles import overview
 from msfit.errors import InputError
 from msfit.metrics import COLUMNS, Decomposition, decomposition_rmse
 

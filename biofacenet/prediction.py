@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from biofacenet.decoder import HIGHEST_FRACTIONS, Decoder, fractions
-from biofacenet.face import Box, around, check_box, find_face
-from biofacenet.network import BioFaceNet, Prediction
-from biofacenet.photo import SMALLEST_SIDE, Photo, as_photo, linear_light, opaque
+from biofacenet.networks.decoder import HIGHEST_FRACTIONS, Decoder, fractions
+from biofacenet.networks.network import BioFaceNet, Prediction
+from biofacenet.networks.scales import predict_at_scales
+from biofacenet.networks.weights import Loaded, load_weights, shipped_weights, trained_size
+from biofacenet.photo.face import Box, around, check_box, find_face
+from biofacenet.photo.reading import SMALLEST_SIDE, Photo, as_photo, linear_light, opaque
+from biofacenet.photo.skin import face_ellipse, skin_in_picture
 from biofacenet.result import FaceResult
-from biofacenet.scales import predict_at_scales
-from biofacenet.skin import face_ellipse, skin_in_picture
-from biofacenet.weights import Loaded, load_weights, shipped_weights, trained_size
 from msfit.colour.colorimetry import rgb_weights
+from msfit.data.result import MAPS, Status
 from msfit.errors import InputError
-from msfit.preparation import torch_device
-from msfit.result import MAPS, Status
+from msfit.fitting.plan import torch_device
 
 #: Pixels that are looked at: skin inside the face, or all.
 MASKS = ("auto", "none")
@@ -79,7 +79,7 @@ class Model:
         size : int, optional
             Shorter side at which the network looks for detail [pixels]; 0: the picture's own; `Model.size` or less:
             none. If absent, the picture's own up to 256. The maps have the picture's size whatever it is, and their
-            level and light come from a look at `Model.size`, see `biofacenet.scales.predict_at_scales`.
+            level and light come from a look at `Model.size`, see `biofacenet.networks.scales.predict_at_scales`.
 
         Returns
         -------
@@ -89,7 +89,7 @@ class Model:
         Raises
         ------
         InputError
-            See `biofacenet.photo.linear_light`; no pixel that is opaque; a size out of range.
+            See `biofacenet.photo.reading.linear_light`; no pixel that is opaque; a size out of range.
 
         Examples
         --------
@@ -171,7 +171,7 @@ def load_model(name_or_path: str | Path = "default", device: str = "auto") -> Mo
     Raises
     ------
     InputError
-        No such name or file; see `biofacenet.weights.load_weights`.
+        No such name or file; see `biofacenet.networks.weights.load_weights`.
     """
     path = Path(name_or_path)
     if path.suffix not in (".safetensors", ".json"):
@@ -211,7 +211,7 @@ def predict(
     Raises
     ------
     InputError
-        No photograph, see `biofacenet.photo.read_photo`; no face; no skin in it; a box outside the picture.
+        No photograph, see `biofacenet.photo.reading.read_photo`; no face; no skin in it; a box outside the picture.
     """
     if mask not in MASKS:
         raise InputError(f"mask: found {mask!r}; expected one of {', '.join(MASKS)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from msfit.result import FitResult
+from msfit.data.result import FitResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from biofacenet.decoder import Decoder
-from biofacenet.losses import Batch
-from biofacenet.network import BioFaceNet, Prediction
+from biofacenet.networks.decoder import Decoder
+from biofacenet.networks.network import BioFaceNet, Prediction
+from biofacenet.train.losses import Batch
 from msfit.colour.colorimetry import rgb_weights
 
 

@@ -9,36 +9,36 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from msfit.cube import Cube as Cube
+    from msfit.data.cube import Cube as Cube
+    from msfit.data.result import FitResult as FitResult
+    from msfit.data.result import Status as Status
     from msfit.errors import InputError as InputError
-    from msfit.fitting import fit as fit
+    from msfit.fitting.dask_graph import fit_lazy as fit_lazy
+    from msfit.fitting.in_memory import fit as fit
+    from msfit.fitting.spatial import fit_spatial as fit_spatial
     from msfit.io import load as load
     from msfit.io.results import load_result as load_result
-    from msfit.lazy import fit_lazy as fit_lazy
     from msfit.rendering import render as render
-    from msfit.result import FitResult as FitResult
-    from msfit.result import Status as Status
     from msfit.skin.models import reflectance as reflectance
     from msfit.skin.models import register_model as register_model
-    from msfit.spatial import fit_spatial as fit_spatial
-    from msfit.streaming import fit_file as fit_file
+    from msfit.streaming.fit_file import fit_file as fit_file
 
 __version__ = "0.1.0"
 
 # Where each public name lives: loaded at first use, so that `import msfit` stays cheap.
 _HOME = {
-    "Cube": "msfit.cube",
+    "Cube": "msfit.data.cube",
     "InputError": "msfit.errors",
-    "FitResult": "msfit.result",
-    "Status": "msfit.result",
+    "FitResult": "msfit.data.result",
+    "Status": "msfit.data.result",
     "load": "msfit.io",
     "load_result": "msfit.io.results",
     "reflectance": "msfit.skin.models",
     "register_model": "msfit.skin.models",
-    "fit": "msfit.fitting",
-    "fit_file": "msfit.streaming",
-    "fit_lazy": "msfit.lazy",
-    "fit_spatial": "msfit.spatial",
+    "fit": "msfit.fitting.in_memory",
+    "fit_file": "msfit.streaming.fit_file",
+    "fit_lazy": "msfit.fitting.dask_graph",
+    "fit_spatial": "msfit.fitting.spatial",
     "render": "msfit.rendering",
 }
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604

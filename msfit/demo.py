@@ -11,14 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from msfit.data.result import MAPS, FitResult
 from msfit.errors import InputError
-from msfit.fitting import fit
-from msfit.io.issa import SkinArchive, load_faces
+from msfit.fitting.in_memory import fit
+from msfit.io.datasets.issa import SkinArchive, load_faces
 from msfit.io.output import check_output, written_whole
 from msfit.io.results import save
 from msfit.plot.spectra import draw_residuals
 from msfit.plot.style import COLOUR_MAPS, FITTED, INK, LABELS, MEASURED, QUIET, caption, head, new_figure, tidy
-from msfit.result import MAPS, FitResult
 from msfit.skin.models import DEFAULT_MODEL, reflectance
 
 _CITATION = "Measured: International Skin Spectra Archive, Lu et al., Scientific Data 12, 487 (2025), CC BY 4.0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from msfit.cube import Cube
+from msfit.data.cube import Cube
 from msfit.errors import InputError
 from msfit.io.extras import need
 from msfit.skin.chromophores import extinction

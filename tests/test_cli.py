@@ -17,9 +17,9 @@ from scipy.io import savemat
 import msfit
 from msfit.cli import console, main
 from msfit.cli.arguments import check_apart, parse_bounds, read_mask
+from msfit.data.result import Status
 from msfit.errors import InputError
 from msfit.io.results import load_result
-from msfit.result import Status
 
 BANDS = np.arange(400.0, 721.0, 10.0)
 

@@ -20,10 +20,10 @@ import pytest
 import torch
 
 import msfit
-from msfit import streaming
-from msfit.cluster import connected
 from msfit.errors import InputError
-from msfit.recipe import Recipe
+from msfit.streaming import fit_file as streaming
+from msfit.streaming.cluster import connected
+from msfit.streaming.job import Recipe
 
 NM = np.arange(400.0, 701.0, 10.0)
 H, W = 24, 20
@@ -143,7 +143,7 @@ def test_what_a_worker_refuses_is_said_in_one_line(scene: Path, tmp_path: Path, 
 def test_an_unreachable_scheduler_is_said_within_seconds(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("msfit.cluster._TIMEOUT", 0.5)
+    monkeypatch.setattr("msfit.streaming.cluster._TIMEOUT", 0.5)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
@@ -157,7 +157,7 @@ def test_an_unreachable_scheduler_is_said_within_seconds(
 
 
 def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("msfit.cluster._TIMEOUT", 1)
+    monkeypatch.setattr("msfit.streaming.cluster._TIMEOUT", 1)
     empty = {"n_workers": 0, "processes": False, "dashboard_address": ":0", "protocol": "tcp"}
     with (
         distributed.LocalCluster(**empty) as inside,
@@ -168,8 +168,8 @@ def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_tasks_without_a_worker_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("msfit.cluster._ALONE", 1)
-    monkeypatch.setattr("msfit.cluster._LOOK", 0.1)
+    monkeypatch.setattr("msfit.streaming.cluster._ALONE", 1)
+    monkeypatch.setattr("msfit.streaming.cluster._LOOK", 0.1)
     options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
     with distributed.LocalCluster(**options, protocol="tcp") as inside, connected(inside.scheduler_address) as workers:
         results = workers.map(lambda number: number, iter(range(2)))
@@ -254,7 +254,7 @@ def test_workers_that_cannot_import_msfit_are_said_not_waited_for(scene: Path, t
 
 LOST = """
 import os, signal, sys, msfit
-from msfit import streaming
+from msfit.streaming import fit_file as streaming
 streaming.CHUNK = 20
 scene, output, address, scheduler = sys.argv[1:]
 def kill(done, total):

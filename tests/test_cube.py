@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import msfit
-from msfit.cube import Cube
+from msfit.data.cube import Cube
 from msfit.errors import InputError
 
 NM = np.arange(400.0, 701, 10)

@@ -11,12 +11,12 @@ from PIL import Image
 
 from msfit import demo as demonstration
 from msfit.cli import main
-from msfit.cube import Cube
+from msfit.data.cube import Cube
+from msfit.data.result import MAPS
 from msfit.demo import run_demo
 from msfit.errors import InputError
-from msfit.io.issa import LABELS, SkinArchive, load_faces
+from msfit.io.datasets.issa import LABELS, SkinArchive, load_faces
 from msfit.io.results import load_result
-from msfit.result import MAPS
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import msfit
 from msfit import Cube, InputError, Status
-from msfit.fitting import as_cube
+from msfit.fitting.in_memory import as_cube
 
 NM = np.arange(400.0, 701.0, 10.0)
 fit = partial(msfit.fit, model="alotaibi-smith-2019")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import msfit
-from msfit.cube import Cube
+from msfit.data.cube import Cube
 from msfit.errors import InputError
-from msfit.io.issa import load_faces
+from msfit.io.datasets.issa import load_faces
 from msfit.mask import skin_mask
 
 NM = np.arange(400.0, 701, 10)

@@ -10,10 +10,10 @@ import pytest
 from scipy.io import savemat
 
 import msfit
+from msfit.data.low_rank import LinearSpectra, space_times_spectrum
+from msfit.data.result import Status
 from msfit.errors import InputError
-from msfit.linear import LinearSpectra, space_times_spectrum
-from msfit.preparation import prepare
-from msfit.result import Status
+from msfit.fitting.plan import prepare
 
 H, W, TERMS = 12, 20, 6
 MAPS = ("f_mel", "f_blood", "i_d", "i_s", "rmse")

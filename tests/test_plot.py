@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from msfit.cube import Cube
+from msfit.data.cube import Cube
+from msfit.data.result import MAPS, FitResult, Status
 from msfit.errors import InputError
-from msfit.fitting import fit
+from msfit.fitting.in_memory import fit
 from msfit.plot import maps, panel, uncertainty_panel
 from msfit.plot.fits import pixel_of_rmse
 from msfit.plot.spectra import residuals
 from msfit.plot.style import COLOUR_MAPS, robust_range
-from msfit.result import MAPS, FitResult, Status
 from msfit.skin.models import reflectance
 
 BANDS = np.arange(400.0, 701.0, 10.0)

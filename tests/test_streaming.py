@@ -23,13 +23,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import msfit
-from msfit import planning, streaming
-from msfit.blocks import ROOM, pool
 from msfit.cli import main
+from msfit.data.result import FitResult
 from msfit.errors import InputError
-from msfit.part import Part
-from msfit.preparation import prepare
-from msfit.result import FitResult
+from msfit.fitting.plan import prepare
+from msfit.fitting.worker import ROOM, pool
+from msfit.streaming import budget as planning
+from msfit.streaming import fit_file as streaming
+from msfit.streaming.checkpoint import Part
 
 NM = np.arange(400.0, 701.0, 10.0)
 H, W = 24, 20
@@ -188,7 +189,7 @@ def test_percent_with_light_and_mask_in_the_file(tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_fitted_gives_no_result(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
-    monkeypatch.setattr("msfit.recipe._LOOK", seconds)
+    monkeypatch.setattr("msfit.streaming.job._LOOK", seconds)
     seen: list[int] = []
 
     def touch(done: int, total: int) -> None:
@@ -209,7 +210,7 @@ def test_the_source_is_named_as_it_was_given(scene: Path, tmp_path: Path, monkey
 
 KILLED = """
 import os, signal, sys, msfit
-from msfit import streaming
+from msfit.streaming import fit_file as streaming
 streaming.CHUNK = {chunk}
 def told(done, total):
     if done >= total / 2:
@@ -526,7 +527,7 @@ def test_no_call_takes_more_pixels_than_it_has_room_for() -> None:
 def test_what_a_notebook_holds_already_leaves_room_unless_told(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (streaming, planning, msfit.chunks, msfit.io):
+    for module in (streaming, planning, msfit.data.lazy_arrays, msfit.io):
         monkeypatch.setattr(module, "resident", lambda: 3 * 2**30)
     assert_same(msfit.fit_file(scene, tmp_path / "maps.h5", model=MODEL), msfit.fit(msfit.load(scene), model=MODEL))
     with pytest.raises(InputError, match="less than Python with its libraries takes"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from msfit.data.wavelengths import check_wavelengths, to_nanometres
 from msfit.errors import InputError
-from msfit.wavelengths import check_wavelengths, to_nanometres
 
 
 @pytest.mark.parametrize("shape", [(31,), (31, 1), (1, 31)])

@@ -17,10 +17,10 @@ from benchmarks.table1.choices import Choices
 from msfit.cli.arguments import read_mask
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import fold_bands, rgb_weights
+from msfit.data.result import AT_BOUND
 from msfit.errors import InputError
 from msfit.mask import skin_mask
 from msfit.metrics import Decomposition
-from msfit.result import AT_BOUND
 from msfit.synth.files import COMMENT, truth_path
 from msfit.synth.people import ita_class, typology_angle
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.table1.training import statistics
-from biofacenet.decoder import HIGHEST_FRACTIONS, fractions
+from biofacenet.networks.decoder import HIGHEST_FRACTIONS, fractions
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import rgb_weights
 from msfit.metrics import Decomposition

@@ -14,7 +14,7 @@ from msfit.cli.targets import output_paths, report_failures, save_outputs
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
-    from biofacenet.face import Box
+    from biofacenet.photo.face import Box
     from biofacenet.prediction import Model
 
 Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photographs of faces.", show_default=False)]
@@ -105,7 +105,7 @@ def edit(
 ) -> None:
     """Change the skin in a photograph; every pixel outside the face stays."""
     from biofacenet.editing import Editor, parse_change
-    from biofacenet.photo import PHOTO_EXTENSIONS, write_photo
+    from biofacenet.photo.reading import PHOTO_EXTENSIONS, write_photo
     from biofacenet.sheets import contact_sheet, parse_range
     from msfit.io.output import check_output
 
@@ -132,7 +132,7 @@ def edit(
 
 
 def _where(box: str | None, whole: bool) -> Box | str:
-    from biofacenet.face import parse_box
+    from biofacenet.photo.face import parse_box
 
     if box is not None and whole:
         raise InputError("--box, --whole: both are given; expected one of them")

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from biofacenet.photo import linear_light, read_photo
-from biofacenet.skin import skin_in_picture
+from biofacenet.photo.reading import linear_light, read_photo
+from biofacenet.photo.skin import skin_in_picture
 from msfit.colour.transforms import decode_srgb
 from msfit.errors import InputError, said
 from msfit.io.extras import need
@@ -45,7 +45,7 @@ class Selection:
     size : int
         Side of the squares that are stored [pixels]: the shorter side is scaled to it, the middle of the longer kept.
     skin : float
-        Least share of a square that is skin [1], see `biofacenet.skin.skin_in_picture`.
+        Least share of a square that is skin [1], see `biofacenet.photo.skin.skin_in_picture`.
 
     Raises
     ------

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from biofacenet.decoder import HIGHEST_FRACTIONS, head_units, lighting_of_daylight
-from biofacenet.losses import Batch
+from biofacenet.networks.decoder import HIGHEST_FRACTIONS, head_units, lighting_of_daylight
+from biofacenet.train.losses import Batch
 from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL
 from msfit.synth import Bank, samples

@@ -10,7 +10,7 @@ from msfit.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from msfit.cube import Cube
+    from msfit.data.cube import Cube
 
 
 def parse_bounds(text: str) -> str | dict[str, tuple[float, float]]:
@@ -110,7 +110,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
-    from msfit.checks import check_mask
+    from msfit.data._checks import check_mask
 
     path = Path(path)
     if not path.is_file():

@@ -32,7 +32,7 @@ def fetch(
     quiet: Quiet = False,
 ) -> None:
     """Download a data set, resume, check and unpack it."""
-    from msfit.io import fetch as fetching
+    from msfit.io.datasets import fetch as fetching
 
     chosen = fetching.data_set(name)
     if mirror is not None:
@@ -108,7 +108,7 @@ def _table(rows: list[Row], by: str) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    from msfit.result import MAPS
+    from msfit.data.result import MAPS
 
     table = Table(title=f"Median by {by}", title_justify="left", title_style="bold")
     table.add_column(by)

@@ -16,7 +16,7 @@ from msfit.cli.targets import output_paths, report_failures, save_outputs
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
-    from msfit.result import FitResult
+    from msfit.data.result import FitResult
 
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Scenes or spectra.", show_default=False)]
 Output = Annotated[
@@ -195,8 +195,8 @@ def _is_done(path: Path) -> bool:
 
 def _check_before(model: str, bounds: Any, device: str, mask: str | None, **parameters: tuple[str, ...]) -> None:
     """Arguments that are wrong for every input are reported once, before the first is read."""
-    from msfit.bounds import resolve_bounds
-    from msfit.preparation import torch_device
+    from msfit.fitting.bounds import resolve_bounds
+    from msfit.fitting.plan import torch_device
     from msfit.skin.models import get_model
 
     resolve_bounds(get_model(model), bounds, **parameters)

@@ -13,8 +13,8 @@ from msfit.cli.console import say
 from msfit.cli.options import Dark, Orientation, Variable, White, loading_options
 
 if TYPE_CHECKING:
-    from msfit.cube import Cube
-    from msfit.result import FitResult
+    from msfit.data.cube import Cube
+    from msfit.data.result import FitResult
 
 # Large scenes are read block by block, and their percentiles taken from a part of the samples.
 _SAMPLES_A_BLOCK = 1 << 24
@@ -31,7 +31,7 @@ def info(
 ) -> None:
     """Say what a file holds: shape, bands, light, range."""
     found = _load_either(file, loading_options(white, dark, variable, orientation))
-    from msfit.cube import Cube
+    from msfit.data.cube import Cube
 
     lines = _describe_cube(found) if isinstance(found, Cube) else _describe_result(found)
     say("\n".join([str(file), *(f"  {name:<13} {text}" for name, text in lines)]))
@@ -127,7 +127,7 @@ def _survey(cube: Cube) -> tuple[Any, int, int]:
 def _describe_result(result: FitResult) -> list[tuple[str, str]]:
     import numpy as np
 
-    from msfit.result import MAPS
+    from msfit.data.result import MAPS
 
     lines = [
         ("result", result.summary()),

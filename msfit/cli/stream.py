@@ -10,7 +10,7 @@ from msfit.cli.console import complain, progress_bar
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
-    from msfit.result import FitResult
+    from msfit.data.result import FitResult
 
 # Bytes of a scene as float32 from which it is streamed unasked.
 _LARGE = 2**30
@@ -20,8 +20,8 @@ def streaming_options(
     memory: str | None, scheduler: str | None, resume: bool, plot: Path | None
 ) -> dict[str, Any] | None:
     """Arguments of `fit_file` beside those of `fit`; None where a figure wants the whole scene in memory."""
-    from msfit.cluster import check_address
-    from msfit.memory import parse_size
+    from msfit.data.memory import parse_size
+    from msfit.streaming.cluster import check_address
 
     if scheduler is not None:
         check_address(scheduler)

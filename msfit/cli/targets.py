@@ -9,7 +9,7 @@ from msfit.cli.arguments import check_apart
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
-    from msfit.result import FitResult
+    from msfit.data.result import FitResult
 
 _FIGURES = (".png", ".pdf", ".svg", ".jpg")
 

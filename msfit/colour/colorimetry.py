@@ -13,8 +13,8 @@ from msfit.colour.pipelines import pipeline as find_pipeline
 from msfit.colour.pipelines import rgb_weights as camera_weights
 from msfit.colour.spectra import Spectrum, standard_observer
 from msfit.colour.transforms import adaptation_matrix, d65_white, xyz_to_srgb_matrix
+from msfit.data.wavelengths import check_wavelengths
 from msfit.errors import InputError
-from msfit.wavelengths import check_wavelengths
 
 # With less than this share of each of x̄, ȳ, z̄ a picture shows other colours than the eye sees: 450-610 nm hold it.
 _SMALLEST_SHARE_OF_OBSERVER = 0.5

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from msfit.data.wavelengths import check_wavelengths
 from msfit.errors import InputError
-from msfit.wavelengths import check_wavelengths
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from msfit.chunks import check_chunks
-from msfit.cube import Cube
+from msfit.data.cube import Cube
+from msfit.data.lazy_arrays import check_chunks
+from msfit.data.memory import parse_size, resident, told
 from msfit.errors import InputError
 from msfit.io.scan import Scan
-from msfit.memory import parse_size, resident, told
 
 _FORMATS = "MATLAB, ENVI, NPZ, NPY, HDF5, NetCDF, Zarr, or a folder of band images"
 
@@ -104,7 +104,7 @@ def files_of(path: str | Path) -> list[Path]:
 
 def read_in_blocks(path: str | Path) -> bool:
     """Whether a scene is read block by block, so that it may be larger than memory; False where nothing can read it."""
-    from msfit.io.mat import is_hdf5
+    from msfit.io.matlab.mat import is_hdf5
 
     path = Path(path)
     try:
@@ -131,7 +131,7 @@ def _read(path: Path, variable: str | None = None, orientation: str | None = Non
         raise InputError("no such file; expected spectra: check the path")
     kind = _kind(path)
     if kind == "MATLAB":
-        from msfit.io.iset import read_iset
+        from msfit.io.matlab.iset import read_iset
 
         return read_iset(path, variable, orientation, wavelengths)
     if kind == "numpy":
@@ -158,7 +158,7 @@ def _kind(path: Path) -> str:
         return "dataset" if zarr else "bands"
     if path.stat().st_size == 0:
         raise InputError("is empty; expected spectra: get the file anew")
-    from msfit.io.mat import is_hdf5
+    from msfit.io.matlab.mat import is_hdf5
 
     with path.open("rb") as file:
         head = file.read(128)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msfit.chunks import CUT, STRIP
+from msfit.data.lazy_arrays import CUT, STRIP
 from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.labelled import scan_of_xarray
+from msfit.io.matlab.variables import scan_of
 from msfit.io.scan import Scan
-from msfit.io.variables import scan_of
 
 if TYPE_CHECKING:
     import xarray

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from msfit.data.wavelengths import check_wavelengths
 from msfit.errors import InputError, said
 from msfit.io.extras import need
-from msfit.io.mat5 import LARGEST_RATIO
+from msfit.io.matlab.mat5 import LARGEST_RATIO
 from msfit.io.scan import Scan
-from msfit.wavelengths import check_wavelengths
 
 _ENDINGS = (".png", ".tif", ".tiff")
 # Numbers from here on are wavelengths [nm], below it they only count the bands.

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from msfit.data.wavelengths import check_wavelengths, to_nanometres
 from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.flat import FlatArray
 from msfit.io.scan import Quantity, Scan
-from msfit.wavelengths import check_wavelengths, to_nanometres
 
 _LARGEST_HEADER = 16_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from msfit.result import MAPS
+from msfit.data.result import MAPS
 
 
 def holds_result(path: Path) -> bool:

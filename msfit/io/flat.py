@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from msfit.chunks import CUT, STRIP, span_of
+from msfit.data.lazy_arrays import CUT, STRIP, span_of
 from msfit.errors import InputError
 from msfit.io.extras import need
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msfit.data.wavelengths import check_wavelengths, to_nanometres
 from msfit.errors import InputError
 from msfit.io.axes import band_axis
+from msfit.io.matlab.variables import QUANTITIES, WAVES, listed
 from msfit.io.scan import Quantity, Scan
-from msfit.io.variables import QUANTITIES, WAVES, listed
-from msfit.wavelengths import check_wavelengths, to_nanometres
 
 if TYPE_CHECKING:
     import xarray

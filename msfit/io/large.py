@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msfit.chunks import is_lazy
+from msfit.data.lazy_arrays import is_lazy
 
 if TYPE_CHECKING:
     import xarray

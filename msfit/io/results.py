@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msfit.chunks import is_lazy
+from msfit.data.lazy_arrays import is_lazy
+from msfit.data.result import MAPS, FitResult, Status
 from msfit.errors import InputError
 from msfit.io.large import write_large
 from msfit.io.output import check_output, written_whole
-from msfit.result import MAPS, FitResult, Status
 
 if TYPE_CHECKING:
     import xarray

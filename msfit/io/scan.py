@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from msfit.cube import Cube
+from msfit.data.cube import Cube
 from msfit.errors import InputError
 
 Quantity = Literal["reflectance", "radiance", "counts"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from msfit.chunks import is_lazy, lazy_rows, read_rows
+from msfit.data.lazy_arrays import is_lazy, lazy_rows, read_rows
+from msfit.data.wavelengths import check_wavelengths, interpolated
 from msfit.errors import InputError
 from msfit.io.scan import Scan
-from msfit.wavelengths import check_wavelengths, interpolated
 
 Reader = Callable[[Path], Scan]
 

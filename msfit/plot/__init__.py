@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from msfit.data.result import FitResult
 from msfit.plot.maps import maps_panel
 from msfit.plot.spectra import spectra_panel
 from msfit.plot.uncertainty import uncertainty_panel
-from msfit.result import FitResult
 
 __all__ = ["panel", "uncertainty_panel"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from msfit.data.result import FitResult
 from msfit.errors import InputError
 from msfit.plot.style import FITTED, MEASURED, QUIET, tidy
-from msfit.result import FitResult
 from msfit.skin.models import reflectance
 
 

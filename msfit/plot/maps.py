@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from msfit.data.result import MAPS, FitResult, Status, uncertified
 from msfit.errors import InputError
 from msfit.plot.fits import draw_fit, pixel_fit, pixel_of_rmse
 from msfit.plot.style import (
@@ -27,7 +28,6 @@ from msfit.plot.style import (
     robust_range,
     varying_extras,
 )
-from msfit.result import MAPS, FitResult, Status, uncertified
 
 # Width of a map [inch].
 _COLUMN = 3.3

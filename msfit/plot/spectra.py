@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from msfit.data.result import FitResult
 from msfit.errors import InputError
 from msfit.plot.fits import pixel_fit, pixel_of_rmse, skin_of
 from msfit.plot.style import (
@@ -25,7 +26,6 @@ from msfit.plot.style import (
     tidy,
     varying_extras,
 )
-from msfit.result import FitResult
 
 # A figure cannot show more points than this, and need not take the time.
 _POINTS = 20_000

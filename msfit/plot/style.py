@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from msfit.result import FitResult
+from msfit.data.result import FitResult
 
 INK, QUIET, MASKED = "#222222", "#6b7280", "#cbd0d8"
 MEASURED, FITTED = "#222222", "#d1495b"

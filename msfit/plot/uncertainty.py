@@ -8,9 +8,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from msfit.data.result import FitResult, Status
 from msfit.errors import InputError
 from msfit.plot.style import INK, TITLES, caption, head, heading, new_figure, robust_range
-from msfit.result import FitResult, Status
 
 _WIDTH = 3.3  # of a map [inch]
 # Colours of Okabe and Ito, which the colour-blind tell apart.

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from msfit.skin.registry import Skin
-from msfit.solve.compiled_solver import CompiledSolver
-from msfit.solve.gpu_solver import GpuSolver
+from msfit.solve.backends.cpu import CompiledSolver
+from msfit.solve.backends.gpu import GpuSolver
 from msfit.solve.newton import Descent, descend
+from msfit.solve.search import Table
 from msfit.solve.selection import cheapest, joined
-from msfit.solve.table import Table
 
 
 class Solver:

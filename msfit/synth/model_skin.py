@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-import msfit.fitting
+from msfit.fitting.in_memory import fit
 from msfit.skin.models import get_model, reflectance
 from msfit.synth.people import Subject, subjects
 from msfit.synth.spectra import WAVELENGTHS, site_weights
@@ -46,7 +46,7 @@ def _fractions(split: str, model: str) -> dict[str, np.ndarray]:
     """The site fractions of everyone in a split, from one fit."""
     people = subjects(split)
     known = [one.log_reflectance[np.isfinite(one.log_reflectance[:, 0])] for one in people]
-    result = msfit.fitting.fit(np.exp(np.concatenate(known)), WAVELENGTHS, model=model, bounds="wide", device="cpu")
+    result = fit(np.exp(np.concatenate(known)), WAVELENGTHS, model=model, bounds="wide", device="cpu")
     fitted = np.stack([result.f_mel, result.f_blood], axis=1)
     shares = np.split(fitted, np.cumsum([len(sites) for sites in known])[:-1])
     return {one.person: share for one, share in zip(people, shares, strict=True)}

@@ -11,7 +11,7 @@ import numpy as np
 
 from msfit.colour.colorimetry import spectrum_to_xyz
 from msfit.errors import InputError
-from msfit.io.issa import SkinArchive, load_faces
+from msfit.io.datasets.issa import SkinArchive, load_faces
 
 SITES = ("cheek", "forehead", "nose", "chin")
 SPLITS = ("train", "validation", "test")
@@ -31,7 +31,7 @@ class Subject:
     Attributes
     ----------
     person : str
-        As in `msfit.io.issa.SkinArchive`.
+        As in `msfit.io.datasets.issa.SkinArchive`.
     ita : float
         Mean individual typology angle of the facial spectra [degrees].
     split : str

@@ -9,7 +9,7 @@ import numpy as np
 
 import msfit
 from msfit.colour.colorimetry import fold_bands, rgb_weights
-from msfit.cube import Cube
+from msfit.data.cube import Cube
 from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL, get_model
 from msfit.synth.appearance import Surface, surface, texture_sheets

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-import msfit.fitting
+from msfit.fitting.in_memory import fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,5 +66,5 @@ def fitted_pigments(
     reflectance: np.ndarray, wavelengths: np.ndarray, model: str, dtype: str = "float64"
 ) -> dict[str, np.ndarray]:
     """The fit of true reflectance (n, band) by a model in its `wide` bounds: `PIGMENT_MAPS`, (n,) each."""
-    result = msfit.fitting.fit(reflectance, wavelengths, model=model, bounds="wide", dtype=dtype, device="cpu")
+    result = fit(reflectance, wavelengths, model=model, bounds="wide", dtype=dtype, device="cpu")
     return dict(zip(PIGMENT_MAPS, (result.f_mel, result.f_blood, result.i_d, result.i_s, result.rmse), strict=True))

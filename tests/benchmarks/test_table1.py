@@ -17,7 +17,7 @@ from benchmarks.table1.methods import TrainingMean
 from benchmarks.table1.rgb_fit import RgbFit
 from benchmarks.table1.scoring import grade
 from benchmarks.table1.training import statistics
-from biofacenet.decoder import HIGHEST_FRACTIONS, fractions
+from biofacenet.networks.decoder import HIGHEST_FRACTIONS, fractions
 from msfit.errors import InputError
 from msfit.metrics import COLUMNS, Decomposition, in_unit
 from msfit.skin.models import REFERENCE_MODEL

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from biofacenet import Model, load_model
-from biofacenet.network import BioFaceNet, NetworkConfig
-from biofacenet.weights import save_weights
+from biofacenet.networks.network import BioFaceNet, NetworkConfig
+from biofacenet.networks.weights import save_weights
 from msfit.rendering import render
 from msfit.synth import Scene, make_scene
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 import msfit
 from biofacenet.cli import main
-from biofacenet.network import BioFaceNet, NetworkConfig
-from biofacenet.photo import read_photo
-from biofacenet.weights import save_weights
+from biofacenet.networks.network import BioFaceNet, NetworkConfig
+from biofacenet.networks.weights import save_weights
+from biofacenet.photo.reading import read_photo
 from msfit.synth import write_scenes
 
 

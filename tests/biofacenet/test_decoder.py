@@ -10,7 +10,7 @@ import scipy.io
 import torch
 from torch import Tensor
 
-from biofacenet.decoder import HIGHEST_FRACTIONS, Decoder, fractions, head_units, lighting_of_daylight
+from biofacenet.networks.decoder import HIGHEST_FRACTIONS, Decoder, fractions, head_units, lighting_of_daylight
 from msfit.colour import pipelines
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import rgb_weights

@@ -15,7 +15,7 @@ from scipy.ndimage import binary_erosion, binary_fill_holes
 
 from biofacenet import Box, Model, edit
 from biofacenet.editing import EDITABLE, Change, Editor, parse_change
-from biofacenet.photo import linear_light, read_photo
+from biofacenet.photo.reading import linear_light, read_photo
 from biofacenet.sheets import contact_sheet, parse_range
 from msfit.colour.transforms import encode_srgb
 from msfit.errors import InputError

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import scipy.io
 
-from biofacenet.face import Box, around, check_box, find_face, parse_box
-from biofacenet.photo import linear_light
-from biofacenet.skin import face_ellipse, feathered, skin_in_picture
+from biofacenet.photo.face import Box, around, check_box, find_face, parse_box
+from biofacenet.photo.reading import linear_light
+from biofacenet.photo.skin import face_ellipse, feathered, skin_in_picture
 from msfit.colour.colorimetry import fold_bands, rgb_weights
-from msfit.cube import Cube
+from msfit.data.cube import Cube
 from msfit.errors import InputError
-from msfit.io.issa import load_faces
+from msfit.io.datasets.issa import load_faces
 from msfit.rendering import render
 from msfit.synth import Scene
 

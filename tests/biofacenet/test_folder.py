@@ -11,8 +11,8 @@ from PIL import Image
 
 import biofacenet.data.folder as folder
 from biofacenet.data.folder import SELECTIONS, PreparedFolder, Selection, prepare, read_report
-from biofacenet.photo import linear_light
-from biofacenet.skin import skin_in_picture
+from biofacenet.photo.reading import linear_light
+from biofacenet.photo.skin import skin_in_picture
 from msfit.errors import InputError
 
 

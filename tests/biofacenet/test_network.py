@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from biofacenet.network import BioFaceNet, NetworkConfig
+from biofacenet.networks.network import BioFaceNet, NetworkConfig
 from msfit.errors import InputError
 
 CONFIGS = [NetworkConfig("compact", (8, 12, 16)), NetworkConfig("paper", (4, 6, 8))]

@@ -11,7 +11,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms, ImageOps
 
-from biofacenet.photo import linear_light, read_photo, write_photo
+from biofacenet.photo.reading import linear_light, read_photo, write_photo
 from msfit.colour.transforms import decode_srgb
 from msfit.errors import InputError
 

@@ -13,14 +13,15 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import msfit
-from biofacenet import Box, Model, load_model, predict, scales, tiles
-from biofacenet.decoder import fractions
-from biofacenet.face import parse_box
-from biofacenet.photo import Photo, linear_light, read_photo, write_photo
+from biofacenet import Box, Model, load_model, predict
+from biofacenet.networks import scales, tiles
+from biofacenet.networks.decoder import fractions
+from biofacenet.networks.weights import Loaded
+from biofacenet.photo.face import parse_box
+from biofacenet.photo.reading import Photo, linear_light, read_photo, write_photo
 from biofacenet.prediction import masked
-from biofacenet.weights import Loaded
+from msfit.data.result import MAPS, Status
 from msfit.errors import InputError
-from msfit.result import MAPS, Status
 
 
 def test_a_result_is_a_fit_result_within_its_bounds(model: Model, face: np.ndarray) -> None:

@@ -10,8 +10,8 @@ import torch
 
 from biofacenet.data.geometry import move
 from biofacenet.data.synthetic import Kept, Source, Stream, as_batch, draw
-from biofacenet.decoder import Decoder
-from biofacenet.losses import Batch
+from biofacenet.networks.decoder import Decoder
+from biofacenet.train.losses import Batch
 from msfit.errors import InputError
 from msfit.synth.sampling import subject_of
 

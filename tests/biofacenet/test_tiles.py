@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from biofacenet.network import BioFaceNet, NetworkConfig
-from biofacenet.tiles import overview, predict_tiled
+from biofacenet.networks.network import BioFaceNet, NetworkConfig
+from biofacenet.networks.tiles import overview, predict_tiled
 
 
 def lively(architecture: str) -> BioFaceNet:

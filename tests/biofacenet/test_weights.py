@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from biofacenet.data.synthetic import Source, as_batch, draw
-from biofacenet.decoder import Decoder
-from biofacenet.network import BioFaceNet, NetworkConfig
+from biofacenet.networks.decoder import Decoder
+from biofacenet.networks.network import BioFaceNet, NetworkConfig
+from biofacenet.networks.weights import load_weights, save_weights, shipped_weights
 from biofacenet.scores import score
-from biofacenet.weights import load_weights, save_weights, shipped_weights
 from msfit.errors import InputError
 
 SMALL = NetworkConfig("compact", (4, 6))

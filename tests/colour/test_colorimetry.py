@@ -12,7 +12,7 @@ import torch
 from msfit.colour.colorimetry import rgb_weights, spectrum_to_xyz, xyz_weights
 from msfit.colour.spectra import Spectrum, standard_observer
 from msfit.colour.transforms import adaptation_matrix, apply_matrix, d65_white, xyz_to_lab
-from msfit.cube import Cube
+from msfit.data.cube import Cube
 from msfit.errors import InputError
 from msfit.metrics import colour_difference
 from msfit.rendering import render

@@ -12,7 +12,7 @@ import pytest
 import xarray
 
 import msfit
-from msfit.cube import Cube
+from msfit.data.cube import Cube
 from msfit.errors import InputError
 
 NM = np.arange(400.0, 701, 10)

@@ -20,9 +20,9 @@ import pytest
 
 from msfit.cli import main
 from msfit.errors import InputError
-from msfit.io import download
-from msfit.io.archive import check_archive, unpack
-from msfit.io.fetch import CHECKSUMS, DataSet, data_set, fetch
+from msfit.io.datasets import download
+from msfit.io.datasets.archive import check_archive, unpack
+from msfit.io.datasets.fetch import CHECKSUMS, DataSet, data_set, fetch
 
 pytest.importorskip("pooch")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msfit.io.issa import SkinArchive, load_faces
+from msfit.io.datasets.issa import SkinArchive, load_faces
 
-SHIPPED = Path(str(files("msfit"))) / "data" / "issa_faces.h5"
+SHIPPED = Path(str(files("msfit.io.datasets"))) / "issa_faces.h5"
 
 
 @pytest.fixture(scope="module")

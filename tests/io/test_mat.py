@@ -14,7 +14,7 @@ from scipy.io import loadmat, savemat
 
 import msfit
 from msfit.errors import InputError
-from msfit.io.mat import mat_variables, read_mat
+from msfit.io.matlab.mat import mat_variables, read_mat
 
 NM = np.arange(400.0, 701, 10)
 
@@ -236,7 +236,7 @@ def test_a_truncated_v73_file_is_refused(tmp_path: Path, share: float) -> None:
 def test_large_arrays_of_7_3_stay_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: tuple[int, ...] | None
 ) -> None:
-    monkeypatch.setattr("msfit.io.mat73._LARGE", 1000)
+    monkeypatch.setattr("msfit.io.matlab.mat73._LARGE", 1000)
     values = np.random.default_rng(0).uniform(0.1, 0.6, (7, 5, 31))
     with h5py.File(tmp_path / "large.mat", "w", userblock_size=512) as file:
         file.create_dataset("reflectance", data=values.T, chunks=chunks)

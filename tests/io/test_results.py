@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.io import loadmat
 
+from msfit.data.result import MAPS, FitResult, Status, uncertified
 from msfit.errors import InputError
 from msfit.io.results import load_result, save
-from msfit.result import MAPS, FitResult, Status, uncertified
 
 
 def a_result(shape: tuple[int, ...] = (4, 5), dtype: str = "float32", std: bool = True, **attrs: Any) -> FitResult:

@@ -18,15 +18,15 @@ from typer.testing import CliRunner
 
 import msfit
 from msfit.cli.app import app
-from msfit.result import CERTIFIED, Status, uncertified
+from msfit.data.result import CERTIFIED, Status, uncertified
 from msfit.skin.models import get_model, model_names
 from msfit.skin.registry import Skin
-from msfit.solve.batched_bound import bound as batched_bound
-from msfit.solve.certificate import GLOBAL, Certificate
-from msfit.solve.certificate import _bound as on_cpu
+from msfit.solve.certificate.certificate import GLOBAL, Certificate
+from msfit.solve.certificate.certificate import _bound as on_cpu
+from msfit.solve.certificate.patches import POWERS, Patches
+from msfit.solve.certificate.torch_bound import bound as batched_bound
 from msfit.solve.newton import Descent
 from msfit.solve.objective import evaluate
-from msfit.solve.patches import POWERS, Patches
 from msfit.solve.shading import shading
 
 NM = np.arange(400.0, 701.0, 10.0)

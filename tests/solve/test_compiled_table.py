@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from msfit.skin.models import get_model, model_names
-from msfit.solve.compiled_refinement import ACROSS, terms
+from msfit.solve.kernels.numba_polynomials import ACROSS, terms
+from msfit.solve.search import Table
 from msfit.solve.solver import Solver
-from msfit.solve.table import Table
 
 NM = np.arange(400.0, 701.0, 10.0)
 BOX = torch.tensor([0.0, 0.0]), torch.tensor([0.43, 0.07])

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from msfit.skin.models import get_model, model_names
-from msfit.solve.compiled_search import coordinates
-from msfit.solve.compressed import compress, directions
-from msfit.solve.table import tabulated
+from msfit.solve.kernels.low_rank_basis import compress, directions
+from msfit.solve.kernels.numba_search import coordinates
+from msfit.solve.search import tabulated
 
 NM = np.linspace(400, 700, 148)
 

@@ -17,10 +17,10 @@ import sys
 from dataclasses import replace
 import torch
 from msfit.skin.models import get_model
-from msfit.solve.compiled_solver import CompiledSolver
-from msfit.solve.gpu_solver import GpuSolver
-from msfit.solve.table import Table
-from msfit.solve.two_layers import constants
+from msfit.solve.backends.cpu import CompiledSolver
+from msfit.solve.backends.gpu import GpuSolver
+from msfit.solve.search import Table
+from msfit.solve.kernels.constants import constants
 from tests.solve.test_solver import LOWER, NM, UPPER, random_pixels
 
 skin, box = get_model(sys.argv[1]).at(NM, torch.float32), (LOWER.float(), UPPER.float())

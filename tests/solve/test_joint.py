@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 
 from benchmarks.extra_parameters import Oracle, issa_pixels, random_pixels
-from msfit.bounds import resolve_bounds
+from msfit.fitting.bounds import resolve_bounds
 from msfit.skin.models import get_model
-from msfit.solve.box import Local, _box_step, descend_in_box
-from msfit.solve.joint import JointSolver, project, solver_over
+from msfit.solve.descent import Local, _box_step, descend_in_box
+from msfit.solve.extras import JointSolver, project, solver_over
 
 NM = np.arange(400.0, 701.0, 10.0)
 DOUBLE = torch.float64

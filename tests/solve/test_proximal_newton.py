@@ -13,10 +13,10 @@ import msfit
 from benchmarks.spatial import denoising_problem
 from benchmarks.spatial_oracles import FullProblem, denoised, shaded, variation
 from msfit.skin.models import get_model
-from msfit.solve.convex import Forces
-from msfit.solve.pixels import Pixels
-from msfit.solve.proximal_newton import Picture, smooth
-from msfit.solve.total_variation import Edges, total_variation
+from msfit.solve.spatial.convex import Forces
+from msfit.solve.spatial.pixels import Pixels
+from msfit.solve.spatial.proximal_newton import Picture, smooth
+from msfit.solve.spatial.total_variation import Edges, total_variation
 
 NM = np.arange(400.0, 701.0, 10.0)
 MODEL = "alotaibi-smith-2019"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from msfit.errors import InputError
-from msfit.io.issa import load_faces
+from msfit.io.datasets.issa import load_faces
 from msfit.synth.people import (
     ITA_CLASSES,
     SITES,

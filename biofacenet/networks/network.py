@@ -1,0 +1,142 @@
+"""The networks: a picture in, maps of pigment and shading, light and camera out.
+
+Two architectures under one configuration: `paper`, after Alotaibi & Smith, and `compact`, ours, smaller and faster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from biofacenet.networks.compact import Compact
+from biofacenet.networks.paper import Paper
+from msfit.errors import InputError
+
+ARCHITECTURES = ("compact", "paper")
+#: Numbers that steer the decoder's light and camera.
+LIGHTING, CAMERA = 15, 2
+# Of exp in the heads of the shadings: e^8 is far beyond any light, and its square still finite in half precision's sum.
+_HIGHEST_LOGARITHM = 8.0
+
+
+class Prediction(NamedTuple):
+    """What a network says of pictures, in the type of its weights.
+
+    The picture is `i_d` times the colour of the skin model's reflectance r(f_mel, f_blood) under light and camera, plus
+    `i_s` times white: see `biofacenet.networks.decoder.Decoder`.
+    """
+
+    m_mel: Tensor
+    """(n, 1, y, x) in [-1, 1]: melanin, see `biofacenet.networks.decoder.fractions`."""
+    m_blood: Tensor
+    """(n, 1, y, x) in [-1, 1]: blood."""
+    i_d: Tensor
+    """(n, 1, y, x) >= 0: diffuse shading [1], of FitResult's meaning."""
+    i_s: Tensor
+    """(n, 1, y, x) >= 0: specular shading [1], of FitResult's meaning."""
+    lighting: Tensor
+    """(n, 15): parameters of `msfit.colour.illuminants.IlluminationModel`."""
+    camera: Tensor
+    """(n, 2) in [-3, 3]: parameters of `msfit.colour.cameras.CameraModel`."""
+    scale: Tensor | None = None
+    """(n, 1, y, x), 0..1: with `offset`, measured skin from the model's, ``scale r + offset``. None of `paper`."""
+    offset: Tensor | None = None
+    """(n, 1, y, x) >= 0: what the skin model leaves to its specular shading [1]."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What defines a network besides its weights.
+
+    Attributes
+    ----------
+    architecture : {"compact", "paper"}
+    widths : tuple of int
+        Filters of the levels, finest first. Empty: those the architecture is known by.
+
+    Raises
+    ------
+    InputError
+        Another architecture; widths that are not positive whole numbers.
+    """
+
+    architecture: str = "compact"
+    widths: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise InputError(f"architecture: found {self.architecture!r}; expected one of {', '.join(ARCHITECTURES)}")
+        default = Compact.WIDTHS if self.architecture == "compact" else Paper.WIDTHS
+        widths = tuple(self.widths) or default
+        if len(widths) < 2 or not all(isinstance(width, int) and 1 <= width <= 4096 for width in widths):
+            raise InputError(f"widths: found {self.widths!r}; expected two or more whole numbers such as {default}")
+        object.__setattr__(self, "widths", widths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {**asdict(self), "widths": list(self.widths)}
+
+
+class BioFaceNet(nn.Module):
+    """Pictures of any size to maps of that size.
+
+    Parameters
+    ----------
+    config : NetworkConfig, optional
+        `compact` if absent.
+
+    References
+    ----------
+    S. Alotaibi, W. A. P. Smith, "BioFaceNet: Deep biophysical face image interpretation", BMVC 2019.
+    """
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or NetworkConfig()
+        body = Compact if self.config.architecture == "compact" else Paper
+        self.body: Compact | Paper = body(self.config.widths)
+
+    def forward(self, rgb: Tensor, overview: Tensor | None = None) -> Prediction:
+        """Take pictures apart.
+
+        Parameters
+        ----------
+        rgb : tensor (n, 3, y, x)
+            Linear sRGB, white = 1; clipped to 0..1, as a photograph is.
+        overview : tensor (n, number), optional
+            What the body's `overview` says of the whole pictures of which these are parts.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        InputError
+            Another shape, or no pixels.
+        """
+        if rgb.ndim != 4 or rgb.shape[1] != 3 or 0 in rgb.shape:
+            raise InputError(f"rgb: found shape {tuple(rgb.shape)}; expected (n, 3, height, width) with pixels")
+        height, width = rgb.shape[-2:]
+        padding = (0, -width % self.body.step, 0, -height % self.body.step)
+        light = F.pad(rgb.clamp(0, 1), padding, mode="replicate") if any(padding) else rgb.clamp(0, 1)
+        maps, numbers = self.body(light, overview)
+        # heads and what follows in full precision, whatever the convolutions were done in
+        heads = maps[..., :height, :width].float() if maps.dtype != torch.float64 else maps[..., :height, :width]
+        numbers = numbers.to(heads.dtype)
+        m_mel, m_blood, i_d, i_s, *rest = heads.split(1, dim=1)
+        scale, offset = map(torch.sigmoid, rest) if rest else (None, None)
+        return Prediction(
+            m_mel=2 * torch.sigmoid(m_mel) - 1,
+            m_blood=2 * torch.sigmoid(m_blood) - 1,
+            i_d=torch.exp(i_d.clamp(max=_HIGHEST_LOGARITHM)),
+            i_s=torch.exp(i_s.clamp(max=_HIGHEST_LOGARITHM)),
+            lighting=numbers[:, :LIGHTING],
+            camera=6 * torch.sigmoid(numbers[:, LIGHTING:]) - 3,
+            scale=scale,
+            offset=offset,
+        )

@@ -1,0 +1,221 @@
+"""Everything that defines a training run, from a TOML file or a name."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from biofacenet.networks.network import NetworkConfig
+from biofacenet.train.losses import LOSSES, weighted
+from msfit.errors import InputError
+from msfit.skin.models import REFERENCE_MODEL
+
+OPTIMIZERS = ("adamw", "sgd")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Samples: see `biofacenet.data.synthetic`."""
+
+    samples: int = 0
+    """How many are kept on disk and used again; 0: none, the endless stream."""
+    heads: int = 768
+    """Heads in the bank."""
+    seed: int = 0
+    model: str = REFERENCE_MODEL
+    """Skin model whose fit is the truth."""
+    size: int = 64
+    """Height and width [pixels]."""
+    balance: float = 0.75
+    """How far classes of skin tone are brought to equal shares, 0 to 1."""
+    workers: int = 2
+    """Processes that draw samples; 0: the one that trains."""
+    validation: int = 256
+    """Samples of other persons and heads, on which the figures of each epoch are measured."""
+    degraded: float = 0.5
+    """Share of pictures that are made worse (`biofacenet.data.augment`)."""
+    moved: float = 0.5
+    """Share of pictures that are moved, turned and zoomed (`biofacenet.data.geometry`)."""
+    photos: str = ""
+    """Folder of photographs, see `biofacenet.data.photographs`; none if empty."""
+    synthetic: bool = True
+    """Train on samples; false: on photographs alone."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The descent."""
+
+    batch: int = 64
+    steps: int = 30_000
+    epoch: int = 500
+    """Steps after which figures are measured, logs and panels written."""
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    """Of SGD."""
+    warmup: int = 500
+    """Steps in which the learning rate rises."""
+    decay: float = 0.4
+    """Share of all steps, the last, in which it falls to zero."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0: any."""
+    precision: str = "auto"
+    """Of the convolutions: "auto" is bfloat16 on CUDA and float32 on a CPU."""
+    device: str = "auto"
+    threads: int = 0
+    """Of torch on a CPU; 0: as many as it takes."""
+    seed: int = 0
+    start: str = ""
+    """Weights to begin from: shipped ones by name, or a .safetensors file; empty: random ones."""
+    patience: int = 0
+    """Epochs without a better score after which training stops; 0: never."""
+    checkpoint_minutes: float = 3.0
+    panels: int = 6
+    """Validation samples drawn each epoch; 0: none."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised: see `biofacenet.train.losses`."""
+
+    name: str = "supervised"
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Factors of its terms; 1 where absent."""
+    photo_share: float = 0.25
+    """Factor of the loss on photographs beside that on samples."""
+
+    @property
+    def of_photos(self) -> str:
+        """The loss on photographs: the published one, or the self-supervised."""
+        return "paper" if self.name == "paper" else "self-supervised"
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run.
+
+    Raises
+    ------
+    InputError
+        Values out of range.
+    """
+
+    name: str = "unnamed"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        data, training, loss = self.data, self.training, self.loss
+        _check("training.optimizer", training.optimizer in OPTIMIZERS, training.optimizer, f"of {OPTIMIZERS}")
+        _check("training.precision", training.precision in PRECISIONS, training.precision, f"of {PRECISIONS}")
+        _check("loss.name", loss.name in LOSSES, loss.name, f"of {tuple(LOSSES)}")
+        weighted({}, loss.weights)  # refuses names of terms that there are not
+        for name, weight in loss.weights.items():
+            number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            _check(f"loss.weights.{name}", number and 0 <= weight < math.inf, weight, "a number, at least 0")
+        for name, value, least in (
+            ("data.workers", data.workers, 0),
+            ("data.heads", data.heads, 1),
+            ("data.size", data.size, 16),
+            ("data.validation", data.validation, 2),
+            ("data.samples", data.samples, 0),
+            ("training.batch", training.batch, 2),
+            ("training.steps", training.steps, 1),
+            ("training.epoch", training.epoch, 1),
+            ("training.warmup", training.warmup, 0),
+            ("training.panels", training.panels, 0),
+            ("training.patience", training.patience, 0),
+        ):
+            _check(name, value >= least, value, f"at least {least}")
+        for name, share in (
+            ("data.degraded", data.degraded),
+            ("data.moved", data.moved),
+            ("data.balance", data.balance),
+            ("training.decay", training.decay),
+        ):
+            _check(name, 0 <= share <= 1, share, "0 to 1")
+        _check("training.learning_rate", training.learning_rate > 0, training.learning_rate, "above 0")
+        _check(
+            "data.photos", bool(data.photos) or data.synthetic, data.photos, "a folder where data.synthetic is false"
+        )
+        _check("data.samples", not 0 < data.samples < training.batch, data.samples, "0, or at least a batch")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {**asdict(self), "network": self.network.to_dict()}
+
+
+def read_config(source: str | Path | Mapping[str, Any]) -> Config:
+    """A configuration from a TOML file, by the name of a shipped one, or from a mapping of the same form.
+
+    Parameters
+    ----------
+    source : str, Path or mapping
+        "quick", "compact" and "paper" ship.
+
+    Raises
+    ------
+    InputError
+        No such file or name; not TOML; an unknown key; a value of another type or out of range.
+    """
+    if isinstance(source, Mapping):
+        return _built("configuration", source)
+    path = Path(source)
+    if path.suffix != ".toml":
+        folder = resources.files("biofacenet").joinpath("configs")
+        known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+        if str(source) not in known:
+            raise InputError(f"config: found {str(source)!r}; expected one of {', '.join(known)}, or a .toml file")
+        path = Path(str(folder.joinpath(f"{source}.toml")))
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a TOML file of settings") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not TOML ({error}); expected sections network, data, training, loss") from None
+    return _built(str(path), {"name": path.stem, **content})
+
+
+def _built(place: str, content: Mapping[str, Any]) -> Config:
+    sections = {"network": NetworkConfig, "data": DataConfig, "training": TrainingConfig, "loss": LossConfig}
+    unknown = sorted(content.keys() - {"name", *sections})
+    if unknown:
+        raise InputError(f"{place}: found {unknown[0]!r}; expected {', '.join(['name', *sections])}")
+    try:
+        made: dict[str, Any] = {name: _section(name, kind, content.get(name, {})) for name, kind in sections.items()}
+        return Config(name=str(content.get("name", "unnamed")), **made)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+
+
+def _section(name: str, kind: type[_T], content: Any) -> _T:
+    if not isinstance(content, Mapping):
+        raise InputError(f"{name}: found {content!r}; expected a section of settings")
+    defaults = kind()
+    known = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    for key, value in content.items():
+        if key not in known:
+            raise InputError(f"{name}: found {key!r}; expected some of {', '.join(known)}")
+        wanted = getattr(defaults, key)
+        if isinstance(wanted, bool) and isinstance(value, bool):
+            continue
+        kinds = {float: (float, int), tuple: (list,), dict: (dict,)}.get(type(wanted), (type(wanted),))
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise InputError(f"{name}.{key}: found {value!r}; expected a value such as {wanted!r}")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+
+
+def _check(name: str, right: bool, found: Any, expected: str) -> None:
+    if not right:
+        raise InputError(f"{name}: found {found!r}; expected {expected}")

@@ -1,0 +1,240 @@
+"""Spectra on a picture: values, wavelengths, light and mask in one checked object."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msfit.data._checks import check_mask, check_scale, check_spectrum, check_values
+from msfit.data.lazy_arrays import is_lazy, lazy_rows, read_rows
+from msfit.data.wavelengths import check_wavelengths
+from msfit.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray
+
+TURNED_ROUND = "bands were in descending order and have been turned round"
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """A multispectral picture, or a list of spectra.
+
+    Parameters
+    ----------
+    values : array (y, x, band) or (pixel, band)
+        Radiance where an `illuminant` is given, else reflectance [1]. Integer or floating point; a dask array is
+        kept as it is and read block by block, and so are `msfit.data.low_rank.LinearSpectra`.
+    wavelengths : array (band,)
+        Band centres [nm], strictly increasing. Plain descending order is turned round, with a note in `provenance`.
+    illuminant : array (band,) or of the shape of `values`, optional
+        Spectral power of the light, in the unit of `values`: what a white surface in place of the pixel would give.
+    mask : bool array (y, x) or (pixel,), optional
+        True (or 1, or 255) where a pixel is to be used. All are, if absent.
+    saturation : float, optional
+        Values at or above this level are saturated. For integers the default is the largest value of their type.
+    provenance : mapping, optional
+        Where the data come from: plain strings and numbers, stored with results.
+    dark : number, or array (band,) or of the shape of `values`, optional
+        What the sensor gives without light, in the unit of `values`: subtracted before dividing by the illuminant,
+        but not from `values` themselves, whose saturated samples are thus still known.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match; wavelengths that are not in nanometres, shuffled or repeated; reflectance in percent
+        or counts; an illuminant without any light, or less than a third of most values.
+    """
+
+    values: Any
+    wavelengths: np.ndarray
+    illuminant: Any = None
+    mask: np.ndarray | None = None
+    saturation: float | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    dark: Any = None
+
+    def __post_init__(self) -> None:
+        values = check_values(self.values)
+        shape = tuple(values.shape)
+        wavelengths = check_wavelengths(self.wavelengths, shape[-1])
+        illuminant = None if self.illuminant is None else check_spectrum("illuminant", self.illuminant, shape)
+        dark = None if self.dark is None else check_spectrum("dark", self.dark, shape)
+        mask = None if self.mask is None else check_mask(self.mask, shape[:-1])
+        saturation = self.saturation
+        if saturation is None and values.dtype.kind in "ui":
+            saturation = float(np.iinfo(values.dtype).max)
+        provenance = dict(self.provenance)
+        if wavelengths[0] > wavelengths[-1]:
+            values, wavelengths = values[..., ::-1], wavelengths[::-1]
+            illuminant = None if illuminant is None else illuminant[..., ::-1]
+            dark = None if dark is None else dark[..., ::-1]
+            provenance["note"] = "; ".join(filter(None, [provenance.get("note"), TURNED_ROUND]))
+        checked = {
+            "values": values,
+            "wavelengths": wavelengths,
+            "illuminant": illuminant,
+            "mask": mask,
+            "saturation": saturation,
+            "provenance": provenance,
+            "dark": dark,
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        check_scale(values, illuminant, dark, mask)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the picture without its bands: (y, x) or (pixel,)."""
+        return tuple(self.values.shape[:-1])
+
+    @property
+    def reflectance(self) -> np.ndarray:
+        """Radiance over illuminant, or the values themselves: float array of the shape of `values` [1].
+
+        Samples without light are NaN. Integers become float32.
+        """
+        return self.rows(slice(None))[0]
+
+    def rows(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Read some rows (or pixels, of a list of spectra) into memory.
+
+        Parameters
+        ----------
+        rows : slice
+            Along the first axis of `values`.
+
+        Returns
+        -------
+        reflectance : float array (row, ..., band)
+            As `reflectance`: (values - dark) / illuminant.
+        usable : bool array (row, ..., band)
+            False where a sample is not finite, saturated or unlit.
+        """
+        raw = read_rows(self.values, rows)
+        dtype = precision(raw.dtype)
+        reflectance = raw.astype(dtype, copy=False)
+        if self.dark is not None:
+            reflectance = reflectance - read_rows(self.dark, rows).astype(dtype)
+        if self.illuminant is not None:
+            light = read_rows(self.illuminant, rows)
+            light = np.where(light > 0, light, np.nan).astype(dtype, copy=False)
+            reflectance = reflectance / light
+        reflectance = np.require(reflectance, requirements="W")  # torch shares only what may be written to
+        usable = np.isfinite(reflectance)
+        if self.saturation is not None:
+            usable &= raw < self.saturation
+        return reflectance, usable
+
+    def with_mask(self, mask: np.ndarray | None) -> Cube:
+        """The same cube with another mask, bool (y, x) or (pixel,), or with none."""
+        return self.changed(mask=None if mask is None else check_mask(mask, self.shape))
+
+    def select_bands(self, bands: np.ndarray) -> Cube:
+        """The same cube with some of its bands, given as increasing indices (band,) of integers."""
+        illuminant = None if self.illuminant is None else self.illuminant[..., bands]
+        dark = None if self.dark is None else self.dark[..., bands]
+        return self.changed(
+            values=self.values[..., bands],
+            wavelengths=self.wavelengths[bands],
+            illuminant=illuminant,
+            dark=dark,
+        )
+
+    def resample(self, wavelengths: np.ndarray) -> Cube:
+        """Reflectance on other wavelengths inside the cube's own range, interpolated linearly between its bands.
+
+        A new sample is unusable (NaN) where a band that it draws on is.
+
+        Parameters
+        ----------
+        wavelengths : array (band,)
+            The new band centres [nm].
+
+        Raises
+        ------
+        InputError
+            A wavelength lies outside the cube's range.
+        """
+        own, target = self.wavelengths, check_wavelengths(wavelengths)
+        if target.min() < own[0] or target.max() > own[-1]:
+            raise InputError(
+                f"wavelengths: {target.min():g}-{target.max():g} nm asked for, the data hold {own[0]:g}-{own[-1]:g} nm;"
+                " choose wavelengths inside them"
+            )
+        left = np.searchsorted(own, target, side="right") - 1
+        right = np.minimum(left + 1, own.size - 1)
+        gap = np.where(right > left, own[right] - own[left], 1.0)
+        share = (target - own[left]) / gap
+
+        def mixed(rows: slice) -> np.ndarray:
+            reflectance, usable = self.rows(rows)
+            reflectance = np.where(usable, reflectance, np.nan)
+            # A share of zero must not let a NaN through: bands that are hit exactly are taken, not mixed.
+            lower, upper = reflectance[..., left], reflectance[..., right]
+            return np.where(share == 0, lower, lower + share.astype(reflectance.dtype) * (upper - lower))
+
+        shape, dtype = (*self.shape, target.size), precision(self.values.dtype)
+        values = lazy_rows(mixed, shape, dtype, self.values) if is_lazy(self.values) else mixed(slice(None))
+        return Cube(values, target, None, self.mask, None, self.provenance)
+
+    def changed(self, **parts: Any) -> Cube:
+        """The same cube but for some attributes, unchecked: they come from one that was checked as a whole."""
+        other = copy.copy(self)
+        for name, value in parts.items():
+            object.__setattr__(other, name, value)
+        return other
+
+    @classmethod
+    def from_xarray(
+        cls, data: xarray.DataArray | xarray.Dataset, *, variable: str | None = None, wavelengths: Any = None
+    ) -> Cube:
+        """Spectra in an xarray object, lazy where it is.
+
+        Parameters
+        ----------
+        data : xarray.DataArray or xarray.Dataset
+            Two or three dimensions, one of them the bands with a coordinate `wavelength` (or wave) in the unit of its
+            attribute `units`, nm where that is absent. Values in the unit of their attribute `units`: percent become
+            fractions. `illuminant` and `mask` beside them are taken.
+        variable : str, optional
+            Name of the spectra in a Dataset that holds several.
+        wavelengths : array (band,), optional
+            [nm], where the object has none.
+
+        Raises
+        ------
+        InputError
+            No spectra or wavelengths that fit, or wavelengths given twice; radiance or counts without an illuminant;
+            whatever `Cube` refuses.
+        """
+        from msfit.io.labelled import has_wavelengths, scan_of_xarray
+
+        if wavelengths is not None and has_wavelengths(data, variable):
+            raise InputError("wavelengths: given beside an xarray object that has its own; leave them out")
+        return scan_of_xarray(data, variable, wavelengths=wavelengths).to_cube()
+
+    def to_xarray(self) -> xarray.DataArray:
+        """Reflectance as an xarray.DataArray on (y, x, wavelength) or (pixel, wavelength), with a coordinate in nm."""
+        import xarray
+
+        dims = ("y", "x") if len(self.shape) == 2 else ("pixel",)
+        array = xarray.DataArray(
+            self.reflectance,
+            dims=(*dims, "wavelength"),
+            coords={"wavelength": ("wavelength", self.wavelengths, {"units": "nm"})},
+            name="reflectance",
+            attrs={"units": "1", **self.provenance},
+        )
+        if self.mask is not None:
+            array.coords["mask"] = (dims, self.mask)
+        return array
+
+
+def precision(dtype: np.dtype) -> np.dtype:
+    """The native type that numbers are computed in: float64 for wide floats of any byte order, else float32."""
+    return np.dtype(np.float64 if dtype.kind == "f" and dtype.itemsize >= 8 else np.float32)

@@ -1,0 +1,250 @@
+"""What a fit returns: maps, a status in words for every pixel, and how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msfit.data.cube import Cube
+from msfit.data.status import AT_BOUND, CERTIFIED, Status, uncertified
+from msfit.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+__all__ = ["AT_BOUND", "CERTIFIED", "MAPS", "FitResult", "Status", "uncertified"]
+
+# The float maps of a result, in the order in which they are shown and stored.
+MAPS = ("f_mel", "f_blood", "i_d", "i_s", "rmse")
+
+# Fits of fewer pixels spend their time on preparations.
+_ENOUGH_FOR_A_RATE = 1000
+_COUNTED, _SAMPLED = 2**22, 2**20  # pixels counted at once, and in the median of a map that is not in memory
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """Maps of a fit. All have the shape of the picture, (y, x) or (pixel,), and are NaN where a pixel is masked.
+
+    They are numpy arrays; dask arrays in a result of `msfit.fit_file`, which may be larger than memory.
+
+    Attributes
+    ----------
+    f_mel, f_blood : float array
+        Volume fractions of melanosomes in the epidermis and of blood in the dermis [1].
+    i_d, i_s : float array
+        Diffuse and specular shading [1], not negative.
+    rmse : float array
+        Root mean squared residual in reflectance [1] over the usable bands of a pixel.
+    status : uint8 array
+        A `Status` a pixel.
+    model : str
+        Name of the skin model.
+    bounds : mapping
+        (lower, upper) of f_mel, f_blood and each extra parameter that was fitted.
+    wavelengths : float64 array (band,)
+        The bands that were fitted [nm].
+    std : mapping of float arrays, optional
+        One standard deviation of each of f_mel, f_blood, i_d, i_s [1], where asked for. Of a parameter on a bound: how
+        far it may go into the box for as much more loss as one std means for the others. NaN where it is held fixed,
+        and of the pigments where i_d is 0 (`msfit.solve.uncertainty`).
+    correlation : mapping of float arrays, optional
+        Of each pair of parameters, "f_mel,f_blood" and so on, -1 to 1; NaN where one is on a bound or held.
+    gap : float array, optional
+        Where the fit was certified: RMSE, with the weights of the fit, minus a lower bound of what any point within the
+        bounds reaches [1].
+    attrs : mapping
+        Plain strings and numbers: source, bands dropped, versions, seconds.
+    cube : Cube, optional
+        What was fitted, on these wavelengths; absent in a result that was read from a file.
+    extra : mapping of float arrays
+        Maps of the extra parameters that were fitted, by name; one number everywhere where it is shared.
+    """
+
+    f_mel: np.ndarray
+    f_blood: np.ndarray
+    i_d: np.ndarray
+    i_s: np.ndarray
+    rmse: np.ndarray
+    status: np.ndarray
+    model: str
+    bounds: Mapping[str, tuple[float, float]]
+    wavelengths: np.ndarray
+    std: Mapping[str, np.ndarray] | None = None
+    correlation: Mapping[str, np.ndarray] | None = None
+    gap: np.ndarray | None = None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    cube: Cube | None = None
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, values in (*((name, getattr(self, name)) for name in MAPS), *self.extra.items()):
+            if values.shape != self.status.shape:
+                raise ValueError(f"{name}: found shape {values.shape}; expected that of status, {self.status.shape}")
+
+    def __repr__(self) -> str:
+        return f"<FitResult {' x '.join(map(str, self.shape))}, {self.model}: {self.summary()}>"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the maps: (y, x) or (pixel,)."""
+        return self.status.shape
+
+    @property
+    def fitted(self) -> np.ndarray:
+        """Bool array: the pixel was fitted, that is, not masked."""
+        return uncertified(self.status) < Status.MASKED_BY_USER
+
+    def strongest_correlation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where two parameters trade: the correlation of largest size, and which pair's it is.
+
+        Returns
+        -------
+        correlation : float array
+            -1 to 1, NaN where fewer than two parameters are free. Near -1 or 1 the data tell only a combination of the
+            two, and each alone follows from the other.
+        pair : int array
+            Index into ``list(result.correlation)``, -1 where there is none.
+
+        Raises
+        ------
+        InputError
+            A result without correlations: fit with std=True.
+        """
+        if self.correlation is None:
+            raise InputError("correlation: this result has none; fit with std=True (msfit fit --std)")
+        values = np.stack([np.asarray(value) for value in self.correlation.values()])
+        size = np.where(np.isfinite(values), np.abs(values), -1)
+        pair = size.argmax(axis=0)
+        known = size.max(axis=0) >= 0
+        strongest = np.take_along_axis(values, pair[None], axis=0)[0]
+        return np.where(known, strongest, np.nan).astype(values.dtype), np.where(known, pair, -1)
+
+    def counts(self) -> dict[Status, int]:
+        """Number of pixels of each status that occurs, {Status: int}; they add up to all pixels."""
+        rows = max(1, _COUNTED // max(1, int(np.prod(self.shape[1:]))))
+        found = np.zeros(max(Status) + 1, np.int64)
+        for first in range(0, self.shape[0], rows):
+            part = np.asarray(self.status[first : first + rows])
+            found += np.bincount(part.ravel(), minlength=found.size)
+        return {status: int(found[status]) for status in Status if found[status]}
+
+    def map(self, name: str) -> np.ndarray:
+        """A map by its name: one of `MAPS`, or an extra parameter's."""
+        return self.extra[name] if name in self.extra else getattr(self, name)
+
+    def median(self, name: str) -> float:
+        """Median of a map over the pixels where it is known; of a lazy map over about a million of them."""
+        values = self.map(name)
+        if hasattr(values, "dask"):
+            step = int(np.ceil(values.size / _SAMPLED))
+            values = np.asarray(values.reshape(-1)[::step])
+        known = values[np.isfinite(values)]
+        return float(np.median(known)) if known.size else float("nan")
+
+    def summary(self) -> str:
+        """One line: pixels fitted, seconds, median RMSE; how many were masked, at a bound or not converged."""
+        counts = self.counts()
+        number = sum(count for status, count in counts.items() if status.uncertified < Status.MASKED_BY_USER)
+        one, several = ("pixel", "pixels") if len(self.shape) == 2 else ("spectrum", "spectra")
+        line = f"{number:,} {one if number == 1 else several} fitted"
+        seconds = self.attrs.get("seconds")
+        if seconds:
+            line += f" in {seconds:.2g} s"
+            if number >= _ENOUGH_FOR_A_RATE:
+                line += f" ({_two_digits(number / seconds)} a second)"
+        if number:
+            line += f", median RMSE {self.median('rmse'):.2g}"
+        kinds = {
+            "at a bound": sum(counts.get(status, 0) for status in AT_BOUND),
+            "without diffuse light": counts.get(Status.NO_DIFFUSE, 0) + counts.get(Status.GLOBAL_NO_DIFFUSE, 0),
+            "not converged": counts.get(Status.NOT_CONVERGED, 0),
+            "masked": sum(counts.values()) - number,
+        }
+        if self.gap is not None and number:
+            proved = sum(count for status, count in counts.items() if status >= CERTIFIED)
+            line += f"; {_percent(proved, number)} certified global"
+        parts = [line, ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)]
+        parts += [self._extra_in_words(name) for name in self.extra]
+        if dropped := self.attrs.get("bands_dropped"):
+            parts.append(f"{dropped} of {dropped + self.wavelengths.size} bands not used")
+        return "; ".join(filter(None, parts))
+
+    def _extra_in_words(self, name: str) -> str:
+        if name in str(self.attrs.get("shared", "")).split(","):
+            return f"{name} {self.median(name):.3g} for all"
+        on_bound = self.at_bound(name)
+        return f"{name} median {self.median(name):.3g}" + (f", {on_bound:,} at a bound" if on_bound else "")
+
+    def at_bound(self, name: str) -> int:
+        """Number of pixels whose extra parameter lies on one of its bounds; `Status` tells only of the pigments."""
+        values, bounds = self.extra[name], self.bounds[name]
+        if bounds[0] == bounds[1]:
+            return 0
+        low, high = np.asarray(bounds).astype(values.dtype)
+        return int(((values <= low) | (values >= high)).sum())
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The maps as an xarray.Dataset on (y, x) or (pixel,), with units, bounds, model and flags as attributes."""
+        from msfit.io.results import to_dataset
+
+        return to_dataset(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the result: the file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .h5 or .nc (HDF5 that xarray opens and `msfit.load_result` reads), .mat or .npz.
+
+        Raises
+        ------
+        InputError
+            Another ending; a folder that is not there or cannot be written to; no space left.
+        """
+        from msfit.io.results import save
+
+        save(self, path)
+
+    def plot(self) -> Figure:
+        """The panel: picture, four maps, RMSE and a spectrum with its fit; for a list of spectra, distributions.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not attached to a window; `savefig` writes it.
+        """
+        from msfit.plot import panel
+
+        return panel(self)
+
+    def plot_uncertainty(self) -> Figure:
+        """Of a picture that was fitted with std=True: the standard deviations, and where two parameters trade.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not attached to a window; `savefig` writes it.
+        """
+        from msfit.plot import uncertainty_panel
+
+        return uncertainty_panel(self)
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share in percent that is 100 only where it is all, and 0 only where it is nothing."""
+    if part in (0, whole):
+        return f"{100 * part // whole} %"
+    return f"{min(max(100 * part / whole, 0.01), 99.99):.2f} %"
+
+
+def _two_digits(number: float) -> str:
+    """A large number rounded to two digits: 46,000."""
+    digits = max(0, int(np.floor(np.log10(max(number, 1)))) - 1)
+    return f"{round(number, -digits):,.0f}"

@@ -1,0 +1,99 @@
+"""Pixels that are fitted from their coefficients in few spectra, and expanded only where that does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from msfit.data.cube import Cube
+from msfit.data.low_rank import LinearSpectra
+from msfit.fitting.worker import LEAST_SIGNAL, FittedBlock, Run, Worker, blocks, screen
+from msfit.solve.backends.low_rank import MixtureSolver
+from msfit.solve.solver import Solver
+
+_LEFT = np.uint8(255)  # the status of a pixel that is not to be fitted so
+
+
+class MixtureWorker:
+    """Does what `Worker` does, for blocks of coefficients.
+
+    A pixel is fitted from its coefficients if it is finite and clipped nowhere; all others are expanded, screened and
+    fitted by the `Worker`.
+    """
+
+    def __init__(self, worker: Worker, solver: MixtureSolver, values: LinearSpectra, light: np.ndarray) -> None:
+        self.worker, self.solver = worker, solver
+        self.values, self.light = values, light
+
+    @classmethod
+    def over(cls, cube: Cube, worker: Worker) -> MixtureWorker | None:
+        """For a cube of coefficients under space times spectrum, or None: where samples have to be seen one by one."""
+        values = cube.values
+        if not isinstance(values, LinearSpectra) or not isinstance(worker.solver, Solver) or worker.by_samples:
+            return None
+        if cube.dark is not None or cube.saturation is not None:
+            return None
+        light = _spectrum(cube)
+        if light is None or not (light > 0).all():
+            return None
+        spectra = np.column_stack((values.functions, values.mean)).astype(np.float64) / light[:, None]
+        solver = MixtureSolver.over(worker.solver, spectra)
+        return None if solver is None else cls(worker, solver, values, light)
+
+    def begin(self, cube: Cube, rows: slice, status: np.ndarray, run: Run) -> Iterator[FittedBlock]:
+        """Blocks of some rows' pixels, fitted; `status` (n,) before is that they are wanted, then that of masked ones.
+
+        `run` comes from `msfit.fitting.worker.pool`.
+        """
+        pixels = self._coefficients(cube, rows)
+        alike = np.ones((len(pixels), 1), bool)
+        return self._all(pixels, run(self, blocks(pixels, alike, status, self.worker.device)), status, run)
+
+    def _all(
+        self, pixels: np.ndarray, fitted: Iterator[FittedBlock], status: np.ndarray, run: Run
+    ) -> Iterator[FittedBlock]:
+        left = []
+        for index, maps, found in fitted:
+            kept = found != _LEFT
+            left.append(index[~kept])
+            yield (index, maps, found) if kept.all() else (index[kept], maps[:, kept], found[kept])
+        if (others := np.concatenate(left)).size:
+            spectra = self._expanded(pixels[others])
+            usable = np.isfinite(spectra)
+            status[others] = own = screen(spectra, usable, np.ones(len(others), bool))
+            for index, maps, found in run(self.worker, blocks(spectra, usable, own, self.worker.device)):
+                yield others[index], maps, found
+
+    def __call__(self, pixels: np.ndarray, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Fit coefficients with, last, the light (n, term): maps (map, n) and statuses (n,)."""
+        mixtures = self.solver.mixtures(pixels, LEAST_SIGNAL)
+        solution = self.solver(mixtures)
+        maps, status = self.worker.told(solution, (solution.point.cost / self.solver.bands).sqrt())
+        status[~mixtures.sound] = _LEFT
+        return maps, status
+
+    def _coefficients(self, cube: Cube, rows: slice) -> np.ndarray:
+        coefficients = cube.values.coefficients[rows].reshape(-1, self.values.coefficients.shape[-1])
+        amount = np.ones(1, coefficients.dtype)
+        if isinstance(cube.illuminant, LinearSpectra):
+            amount = cube.illuminant.coefficients[rows].reshape(-1)
+        column = np.broadcast_to(amount, len(coefficients))[:, None]
+        return np.concatenate((coefficients, column), 1)
+
+    def _expanded(self, pixels: np.ndarray) -> np.ndarray:
+        """Reflectance as `Cube.rows` gives it."""
+        radiance = LinearSpectra(pixels[:, :-1], self.values.functions, self.values.mean, self.values.floor)
+        amount = np.where(pixels[:, -1:] > 0, pixels[:, -1:], np.nan)
+        return np.asarray(radiance) / (amount * self.light)
+
+
+def _spectrum(cube: Cube) -> np.ndarray | None:
+    """The spectrum (band,) of light that is the same at every pixel but for its amount; None of other light."""
+    light = cube.illuminant
+    if light is None:
+        return np.ones(len(cube.wavelengths))
+    if isinstance(light, LinearSpectra):
+        alone = light.functions.shape[1] == 1 and not light.mean.any()
+        return light.functions[:, 0].astype(np.float64) if alone else None
+    return np.asarray(light, np.float64) if light.ndim == 1 else None

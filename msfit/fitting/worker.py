@@ -1,0 +1,267 @@
+"""Pixels in blocks: which can be fitted, and how blocks are worked off on all cores or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+from msfit.data.bands import FEWEST_BANDS
+from msfit.data.cube import Cube
+from msfit.data.result import CERTIFIED, Status
+from msfit.fitting.criterion import Criterion
+from msfit.skin.registry import SkinModel
+from msfit.solve.certificate.certificate import GLOBAL, Certificate
+from msfit.solve.extras import JointSolver, solver_over
+from msfit.solve.loss import Loss
+from msfit.solve.newton import Descent
+from msfit.solve.objective import Point
+from msfit.solve.robust import residuals, solve_robustly
+from msfit.solve.solver import Solver
+from msfit.solve.uncertainty import pairs, uncertainty
+
+# Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
+_BLOCK, _BLOCK_TORCH, _BLOCK_GPU = 16_384, 4_096, 262_144
+ROOM = 160 * 2**20  # bytes of temporary arrays that one thread may have
+# Bytes a sample of them: of compiled code, of descents in torch, of Huber's loss from every basin at once.
+_TAKES_COMPILED, _TAKES, _TAKES_ROBUST = 48, 400, 1_300
+LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
+_LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
+PIGMENTS = ("f_mel", "f_blood")
+PARAMETERS = (*PIGMENTS, "i_d", "i_s")
+STD, CORRELATION = "std_", "correlation_"
+
+Block = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # index, pixels, scales as in Criterion or None for ones
+FittedBlock = tuple[np.ndarray, np.ndarray, np.ndarray]  # index, maps (map, n), statuses
+Work = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]  # a `Worker`, or the like
+Run = Callable[[Work, Iterator[Block]], Iterator[FittedBlock]]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Fits blocks of pixels: the solver with all that it needs to know."""
+
+    solver: Solver | JointSolver
+    box: Mapping[str, tuple[float, float]]  # f_mel, f_blood, then the extra parameters; equal ends hold one
+    device: torch.device
+    dtype: torch.dtype
+    criterion: Criterion
+    std: bool
+    certificate: Certificate | None = None
+
+    @classmethod
+    def create(
+        cls,
+        model: SkinModel,
+        box: dict[str, tuple[float, float]],
+        cube: Cube,
+        device: torch.device,
+        dtype: torch.dtype,
+        criterion: Criterion,
+        std: bool,
+        certify: bool = False,
+    ) -> Worker:
+        solver = solver_over(model, box, cube.wavelengths, dtype, device)
+        certificate = Certificate(solver.skin, solver.lower, solver.upper) if certify else None
+        return cls(solver, box, device, dtype, criterion, std, certificate)
+
+    @property
+    def extras(self) -> list[str]:
+        """Names of the extra parameters, those that are held too."""
+        return list(self.box)[len(PIGMENTS) :]
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Names of the parameters of the solver's skin."""
+        return (*PIGMENTS, *(name for name in self.extras if self.box[name][0] < self.box[name][1]))
+
+    def maps(self) -> list[str]:
+        """Names of the maps of a fitted block."""
+        names = (*self.free, "i_d", "i_s")
+        certainty = [*(STD + name for name in names), *(CORRELATION + pair for pair in pairs(names))]
+        gap = [] if self.certificate is None else ["gap"]
+        return [*PARAMETERS, "rmse", *self.extras, *(certainty if self.std else ()), *gap]
+
+    @property
+    def by_samples(self) -> bool:
+        """Whether more is to be done of a pixel than the compiled fit, which is the fastest by far."""
+        plain = self.criterion.plain and not self.std and self.certificate is None and self.dtype == torch.float32
+        return not plain or isinstance(self.solver, JointSolver) or self.solver.compiled is None
+
+    def takes(self, weighted: bool) -> int:
+        """Bytes of temporary arrays a sample, roughly and at most, that a call takes."""
+        if self.criterion.huber is not None:
+            return _TAKES_ROBUST
+        return _TAKES if weighted or self.by_samples else _TAKES_COMPILED
+
+    def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (map, n) and statuses (n,)."""
+        y = torch.from_numpy(pixels).to(self.device, self.dtype)
+        solver, criterion = self.solver, self.criterion
+        loss = criterion.loss(None if scale is None else torch.from_numpy(scale).to(self.device), y)
+        if criterion.huber is None or isinstance(solver, JointSolver):
+            solution = solver(y, loss.squares(y))
+        else:
+            solution = solve_robustly(solver, y, loss)
+        gap = None
+        if self.certificate is not None:
+            solution, gap = self.certificate(y, loss.squares(y), solution)
+        more = []
+        if self.std:
+            certainty = uncertainty(solver.skin, solution.point, y, loss, solver.lower, solver.upper)
+            more = [certainty.std, certainty.correlation]
+        if gap is not None:
+            more.append(gap.to(self.dtype).unsqueeze(1))
+        proved = None if gap is None else gap <= GLOBAL
+        return self.told(solution, self._rmse(solution.point, y, loss), more, proved)
+
+    def told(
+        self, solution: Descent, rmse: Tensor, more: Sequence[Tensor] = (), proved: Tensor | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Maps (map, n) and statuses (n,) of solutions with their residual, and `more` columns of maps (n, ...)."""
+        point = solution.point
+        fractions, i_d, i_s, residual, converged, lower, upper, *others = (
+            tensor.cpu().numpy()
+            for tensor in (
+                *(point.fractions.T, point.i_d, point.i_s, rmse, solution.converged),
+                *(self.solver.lower, self.solver.upper),
+                *(columns.T for columns in more),
+            )
+        )
+        i_d = np.where(i_d > _LEAST_DIFFUSE * i_s, i_d, 0)
+        status = statuses(fractions, i_d, converged, lower, upper, None if proved is None else proved.cpu().numpy())
+        found = dict(zip(self.free, np.where(i_d > 0, fractions, np.nan), strict=True))
+        extras = (found.get(name, np.full_like(i_d, self.box[name][0])) for name in self.extras)
+        maps = np.vstack((*(found[name] for name in PIGMENTS), i_d, i_s, residual, *extras, *others))
+        known = np.isfinite(residual)
+        if not known.all():  # samples whose squares the type does not hold
+            maps[:, ~known], status[~known] = np.nan, Status.NOT_CONVERGED
+        return maps, status
+
+    def _rmse(self, point: Point, pixels: Tensor, loss: Loss) -> Tensor:
+        """Root mean squared residual in reflectance over the samples that count, whatever was minimised."""
+        bands = pixels.shape[1] if loss.scale is None else (loss.scale > 0).sum(1)
+        if self.criterion.plain:
+            return (point.cost / bands).sqrt()
+        squares = residuals(self.solver.skin, point, pixels).square()
+        return ((squares if loss.scale is None else squares * (loss.scale > 0)).sum(1) / bands).sqrt()
+
+
+# Status by where f_mel (rows) and f_blood (columns) lie: inside, on the lower bound, on the upper bound.
+_BY_EDGE = np.array(
+    [
+        (Status.CONVERGED, Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER),
+        (Status.F_MEL_LOWER, Status.F_MEL_LOWER_F_BLOOD_LOWER, Status.F_MEL_LOWER_F_BLOOD_UPPER),
+        (Status.F_MEL_UPPER, Status.F_MEL_UPPER_F_BLOOD_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER),
+    ],
+    np.uint8,
+)
+
+
+def statuses(
+    fractions: np.ndarray,
+    i_d: np.ndarray,
+    converged: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    proved: np.ndarray | None = None,
+) -> np.ndarray:
+    """Statuses (n,) of fits that ended at fractions (2, n) of the box [lower, upper], some `proved` to be global."""
+    edge = np.zeros((2, len(i_d)), np.uint8)
+    for axis in np.flatnonzero(lower[:2] < upper[:2]):
+        edge[axis] = np.where(fractions[axis] <= lower[axis], 1, 2 * (fractions[axis] >= upper[axis]))
+    status = _BY_EDGE.ravel()[3 * edge[0] + edge[1]]
+    # a global minimum is one, however the descent ended
+    status[~converged if proved is None else ~(converged | proved)] = Status.NOT_CONVERGED
+    status[i_d <= 0] = Status.NO_DIFFUSE
+    return status if proved is None else status + np.uint8(CERTIFIED) * proved
+
+
+def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Statuses (n,) before the fit: converged where a pixel may be fitted, else why not."""
+    status = np.full(len(pixels), Status.CONVERGED, np.uint8)
+    if np.count_nonzero(usable) == usable.size:  # the usual case, told much faster than pixel by pixel
+        bands, mean = np.broadcast_to(usable.shape[1], len(pixels)), np.einsum("pb->p", pixels) / usable.shape[1]
+    else:
+        bands = usable.sum(1)
+        mean = np.where(usable, pixels, 0).sum(1) / np.maximum(bands, 1)
+    status[~(mean > LEAST_SIGNAL)] = Status.MASKED_NO_SIGNAL
+    status[bands < FEWEST_BANDS] = Status.MASKED_TOO_FEW_BANDS
+    status[~wanted] = Status.MASKED_BY_USER
+    return status
+
+
+def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: torch.device) -> Iterator[Block]:
+    """Blocks of pixels to fit: (index, pixels, scale), first those with all their bands where the scale is 1 or 0."""
+    size = _BLOCK if device.type == "cpu" else _BLOCK_GPU
+    fittable = status == Status.CONVERGED
+    alike = scale.dtype == np.bool_ and np.count_nonzero(scale) == scale.size
+    complete = np.full(len(scale), alike) if alike or scale.dtype != np.bool_ else scale.all(1)
+    for group, weighted in ((fittable & complete, False), (fittable & ~complete, True)):
+        index = np.flatnonzero(group)
+        for first in range(0, index.size, size):
+            block = index[first : first + size]
+            together = block[-1] - block[0] == block.size - 1
+            chosen = np.ascontiguousarray(pixels[block[0] : block[-1] + 1] if together else pixels[block])
+            scales = scale[block] if weighted else None
+            yield block, chosen if scales is None else np.where(scales > 0, chosen, 0), scales
+
+
+def pixels_at_once(worker: Worker, bands: int, room: int, weighted: bool = True) -> int:
+    """Pixels whose temporary arrays take no more than `room` bytes, on a CPU; of torch's, what a cache may hold."""
+    takes = worker.takes(weighted)
+    return min(_BLOCK if takes == _TAKES_COMPILED else _BLOCK_TORCH, max(1, room // (takes * bands)))
+
+
+def _pieces(worker: Work, blocks: Iterator[Block], room: int) -> Iterator[Block]:
+    for index, pixels, scale in blocks:
+        step = index.size
+        if isinstance(worker, Worker):
+            step = pixels_at_once(worker, pixels.shape[1], room, scale is not None)
+        for first in range(0, index.size, step):
+            part = slice(first, first + step)
+            yield index[part], pixels[part], None if scale is None else scale[part]
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread_in_blas() -> AbstractContextManager[Any]:
+    """While it lasts numpy's products take one thread: others would spin on for a while, on cores that a fit wants."""
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@contextmanager
+def pool(device: torch.device, room: int = ROOM) -> Iterator[Run]:
+    """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache.
+
+    Torch's own threads would split every small operation and wait for each other after each. On a CPU the temporary
+    arrays of a thread stay below `room` bytes.
+    """
+    if device.type != "cpu":
+        yield lambda worker, blocks: ((index, *worker(pixels, scale)) for index, pixels, scale in blocks)
+        return
+    cores = torch.get_num_threads()
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as threads:
+
+        def run(worker: Work, blocks: Iterator[Block]) -> Iterator[FittedBlock]:
+            pieces = _pieces(worker, blocks, room)
+            return iter(threads.map(lambda block: (block[0], *worker(block[1], block[2])), pieces))
+
+        try:
+            yield run
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            torch.set_num_threads(cores)

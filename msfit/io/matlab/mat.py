@@ -1,0 +1,80 @@
+"""MATLAB files as plain nested dicts: structs are dicts, cells lists, text str, numbers arrays of MATLAB's shape."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import Any
+
+from msfit.io.matlab import mat4, mat5, mat73
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def mat_variables(path: Path) -> list[str]:
+    """Names of a MATLAB file's variables.
+
+    Parameters
+    ----------
+    path : Path
+        A MAT file of version 4 to 7.3.
+
+    Raises
+    ------
+    InputError
+        The file is no MAT file, or damaged.
+    """
+    if is_hdf5(path):
+        return mat73.names(path)
+    file = _mapped(path)
+    return [name for name, *_ in (mat5.variables(file) if _has_mark(file) else mat4.variables(file))]
+
+
+def read_mat(path: Path, names: list[str] | None = None) -> dict[str, Any]:
+    """Variables of a MATLAB file by name.
+
+    Parameters
+    ----------
+    path : Path
+        A MAT file of version 4 to 7.3.
+    names : list of str, optional
+        Only these; those that the file lacks are left out.
+
+    Returns
+    -------
+    dict
+        Structs are dicts (arrays of structs lists of them), cells lists, text str; what has no plain form is None.
+
+    Raises
+    ------
+    InputError
+        The file is no MAT file, or damaged.
+    """
+    if is_hdf5(path):
+        return mat73.read(path, names)
+    file = _mapped(path)
+    if not _has_mark(file):
+        return {name: value for name, value in mat4.variables(file) if names is None or name in names}
+    return {
+        name: mat5.value(element, order)
+        for name, element, order in mat5.variables(file)
+        if names is None or name in names
+    }
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5, with or without the 512 bytes that MATLAB puts before it."""
+    with path.open("rb") as file:
+        head = file.read(512 + len(_HDF5))
+    return head.startswith(_HDF5) or head[512:] == _HDF5
+
+
+def _mapped(path: Path) -> memoryview:
+    """The file's bytes, read from disk as they are used."""
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _has_mark(file: memoryview) -> bool:
+    """Version 5 to 7 says so at the end of its header; a file cut off inside the header is treated as one."""
+    return bytes(file[126:128]) in (b"IM", b"MI") or bytes(file[:6]) == b"MATLAB"

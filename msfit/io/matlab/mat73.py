@@ -1,0 +1,129 @@
+"""MATLAB files of version 7.3: HDF5 with MATLAB's conventions.
+
+Arrays are stored with their axes turned round, text as uint16 characters, structs as groups, cells and arrays of
+structs as references, and an empty array as its shape with the attribute MATLAB_empty.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msfit.data.lazy_arrays import CUT, STRIP
+from msfit.errors import InputError, said
+from msfit.io.extras import need
+
+# MATLAB's own groups, which hold what references point to.
+_HIDDEN = ("#refs#", "#subsystem#")
+_DEEPEST = 32
+# What HDF5's usual filters can at most shrink: shapes that promise more than this many bytes a byte are corrupt.
+LARGEST_RATIO = 1100
+_LARGE = 2**26  # bytes from which on an array stays in the file until its samples are needed
+
+
+def names(path: Path) -> list[str]:
+    """Names of the variables."""
+    return _opened(path, lambda file: [name for name in file if name not in _HIDDEN])
+
+
+def read(path: Path, wanted: list[str] | None) -> dict[str, Any]:
+    """Variables by name, in the plain form of `msfit.io.matlab.mat.read_mat`."""
+    limit = LARGEST_RATIO * path.stat().st_size
+
+    def chosen(file: Any) -> dict[str, Any]:
+        return {
+            name: _plain(file[name], file, limit, 0)
+            for name in file
+            if name not in _HIDDEN and (wanted is None or name in wanted)
+        }
+
+    return _opened(path, chosen)
+
+
+def _opened(path: Path, read: Any) -> Any:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return read(file)
+    except InputError:
+        raise
+    except Exception as error:  # h5py meets damaged bytes with whatever they cause
+        raise InputError(f"damaged or cut short ({said(error)}); get the file anew") from None
+
+
+def _plain(item: Any, file: Any, limit: int, depth: int) -> Any:
+    import h5py
+
+    if depth > _DEEPEST:
+        raise InputError("damaged: structs inside structs without end; get the file anew")
+    if isinstance(item, h5py.Group):
+        if "MATLAB_sparse" in item.attrs:
+            return None
+        return _struct({name: _plain(item[name], file, limit, depth + 1) for name in item}, item)
+    kind = _class(item)
+    if item.attrs.get("MATLAB_empty", 0):
+        shape = tuple(int(n) for n in np.asarray(item[()]).ravel())
+        return {"char": "", "cell": [], "struct": []}.get(kind) if kind in ("char", "cell", "struct") else _empty(shape)
+    if item.size * item.dtype.itemsize > limit:
+        raise InputError(f"damaged: {item.name} claims an array of shape {item.shape}; get the file anew")
+    if item.size * item.dtype.itemsize >= _LARGE and item.dtype.kind in "biuf" and item.ndim > 1:
+        return _lazy(item)
+    stored = item[()]
+    if item.dtype == h5py.ref_dtype:
+        return [_plain(file[ref], file, limit, depth + 1) if ref else None for ref in np.asarray(stored).ravel()]
+    found = np.asarray(stored).T
+    if kind == "char":
+        lines = np.atleast_2d(found)
+        return "\n".join("".join(chr(code) for code in line) for line in lines)
+    if found.dtype.names == ("real", "imag"):
+        return found["real"] + 1j * found["imag"]
+    return np.atleast_2d(found) if found.dtype.kind in "buif" else None
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An array in a file that is opened for each block that is read."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return _opened(self.path, lambda file: np.asarray(file[self.name][index]))
+
+
+def _lazy(item: Any) -> Any:
+    """A dask array of MATLAB's shape in the file's chunks; where it has none, in strips of MATLAB's rows."""
+    stored = _Stored(Path(item.file.filename), item.name, item.shape, item.dtype)
+    strip = max(1, STRIP * item.shape[-1] // item.size)
+    name = ("mat-" if item.chunks else CUT) + uuid.uuid4().hex
+    return need("dask.array").from_array(stored, chunks=item.chunks or (*item.shape[:-1], strip), name=name).T
+
+
+def _class(item: Any) -> str:
+    kind = item.attrs.get("MATLAB_class", b"")
+    return kind.decode() if isinstance(kind, bytes) else str(kind)
+
+
+def _empty(shape: tuple[int, ...]) -> np.ndarray:
+    return np.zeros(shape if 0 in shape else (0, 0))
+
+
+def _struct(fields: dict[str, Any], group: Any) -> Any:
+    """One struct, or a list of them where every field is a list of references."""
+    members = [group[name] for name in fields]
+    if members and all(
+        _class(member) == "" and isinstance(fields[m], list) for m, member in zip(fields, members, strict=True)
+    ):
+        return [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
+    return fields

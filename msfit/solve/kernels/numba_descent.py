@@ -1,0 +1,299 @@
+"""The descent of `newton` as compiled code for CPUs, on two layers of skin: the exact model, residual and Jacobian.
+
+Descents run side by side, one a lane: the innermost loop always goes over the lanes and does the same to all, so the
+compiler turns it into vector instructions, and a descent cannot depend on its neighbours. A lane whose descent has
+ended takes the next one at once. Spectra lie in `rows`, four rows of `LANES` numbers a band, and some space, lest bands
+compete for places of the cache; all else in `state`: constant offsets tell the compiler that rows do not overlap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from msfit.solve.kernels.numba_options import aligned, compiled, inlined
+
+LANES = 32
+# Rows of a band: the pixel, the model's reflectance and its derivatives by melanin and by blood.
+_Y, _R, _BY_MEL, _BY_BLOOD = (LANES * k for k in range(4))
+_WIDTH = 4 * LANES + 16
+# Rows of the state: the best point so far with the objective there; what was learnt on the way;
+_X0, _X1, _I_D, _I_S, _COST, _G0, _G1, _H00, _H01, _H11 = (LANES * k for k in range(10))
+_CONVERGED, _STEPS, _T0, _T1, _C00, _C01, _C11, _DAMPING = (LANES * k for k in range(10, 18))
+# the shadings of the point that is tried, T; whether a lane is done; and what is summed up over the bands.
+_TRIED_D, _TRIED_S, _DONE, _MEAN, _ENERGY = (LANES * k for k in range(18, 23))
+_MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(23, 37))
+_KEPT = ((_X0, _T0), (_X1, _T1), (_I_D, _TRIED_D), (_I_S, _TRIED_S), (_COST, _EE))  # where a point is better
+_MIXED, _WIDE, _ROWS = LANES * 37, LANES * 3, 37 + 4 * 3  # a reflectance with its derivatives, and four of them
+RESULTS = 12  # the first rows of the state come out
+# Columns of a skin's constants, see `two_layers.constants`.
+_DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
+
+_ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+_TINY, _EPS, _INFINITE = np.finfo(np.float32).tiny, np.finfo(np.float32).eps, np.float32(np.inf)
+_LOG2_E, _LN_2_HIGH, _LN_2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
+_E2, _E3, _E4 = np.float32(5.0000001201e-1), np.float32(1.6666665459e-1), np.float32(4.1665795894e-2)
+_E5, _E6, _E7 = np.float32(8.3334519073e-3), np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
+_TOLERANCE = np.float32(1e-6)  # as in newton
+_BIAS, _EXPONENT, _MOST_STEPS = np.int32(127), np.int32(1 << 23), np.float32(200)
+
+
+@compiled
+def _exp(x):  # type: ignore[no-untyped-def]
+    """e^x of float32 to a unit in the last place, 0 below e^-87: Cephes' expf (S. Moshier), without branches."""
+    x = x if x > np.float32(-87) else np.float32(-87)
+    n = np.floor(x * _LOG2_E + _HALF)
+    x = x - n * _LN_2_HIGH - n * _LN_2_LOW
+    series = ((((_E7 * x + _E6) * x + _E5) * x + _E4) * x + _E3) * x + _E2
+    return (series * x * x + x + _ONE) * np.int32((np.int32(n) + _BIAS) * _EXPONENT).view(np.float32)
+
+
+@compiled
+def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper):  # type: ignore[no-untyped-def]
+    """Ends of descents as in `newton.descend`, of each group the lowest and of equals the first: (group, RESULTS).
+
+    pixels (n, band) float32; owner and group (start,), the pixel and the group of each start, groups numbered from 0;
+    start (start, 2) float32; skin, thickness and mixing, see `two_layers.Constants`; lower, upper (2,) float32.
+    """
+    bands = pixels.shape[1]
+    groups = group[-1] + 1 if group.size > 0 else 0
+    results, best = np.empty((groups, RESULTS), np.float32), np.full(groups, -1)
+    rows, state = aligned(bands * _WIDTH).reshape(bands, _WIDTH), aligned(_ROWS * LANES)
+    raw = aligned(mixing.shape[1] * _WIDTH).reshape(-1, _WIDTH) if mixing.size > 0 else rows
+    descent = np.full(LANES, -1)
+    state[_DONE : _DONE + LANES] = _ONE
+    begun = ended = 0
+    while ended < owner.size:
+        for lane in range(LANES):
+            if state[_DONE + lane] == _ZERO:
+                continue
+            if descent[lane] >= 0:
+                ended += 1
+                place, end = group[descent[lane]], (state[_COST + lane], descent[lane])
+                if best[place] < 0 or end < (results[place, _COST // LANES], best[place]):
+                    best[place] = descent[lane]
+                    for column in range(RESULTS):
+                        results[place, column] = state[column * LANES + lane]
+            descent[lane] = begun if begun < owner.size else -1
+            if begun < owner.size:
+                _begin(pixels[owner[begun]], start[begun], rows, state, lane)
+                begun += 1
+        _evaluate(skin, thickness, mixing, raw, rows, state)
+        _judge(state)
+        _step(state, lower[0], lower[1], upper[0], upper[1])
+    return results
+
+
+@inlined
+def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
+    """Put a pixel and a start into a lane."""
+    for band in range(pixel.size):
+        rows[band, _Y + lane] = pixel[band]
+    state[_X0 + lane] = state[_T0 + lane] = start[0]
+    state[_X1 + lane] = state[_T1 + lane] = start[1]
+    state[_COST + lane], state[_STEPS + lane] = _INFINITE, -_ONE
+    state[_C00 + lane] = state[_C01 + lane] = state[_C11 + lane] = state[_DAMPING + lane] = _ZERO
+
+
+@compiled
+def _evaluate(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-untyped-def]
+    """The objective at the points that are tried: `objective.evaluate` up to what `_judge` does with the sums."""
+    state[_MEAN:_MIXED] = _ZERO
+    for band in range(skin.shape[0]):
+        _skin(skin[band], thickness, raw[band], state)
+    if mixing.size > 0:
+        state[_MEAN_R : _MEAN_R + 3 * LANES] = _ZERO
+        for four in range(rows.shape[0] // 4):
+            _mix(mixing[4 * four : 4 * four + 4], raw, rows[4 * four : 4 * four + 4], state)
+    state[_MEAN_R : _MEAN_R + 3 * LANES] /= np.float32(rows.shape[0])
+    for band in range(rows.shape[0]):
+        _spread(rows[band], state)
+    _shade(state, np.float32(rows.shape[0]))
+    for band in range(rows.shape[0]):
+        _residual(rows[band], state)
+
+
+@compiled
+def _skin(skin, thickness, line, state):  # type: ignore[no-untyped-def]
+    """Reflectance of a band and its derivatives into its rows, summed up: epidermis over a Kubelka-Munk dermis."""
+    depth, by_mel, by_blood, rho = skin[_DEPTH], skin[_DEPTH_MEL], skin[_DEPTH_BLOOD], skin[_RHO]
+    absorption, absorption_blood, scattering, scattering_blood = skin[_A], skin[_A_BLOOD], skin[_S], skin[_S_BLOOD]
+    for lane in range(LANES):
+        melanin, blood = state[_T0 + lane], state[_T1 + lane]
+        a, s = absorption + blood * absorption_blood, scattering + blood * scattering_blood
+        extinction = a + s
+        k = np.sqrt(a * (extinction + s))
+        decay = _exp(-_TWO * thickness * k)
+        coth = (_ONE + decay) / (_ONE - decay)
+        share = _ONE / (extinction + k * coth)
+        growth = _ONE + extinction * (coth / k - thickness * (coth * coth - _ONE))
+        # only an infinitely thick dermis scatters less with more blood: there but the ratio of both counts
+        slope = share * share * growth * (scattering_blood * a - absorption_blood * s)
+        transmittance = _exp(depth + melanin * by_mel + blood * by_blood)
+        inside = transmittance * s * share
+        bounces = _ONE / (_ONE - rho * inside)
+        out = (_ONE - rho) * bounces
+        r, r_0 = out * inside, out * bounces * inside * by_mel
+        r_1 = out * bounces * (inside * by_blood + transmittance * slope)
+        line[_R + lane], line[_BY_MEL + lane], line[_BY_BLOOD + lane] = r, r_0, r_1
+        state[_MEAN_R + lane] += r
+        state[_MEAN_0 + lane] += r_0
+        state[_MEAN_1 + lane] += r_1
+
+
+@compiled
+def _mix(weights, raw, lines, state):  # type: ignore[no-untyped-def]
+    """Four bands as weighted sums of others, four at a time: what is loaded serves four times."""
+    state[_MIXED:] = _ZERO
+    for first in range(0, weights.shape[1], 4):
+        a, b, c, d = raw[first], raw[first + 1], raw[first + 2], raw[first + 3]
+        m = weights[:, first : first + 4]
+        p0, p1, p2, p3, q0, q1, q2, q3 = m[0, 0], m[0, 1], m[0, 2], m[0, 3], m[1, 0], m[1, 1], m[1, 2], m[1, 3]
+        s0, s1, s2, s3, t0, t1, t2, t3 = m[2, 0], m[2, 1], m[2, 2], m[2, 3], m[3, 0], m[3, 1], m[3, 2], m[3, 3]
+        for at in range(_WIDE):
+            w, x, y, z = a[_R + at], b[_R + at], c[_R + at], d[_R + at]
+            state[_MIXED + at] += (p0 * w + p1 * x) + (p2 * y + p3 * z)
+            state[_MIXED + _WIDE + at] += (q0 * w + q1 * x) + (q2 * y + q3 * z)
+            state[_MIXED + 2 * _WIDE + at] += (s0 * w + s1 * x) + (s2 * y + s3 * z)
+            state[_MIXED + 3 * _WIDE + at] += (t0 * w + t1 * x) + (t2 * y + t3 * z)
+    for k in range(4):
+        lines[k, _R : _R + _WIDE] = state[_MIXED + k * _WIDE : _MIXED + (k + 1) * _WIDE]
+        for at in range(_WIDE):
+            state[_MEAN_R + at] += state[_MIXED + k * _WIDE + at]
+
+
+@compiled
+def _spread(line, state):  # type: ignore[no-untyped-def]
+    """A band's square of the reflectance and its product with the pixel, both about the mean; the pixel's sums."""
+    for lane in range(LANES):
+        y, centred = line[_Y + lane], line[_R + lane] - state[_MEAN_R + lane]
+        state[_RR + lane] += centred * centred
+        state[_RY + lane] += centred * y
+        state[_MEAN + lane] += y
+        state[_ENERGY + lane] += y * y
+
+
+@compiled
+def _shade(state, bands):  # type: ignore[no-untyped-def]
+    """The best shadings, as in `shading`; while i_s is free, means are taken out of the spectra from here on."""
+    for lane in range(LANES):
+        r, y, rr, ry = state[_MEAN_R + lane], state[_MEAN + lane] / bands, state[_RR + lane], state[_RY + lane]
+        i_d = ry / (rr if rr > _TINY else _TINY)
+        i_s = y - i_d * r
+        matte = i_s < _ZERO
+        whole = rr + bands * r * r
+        i_d = (ry + bands * r * y) / (whole if whole > _TINY else _TINY) if matte else i_d
+        lit = i_d > _ZERO
+        i_s = (_ZERO if matte else i_s) if lit else (y if y > _ZERO else _ZERO)
+        glossy, length = _ONE if i_s > _ZERO else _ZERO, rr if i_s > _ZERO else whole
+        state[_TRIED_D + lane], state[_TRIED_S + lane] = i_d if lit else _ZERO, i_s
+        state[_RR + lane] = length if length > _TINY else _TINY
+        for row in (_MEAN_R, _MEAN_0, _MEAN_1):
+            state[row + lane] *= glossy
+
+
+@compiled
+def _residual(line, state):  # type: ignore[no-untyped-def]
+    """Products of residual, reflectance and derivatives of a band, summed up."""
+    for lane in range(LANES):
+        e = line[_Y + lane] - state[_TRIED_D + lane] * line[_R + lane] - state[_TRIED_S + lane]
+        r = line[_R + lane] - state[_MEAN_R + lane]
+        r_0, r_1 = line[_BY_MEL + lane] - state[_MEAN_0 + lane], line[_BY_BLOOD + lane] - state[_MEAN_1 + lane]
+        products = (e * e, e * r, e * r_0, e * r_1, r * r_0, r * r_1, r_0 * r_0, r_0 * r_1, r_1 * r_1)
+        for k in range(9):
+            state[_EE + k * LANES + lane] += products[k]
+
+
+@compiled
+def _clip(x, low, high):  # type: ignore[no-untyped-def]
+    return low if x < low else (high if x > high else x)
+
+
+@compiled
+def _judge(state):  # type: ignore[no-untyped-def]
+    """Accept or refuse the point that was tried, and learn from it what Gauss-Newton leaves out of the curvature."""
+    for lane in range(LANES):
+        # the projected objective's gradient and Gauss-Newton Hessian there, both halved
+        i_d, rr, re = state[_TRIED_D + lane], state[_RR + lane], state[_RE + lane]
+        r_0, r_1, square = state[_R0 + lane], state[_R1 + lane], i_d * i_d
+        g_0, g_1 = i_d * (r_0 * re / rr - state[_E0 + lane]), i_d * (r_1 * re / rr - state[_E1 + lane])
+        h_00, h_11 = state[_S00 + lane] - r_0 * r_0 / rr, state[_S11 + lane] - r_1 * r_1 / rr
+        h_00, h_11 = square * _clip(h_00, _ZERO, _INFINITE), square * _clip(h_11, _ZERO, _INFINITE)
+        h_01 = square * (state[_S01 + lane] - r_0 * r_1 / rr)
+        better = state[_EE + lane] <= state[_COST + lane] + _rounding(state[_COST + lane], state[_ENERGY + lane])
+        s_0, s_1 = state[_T0 + lane] - state[_X0 + lane], state[_T1 + lane] - state[_X1 + lane]
+        y_0, y_1 = g_0 - state[_G0 + lane], g_1 - state[_G1 + lane]
+        for kept, tried in _KEPT:
+            state[kept + lane] = state[tried + lane] if better else state[kept + lane]
+        state[_G0 + lane] = g_0 if better else state[_G0 + lane]
+        state[_G1 + lane] = g_1 if better else state[_G1 + lane]
+        h_00, h_01 = h_00 if better else state[_H00 + lane], h_01 if better else state[_H01 + lane]
+        h_11 = h_11 if better else state[_H11 + lane]
+        state[_H00 + lane], state[_H01 + lane], state[_H11 + lane] = h_00, h_01, h_11
+        # the symmetric secant update, as in newton
+        c_00, c_01, c_11 = state[_C00 + lane], state[_C01 + lane], state[_C11 + lane]
+        z_0 = y_0 - (h_00 + c_00) * s_0 - (h_01 + c_01) * s_1
+        z_1 = y_1 - (h_01 + c_01) * s_0 - (h_11 + c_11) * s_1
+        length = h_00 * s_0 * s_0 + h_11 * s_1 * s_1
+        known = length > _TINY
+        z_0, z_1 = z_0 if known else _ZERO, z_1 if known else _ZERO
+        u_0, u_1 = h_00 * s_0 / length if known else _ZERO, h_11 * s_1 / length if known else _ZERO
+        miss = z_0 * s_0 + z_1 * s_1
+        state[_C00 + lane] = c_00 + _TWO * z_0 * u_0 - miss * u_0 * u_0
+        state[_C01 + lane] = c_01 + z_0 * u_1 + z_1 * u_0 - miss * u_0 * u_1
+        state[_C11 + lane] = c_11 + _TWO * z_1 * u_1 - miss * u_1 * u_1
+        damping = state[_DAMPING + lane]
+        relaxed = _ZERO if damping < np.float32(1e-3) else np.float32(0.1) * damping
+        state[_DAMPING + lane] = relaxed if better else _clip(np.float32(8) * damping, np.float32(1e-2), _INFINITE)
+        state[_STEPS + lane] += _ONE
+
+
+@compiled
+def _rounding(cost, energy):  # type: ignore[no-untyped-def]
+    """What rounding of the residuals, of the pixel's size, may do to the sum of squares."""
+    return np.float32(4) * _EPS * (np.sqrt(cost * energy) + _EPS * energy)
+
+
+@compiled
+def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
+    """Say what to try next, as `newton` does; or that the descent is done."""
+    for lane in range(LANES):
+        x_0, x_1, g_0, g_1 = state[_X0 + lane], state[_X1 + lane], state[_G0 + lane], state[_G1 + lane]
+        h_00, h_01, h_11 = state[_H00 + lane], state[_H01 + lane], state[_H11 + lane]
+        held_0 = ((x_0 <= low_0) & (g_0 > _ZERO)) | ((x_0 >= high_0) & (g_0 < _ZERO))
+        held_1 = ((x_1 <= low_1) & (g_1 > _ZERO)) | ((x_1 >= high_1) & (g_1 < _ZERO))
+        h_01 = _ZERO if held_0 | held_1 else h_01
+        b_00 = h_00 + (_ZERO if held_0 else state[_C00 + lane])
+        b_11 = h_11 + (_ZERO if held_1 else state[_C11 + lane])
+        b_01 = h_01 + (_ZERO if held_0 | held_1 else state[_C01 + lane])
+        safe = (b_00 > np.float32(0.02) * h_00) & (b_11 > np.float32(0.02) * h_11)
+        safe = safe & (b_00 * b_11 - b_01 * b_01 > np.float32(1e-3) * (h_00 * h_11 - h_01 * h_01))
+        damped = _ONE + state[_DAMPING + lane]
+        h_00, h_11 = damped * (b_00 if safe else h_00), damped * (b_11 if safe else h_11)
+        h_01 = b_01 if safe else h_01
+        h_00, h_11 = h_00 if h_00 > _TINY else _TINY, h_11 if h_11 > _TINY else _TINY
+        # the free minimum, with one coordinate held to the box and the other solved for it, both ways
+        determinant = h_00 * h_11 - h_01 * h_01
+        determinant = _INFINITE if determinant <= np.float32(8) * _EPS * h_00 * h_11 else determinant
+        least_0, most_0, least_1, most_1 = low_0 - x_0, high_0 - x_0, low_1 - x_1, high_1 - x_1
+        a_0 = _clip((h_01 * g_1 - h_11 * g_0) / determinant, least_0, most_0)
+        b_1 = _clip((h_01 * g_0 - h_00 * g_1) / determinant, least_1, most_1)
+        a_1 = _clip(-(g_1 + h_01 * a_0) / h_11, least_1, most_1)
+        b_0 = _clip(-(g_0 + h_01 * b_1) / h_00, least_0, most_0)
+        value_a = g_0 * a_0 + g_1 * a_1 + _HALF * (h_00 * a_0 * a_0 + h_11 * a_1 * a_1) + h_01 * a_0 * a_1
+        value_b = g_0 * b_0 + g_1 * b_1 + _HALF * (h_00 * b_0 * b_0 + h_11 * b_1 * b_1) + h_01 * b_0 * b_1
+        s_0, s_1 = a_0 if value_a <= value_b else b_0, a_1 if value_a <= value_b else b_1
+        promise = -(value_a if value_a <= value_b else value_b)
+        at_0, at_1 = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
+        # damping shortens the promise by at most 1 + damping: a damped step must not look like a converged one
+        cost = state[_COST + lane]
+        done = _TWO * promise * damped <= _TOLERANCE * cost + _rounding(cost, state[_ENERGY + lane])
+        # from the point of the sums the last step is taken untried; the shadings follow in first order
+        taken = _ONE if done & (state[_T0 + lane] == x_0) & (state[_T1 + lane] == x_1) else _ZERO
+        s_0, s_1, i_d, i_s = taken * (at_0 - x_0), taken * (at_1 - x_1), state[_I_D + lane], state[_I_S + lane]
+        e_r = (state[_E0 + lane] - i_d * state[_R0 + lane]) * s_0 + (state[_E1 + lane] - i_d * state[_R1 + lane]) * s_1
+        more = e_r / state[_RR + lane]
+        i_s -= more * state[_MEAN_R + lane] + i_d * (state[_MEAN_0 + lane] * s_0 + state[_MEAN_1 + lane] * s_1)
+        state[_I_D + lane], state[_I_S + lane] = i_d + more, i_s if i_s > _ZERO else _ZERO
+        state[_X0 + lane], state[_X1 + lane] = at_0 if taken > _ZERO else x_0, at_1 if taken > _ZERO else x_1
+        state[_T0 + lane], state[_T1 + lane], state[_CONVERGED + lane] = at_0, at_1, _ONE if done else _ZERO
+        state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= _MOST_STEPS) else _ZERO

@@ -1,0 +1,116 @@
+"""What the compiled search knows of a skin over a box: the nodes of a table, and expansions about each of them.
+
+Pixel and skin are compared in few coordinates, the first of them along white. About a node the coordinates of a
+reflectance, and its squares, are polynomials of the distance from it, fitted by least squares to the model: with them a
+pixel gets from its best node to the minimum near it without the model, and a single evaluation of the model is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial.chebyshev import chebpts1
+from numpy.polynomial.polynomial import polyvander
+
+from msfit.solve.kernels.low_rank_basis import directions
+from msfit.solve.kernels.numba_polynomials import ACROSS, DEGREE, TERMS, refine, terms
+from msfit.solve.kernels.numba_search import NODE, RANK, coordinates, search
+
+# Points an axis to which expansions are fitted, and how far from the node they lie at most [nodes].
+_POINTS, _REACH = 6, 0.8
+# So far from its node a start may lie: a little farther than where expansions are at their best.
+_FARTHEST = 1.0
+
+
+Spectra = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledTable:
+    """All float32: `basis` (band, 1 + ACROSS), orthonormal or zero, white first; `nodes` (row, column, NODE), see
+    `compiled_search`; what `compiled_refinement` wants to know of each node, and of the box.
+    """
+
+    basis: np.ndarray
+    nodes: np.ndarray
+    expansions: np.ndarray
+    limits: np.ndarray
+    fractions: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @classmethod
+    def over(
+        cls, shape: tuple[int, int], spectra: np.ndarray, fractions: Spectra, reflectance: Spectra
+    ) -> CompiledTable:
+        """For the spectra (node, band) of a table, and fractions and reflectance (n, ...) at places (n, 2), which are
+        counted in nodes from the first: along each axis a fraction is quadratic in them.
+        """
+        place, last = np.stack(np.unravel_index(np.arange(len(spectra)), shape), 1), np.array(shape) - 1
+        far = np.full(place.shape, _FARTHEST)
+        limits = np.stack((np.maximum(-place, -far), np.minimum(last - place, far)), 2).reshape(-1, 4)
+        back, here, ahead = (fractions(place + step) for step in (-1, 0, 1))
+        quadratic = np.stack((here, (ahead - back) / 2, (ahead + back) / 2 - here), 2)
+        basis, box = _basis(spectra), (fractions(end[None])[0] for end in (0 * last, last))
+        arrays = (
+            basis,
+            _nodes(spectra @ basis, shape),
+            _expansions(shape, basis, reflectance),
+            limits,
+            quadratic,
+            *box,
+        )
+        return cls(*(array.astype(np.float32) for array in arrays))
+
+    def coordinates(self, pixels: np.ndarray) -> np.ndarray:
+        """Coordinates (block, 1 + ACROSS, LANES) of pixels (n, band) float32."""
+        return coordinates(pixels, self.basis)
+
+    def starts(self, z: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where to descend from, of `count` pixels: pixel (start,), sorted, and fractions (start, 2)."""
+        owner, node = search(z, count, self.nodes)
+        about = (self.expansions, self.limits, self.fractions, self.lower, self.upper)
+        return owner, refine(z, owner, node, *about)
+
+
+def _basis(spectra: np.ndarray) -> np.ndarray:
+    """Directions of the spectra as columns; of few bands there are fewer."""
+    found = directions(spectra, min(1 + ACROSS, spectra.shape[1]))
+    return np.pad(found, ((0, 0), (0, 1 + ACROSS - found.shape[1])))
+
+
+def _nodes(projected: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """What `search` wants to know of nodes, from their coordinates."""
+    white, across = projected[:, :1], projected[:, 1 : 1 + RANK]
+    length = np.linalg.norm(across, axis=1, keepdims=True)
+    whole = np.hypot(white, length)
+    return np.hstack((across / length, length / white, length / whole, white / whole)).reshape(*shape, NODE)
+
+
+def _expansions(shape: tuple[int, int], basis: np.ndarray, reflectance: Spectra) -> np.ndarray:
+    """Polynomials (node, 1 + ACROSS + 2, TERMS) of a reflectance's coordinates and squares about each node."""
+    rows, columns = (_offsets(count) for count in shape)
+    places = np.empty((*shape, _POINTS, _POINTS, 2))
+    places[..., 0] = (np.arange(shape[0])[:, None] + rows)[:, None, :, None]
+    places[..., 1] = (np.arange(shape[1])[:, None] + columns)[None, :, None, :]
+    known = (reflectance(places.reshape(-1, 2)) @ basis).reshape(*shape, _POINTS**2, -1)
+    squares = known[..., 1:] ** 2 @ np.ones((ACROSS, 1))
+    known = np.concatenate((known, squares, squares + known[..., :1] ** 2), -1)
+    # at the edges of the table points lie otherwise: few kinds of nodes, whose fits are solved once
+    (rows, row), (columns, column) = (np.unique(a, axis=0, return_inverse=True) for a in (rows, columns))
+    powers = np.array(terms()).T
+    vander = (polyvander(a, DEGREE)[..., p] for a, p in zip((rows, columns), powers, strict=True))
+    designs = np.einsum("rpt,cqt->rcpqt", *vander).reshape(len(rows), len(columns), _POINTS**2, -1)
+    solved = np.linalg.pinv(designs)[row[:, None], column]
+    found = np.zeros((*shape, known.shape[-1], TERMS))
+    found[..., : powers.shape[1]] = np.einsum("ijtp,ijpk->ijkt", solved, known, optimize=True)
+    return found.reshape(-1, *found.shape[2:])
+
+
+def _offsets(count: int) -> np.ndarray:
+    """Distances of points from their nodes along an axis of `count` nodes, within the table: (node, point)."""
+    node = np.arange(count)[:, None]
+    low, high = np.maximum(-node, -_REACH), np.minimum(count - 1 - node, _REACH)
+    return np.asarray((low + high) / 2 + (high - low) / 2 * chebpts1(_POINTS))

@@ -1,0 +1,201 @@
+"""Work handed to the workers of a running dask.distributed cluster, and results as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from msfit.errors import InputError, said
+from msfit.io.extras import need
+
+_TIMEOUT = 5  # s, to find the scheduler and its first worker
+_IMPORT = 60  # s, in which a worker that is idle has loaded what it needs
+_ALONE = 30  # s without any worker, until a run is given up
+_LOOK = 1  # s between looks at the workers
+_RETRIES = 3
+_AHEAD = 2  # tasks a thread, so that none waits for the next
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class _NoWorkerError(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The workers behind a scheduler.
+
+    Attributes
+    ----------
+    address : str
+        Of the scheduler.
+    client : distributed.Client
+    """
+
+    address: str
+    client: Any
+
+    def threads(self) -> list[int]:
+        """Number of threads of each worker."""
+        return [worker["nthreads"] for worker in self._workers().values()]
+
+    def _workers(self) -> dict[str, Any]:
+        """What the scheduler knows of each worker, by its address."""
+        return self.client.scheduler_info(n_workers=-1)["workers"]
+
+    def map(
+        self, function: Callable[[_Item], _Result], items: Iterator[_Item]
+    ) -> Generator[tuple[_Item, _Result], None, None]:
+        """Items with their results, in the order in which they are done; few items wait at a time.
+
+        A task whose worker dies, or that fails, is given to another worker, up to three times. The first task of each
+        machine runs there alone: what it compiles lies on disk for the machine's other workers, who would else each
+        compile it, not to the same last digit.
+
+        Raises
+        ------
+        InputError
+            What the function raises in a worker; workers that die one after the other, lack msfit, or are all gone for
+            half a minute; a scheduler that is gone.
+        """
+        distributed = need("distributed", "cluster")
+        running: dict[Any, _Item] = {}
+        done = distributed.as_completed(loop=self.client.loop)
+
+        def submit(count: int, **where: Any) -> None:
+            for _, item in zip(range(count), items, strict=False):
+                future = self.client.submit(function, item, retries=_RETRIES, pure=False, **where)
+                running[future] = item
+                done.add(future)
+
+        try:
+            self._load()
+            for address in {worker["host"]: address for address, worker in self._workers().items()}.values():
+                submit(1, workers=[address], allow_other_workers=True)
+            compiling = True
+            for future in self._arriving(done):
+                yield running.pop(future), future.result()
+                if not compiling:
+                    submit(1)
+                elif not running:
+                    compiling = False
+                    submit(_AHEAD * max(1, sum(self.threads())))
+        except _NoWorkerError as error:
+            raise InputError(f"scheduler {self.address}: {error}") from None
+        except InputError as error:
+            raise InputError(f"scheduler {self.address}: a worker says: {error}") from None
+        except distributed.scheduler.KilledWorker:
+            raise InputError(
+                f"scheduler {self.address}: a block of rows ended several workers, one after the other; expected"
+                " workers with memory enough: lower --memory, or give them more"
+            ) from None
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"scheduler {self.address}: a worker lacks what it needs ({said(error)}); expected the same msfit there"
+            ) from None
+        except (distributed.CancelledError, distributed.comm.CommClosedError, TimeoutError, OSError) as error:
+            why = "the connection broke" if isinstance(error, distributed.CancelledError) else said(error)
+            raise InputError(
+                f"scheduler {self.address}: lost ({why}); what is done is kept: run again with another"
+            ) from None
+        finally:
+            with contextlib.suppress(Exception):  # a scheduler that is gone cancels nothing
+                self.client.cancel(list(running))
+
+    def _load(self) -> None:
+        """Have each worker import msfit: one that cannot would die of the first task, and say nothing."""
+        loading = [
+            self.client.submit(exec, "import msfit.streaming.fit_file", workers=[address], pure=False)
+            for address in self._workers()
+        ]
+        for future in loading:
+            with contextlib.suppress(TimeoutError):  # it has other work to do
+                future.result(timeout=_IMPORT)
+
+    def _arriving(self, done: Any) -> Iterator[Any]:
+        """Futures as they are done; tasks without a worker would wait for ever."""
+        seen = looked = time.monotonic()
+        while not done.is_empty():
+            if done.has_ready():
+                yield next(done)
+                seen = time.monotonic()
+                continue
+            time.sleep(0.01)
+            if (now := time.monotonic()) - looked < _LOOK:
+                continue
+            looked = now
+            if self._workers():
+                seen = now
+            elif now - seen > _ALONE:
+                raise _NoWorkerError(
+                    f"has had no worker for {_ALONE} s; what is done is kept: start some (dask worker {self.address})"
+                    " and run again"
+                )
+
+
+def check_address(address: str) -> None:
+    """Refuse what is no address of a scheduler, before any work begins."""
+    if not isinstance(address, str) or not address.strip():
+        raise InputError(
+            f"scheduler: found {address!r}; expected the address of a running dask scheduler, such as tcp://host:8786"
+        )
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Cluster]:
+    """A cluster to work with.
+
+    Parameters
+    ----------
+    address : str
+        Of its scheduler, such as "tcp://host:8786".
+
+    Raises
+    ------
+    InputError
+        Nothing answers there within 5 seconds, or no worker does.
+    """
+    distributed = need("distributed", "cluster")
+    with _quiet():
+        yield from _connected(distributed, address)
+
+
+def _connected(distributed: Any, address: str) -> Iterator[Cluster]:
+    client = distributed.Client.__new__(distributed.Client)
+    try:
+        client.__init__(address, timeout=_TIMEOUT, set_as_default=False)
+    except Exception as error:  # what listens there may be anything, and answer with anything
+        client.status = "closed"  # or it would try to say goodbye, and complain that nobody answers
+        raise InputError(
+            f"scheduler: {address!r} does not answer ({said(error)}); expected the address of a running dask scheduler,"
+            " such as tcp://host:8786"
+        ) from None
+    try:
+        try:
+            client.wait_for_workers(1, timeout=_TIMEOUT)
+        except TimeoutError:
+            raise InputError(f"scheduler {address}: has no workers; start some: dask worker {address}") from None
+        yield Cluster(address, client)
+    finally:
+        with contextlib.suppress(Exception):
+            client.close(timeout=_TIMEOUT)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the reports of distributed, which has a level for each of its loggers: what matters is raised."""
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    try:
+        for logger in levels:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)

@@ -1,0 +1,156 @@
+"""What a streamed fit is made from, told so that another process, or a later one, can do the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from msfit import __version__
+from msfit.data.cube import Cube
+from msfit.data.memory import parse_size, resident, told
+from msfit.errors import InputError
+from msfit.fitting.in_memory import masked
+from msfit.fitting.plan import Prepared, check_names, prepare
+from msfit.io import files_of, load
+
+_BYTES_TO_FIND_SKIN = 40  # a pixel: flags, labels and areas of patches
+_LOOK = 30  # s between looks at whether a file has changed
+_BYTES_OF_A_STRIP = 200_000_000  # in which skin is sought, with its smoothed copies
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A file and how it is to be fitted.
+
+    Attributes
+    ----------
+    path : Path
+        Absolute.
+    loading : mapping
+        Arguments of `msfit.load`, `memory` among them.
+    fitting : mapping
+        Those of `msfit.fit` that `prepare` takes.
+    """
+
+    path: Path
+    loading: Mapping[str, Any]
+    fitting: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, path: str | Path, loading: Mapping[str, Any], fitting: Mapping[str, Any]) -> Recipe:
+        """With the paths in it made absolute, as workers have a working directory of their own."""
+        files = {name: v for name, v in loading.items() if isinstance(v, str | Path) and Path(v).exists()}
+        absolute = {name: str(Path(file).absolute()) for name, file in files.items()}
+        return cls(Path(path).absolute(), {**loading, **absolute}, fitting)
+
+    def prepare(self, mask: np.ndarray | str | None) -> Prepared:
+        """Open the file and settle the fit; the mask is that of `fit_file`."""
+        check_names("fit_file", self.fitting)
+        cube = load(self.path, **self.loading)
+        with about(self.path):
+            return prepare(_masked(cube, mask, parse_size(self.loading["memory"])), **self.fitting)
+
+    def fingerprint(self) -> list[Any]:
+        """Sizes and dates of the files: as long as they agree, so do the samples."""
+        files = [self.path, *(Path(v) for v in self.loading.values() if isinstance(v, str | Path) and Path(v).exists())]
+        return [[file.stat().st_size, file.stat().st_mtime_ns] for path in files for file in files_of(path)]
+
+    def settings(self, prepared: Prepared) -> dict[str, Any]:
+        """All that the maps depend on, by names that a user knows, as plain JSON."""
+        settled = ("model", "bounds", "bands", "dtype", "device")
+        model, cube = prepared.model, prepared.cube
+        nm = np.linspace(*model.wavelength_range, 16)
+        ends = np.array([parameter.wide for parameter in model.parameters])
+        points = ends[:, 0] + np.random.default_rng(0).uniform(size=(16, len(ends))) * (ends[:, 1] - ends[:, 0])
+        return {
+            "version": __version__,
+            "source": self.fingerprint(),
+            "model": [model.name, _digest(model.at(nm).reflectance(torch.from_numpy(points)).numpy())],
+            "bounds": {name: list(ends) for name, ends in prepared.worker.box.items()},
+            "bands": _digest(cube.wavelengths),
+            "mask": None if cube.mask is None else _digest(cube.mask),
+            "dtype": str(prepared.worker.dtype),
+            "device": prepared.worker.device.type,
+            **{name: _plain(value) for name, value in self.loading.items() if name != "memory"},
+            **{name: _plain(value) for name, value in self.fitting.items() if name not in settled},
+        }
+
+
+class Watch:
+    """Notices that the files of a recipe change while they are being fitted: the maps would mix two states."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe, self._first, self._looked = recipe, _fingerprint(recipe), time.monotonic()
+
+    def look(self, give_up: Callable[[], None], *, at_once: bool) -> None:
+        """Compare sizes and dates, `at_once` or when it is time again; give up where they differ.
+
+        Raises
+        ------
+        InputError
+            They do.
+        """
+        if at_once or time.monotonic() - self._looked > _LOOK:
+            if _fingerprint(self._recipe) != self._first:
+                give_up()
+                raise InputError(
+                    f"{self._recipe.path}: was changed while it was being fitted, so that its maps mix two states: they"
+                    " are given up; run again when it is complete"
+                )
+            self._looked = time.monotonic()
+
+
+def _fingerprint(recipe: Recipe) -> list[Any] | None:
+    try:
+        return recipe.fingerprint()
+    except (InputError, OSError):  # not there, of which `load` says more
+        return None
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Name the file in an error that does not."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _masked(cube: Cube, mask: np.ndarray | str | None, memory: int) -> Cube:
+    if isinstance(mask, str):
+        if mask not in ("auto", "none"):
+            raise InputError(f"mask: found {mask!r}; expected auto, none or an array of truth values")
+        if mask == "none":
+            return cube.with_mask(None)
+        needed = resident() + _BYTES_TO_FIND_SKIN * math.prod(cube.shape) + _BYTES_OF_A_STRIP
+        if needed > memory:
+            raise InputError(
+                f"mask auto: cleans the map of the whole picture, for which {told(memory)} are too little; expected at"
+                f" least {told(needed)}, or a mask (--mask FILE)"
+            )
+        from msfit.mask import skin_mask
+
+        return cube.with_mask(skin_mask(cube))
+    return masked(cube, mask)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _digest(value)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(held) for name, held in value.items()}
+    return json.loads(json.dumps(sorted(value) if isinstance(value, set) else value, default=repr))
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
