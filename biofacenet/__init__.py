@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from biofacenet.prediction import load_model as load_model
     from biofacenet.prediction import predict as predict
     from biofacenet.result import FaceResult as FaceResult
-    from biofacenet.train.training import train as train
+    from biofacenet.training.run import train as train
 
 # Where each public name lives: loaded at first use, so that `import biofacenet` stays cheap.
 _HOME = {
-    "Box": "face",
+    "Box": "photo.face",
     "FaceResult": "result",
     "Model": "prediction",
     "edit": "editing",
@@ -27,8 +27,8 @@ _HOME = {
     "load_model": "prediction",
     "predict": "prediction",
     "prepare": "data.folder",
-    "read_photo": "photo",
-    "train": "training",
+    "read_photo": "photo.reading",
+    "train": "training.run",
 }
 __all__ = [*_HOME]  # noqa: PLE0604
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from biofacenet.networks.decoder import Decoder
 from biofacenet.networks.network import BioFaceNet, Prediction
-from biofacenet.train.losses import Batch
+from biofacenet.training.losses import Batch
 from msfit.colour.colorimetry import rgb_weights
 
 

@@ -24,8 +24,8 @@ def train(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from biofacenet.train.config import read_config
-    from biofacenet.train.training import train as descend
+    from biofacenet.training.config import read_config
+    from biofacenet.training.run import train as descend
 
     settings = read_config(config)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())

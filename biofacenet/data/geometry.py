@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from biofacenet.train.losses import Batch
+from biofacenet.training.losses import Batch
 
 _LARGEST_TURN = math.radians(15)
 _LARGEST_SHIFT, _LARGEST_ZOOM = 0.15, 1.4

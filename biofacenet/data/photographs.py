@@ -10,7 +10,7 @@ import torch
 
 from biofacenet.data.celeba_shu import CelebAShu
 from biofacenet.data.folder import REPORT, PreparedFolder
-from biofacenet.train.losses import Batch
+from biofacenet.training.losses import Batch
 from msfit.errors import InputError
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS, head_units, lighting_of_daylight
-from biofacenet.train.losses import Batch
+from biofacenet.training.losses import Batch
 from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL
 from msfit.synth import Bank, samples

@@ -9,7 +9,7 @@ import torch
 
 from biofacenet.networks.decoder import Decoder
 from biofacenet.networks.network import Prediction
-from biofacenet.train.losses import Batch, paper, self_supervised, supervised, weighted
+from biofacenet.training.losses import Batch, paper, self_supervised, supervised, weighted
 from msfit.colour.colorimetry import rgb_weights
 from msfit.colour.pipelines import light_colour
 from msfit.errors import InputError

@@ -12,7 +12,7 @@ from PIL import Image
 
 from biofacenet.data.folder import Selection, prepare
 from biofacenet.data.photographs import Photographs
-from biofacenet.train.training import train
+from biofacenet.training.run import train
 from msfit.errors import InputError
 
 

@@ -11,7 +11,7 @@ import torch
 from biofacenet.data.geometry import move
 from biofacenet.data.synthetic import Kept, Source, Stream, as_batch, draw
 from biofacenet.networks.decoder import Decoder
-from biofacenet.train.losses import Batch
+from biofacenet.training.losses import Batch
 from msfit.errors import InputError
 from msfit.synth.sampling import subject_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from biofacenet.cli import main
-from biofacenet.train.journal import Journal
+from biofacenet.training.journal import Journal
 
 _SETTINGS = """
 [network]

@@ -17,9 +17,9 @@ from biofacenet.networks.decoder import Decoder
 from biofacenet.networks.network import BioFaceNet, NetworkConfig
 from biofacenet.networks.weights import load_weights
 from biofacenet.scores import score
-from biofacenet.train.config import Config, TrainingConfig, read_config
-from biofacenet.train.losses import supervised
-from biofacenet.train.training import learning_rate, train
+from biofacenet.training.config import Config, TrainingConfig, read_config
+from biofacenet.training.losses import supervised
+from biofacenet.training.run import learning_rate, train
 from msfit.errors import InputError
 
 
@@ -133,7 +133,7 @@ def test_absent_photographs_are_told_before_anything_is_drawn(tmp_path: Path, mo
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("samples drawn")
 
-    monkeypatch.setattr("biofacenet.train.training.Kept", refuse)
+    monkeypatch.setattr("biofacenet.training.run.Kept", refuse)
     settings = small()
     settings["data"]["photos"] = str(tmp_path / "absent")
     with pytest.raises(InputError, match=r"data\.photos: .*absent: no such folder"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from biofacenet.networks.network import NetworkConfig
-from biofacenet.train.losses import LOSSES, weighted
+from biofacenet.training.losses import LOSSES, weighted
 from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL
 
@@ -85,7 +85,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What is minimised: see `biofacenet.train.losses`."""
+    """What is minimised: see `biofacenet.training.losses`."""
 
     name: str = "supervised"
     weights: Mapping[str, float] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from biofacenet.networks.decoder import Decoder
 from biofacenet.networks.network import Prediction
-from biofacenet.train.losses import Batch
+from biofacenet.training.losses import Batch
 from msfit.colour.transforms import encode_srgb
 from msfit.io.output import written_whole
 

@@ -20,19 +20,19 @@ from biofacenet.networks.decoder import Decoder
 from biofacenet.networks.network import BioFaceNet
 from biofacenet.networks.weights import Loaded, load_weights, save_weights, shipped_weights
 from biofacenet.scores import score
-from biofacenet.train.checkpoint import Progress, load_checkpoint, save_checkpoint
-from biofacenet.train.config import Config, DataConfig, TrainingConfig, read_config
-from biofacenet.train.interruption import put_off
-from biofacenet.train.journal import Journal
-from biofacenet.train.losses import LOSSES, Batch, Terms, weighted
-from biofacenet.train.provenance import commit, provenance
+from biofacenet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from biofacenet.training.config import Config, DataConfig, TrainingConfig, read_config
+from biofacenet.training.interruption import put_off
+from biofacenet.training.journal import Journal
+from biofacenet.training.losses import LOSSES, Batch, Terms, weighted
+from biofacenet.training.provenance import commit, provenance
 from msfit.errors import InputError
 from msfit.synth.files import made_folder
 
 #: Nodes a side of the decoder's table in training: within 4e-4 of the model.
 _NODES = 64
 _VALIDATION_HEADS = 64
-# Root of what a constant leaves on samples, see `biofacenet.train.losses`: the score is the mean of figures over these.
+# Root of what a constant leaves on samples, see `biofacenet.training.losses`: the score is the mean of figures over these.
 _CONSTANT = {
     "diffuse": 0.255,
     "specular": 0.076,
@@ -55,7 +55,7 @@ def train(
     Parameters
     ----------
     config : str, Path, mapping or Config
-        See `biofacenet.train.config.read_config`.
+        See `biofacenet.training.config.read_config`.
     output : str or Path
         Folder, made if absent: best.safetensors and .json (the weights of the epoch with the best score),
         checkpoint.safetensors, log.csv, TensorBoard's events and panels/.

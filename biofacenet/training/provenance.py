@@ -13,8 +13,8 @@ import torch
 
 import msfit
 from biofacenet.networks.weights import HEADS
-from biofacenet.train.checkpoint import Progress
-from biofacenet.train.config import Config
+from biofacenet.training.checkpoint import Progress
+from biofacenet.training.config import Config
 
 
 def provenance(
