@@ -32,7 +32,7 @@ from msfit.synth.files import made_folder
 #: Nodes a side of the decoder's table in training: within 4e-4 of the model.
 _NODES = 64
 _VALIDATION_HEADS = 64
-# Root of what a constant leaves on samples, see `biofacenet.training.losses`: the score is the mean of figures over these.
+# Root of what a constant leaves on samples, see `training.losses`: the score is the mean of figures over these.
 _CONSTANT = {
     "diffuse": 0.255,
     "specular": 0.076,
