@@ -4,13 +4,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 TEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
 
-.PHONY: demo test test-all clean
+.PHONY: demo lint test test-all test-random clean
 
 demo: .venv/installed-all     ## fit the facial spectra that come with the library; table, result file, figure
 	$(BIN)/msfit demo
 
-test: .venv/installed-test    ## linters, types, layers and the fast tests
+lint: .venv/installed-test    ## style, types, and which room may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: .venv/installed-test    ## the fast tests
 	$(TEST)
+
+test-random: .venv/installed-test ## the same in an order that changes; its seed is printed, -p randomly -p "randomly_seed=N" repeats it
+	$(TEST) -p randomly
 
 test-all: .venv/installed-test ## the slow tests too
 	$(TEST) -m ""

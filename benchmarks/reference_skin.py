@@ -1,10 +1,17 @@
 """The skin models once more, written literally as published, in plain numpy: an oracle for msfit.skin.
 
+`python -m benchmarks.reference_skin` writes the golden numbers of tests/skin, so that no test of the physics needs more
+than the project itself.
+
 Only the tabulated extinctions are shared with the library. Sources: Alotaibi & Smith 2019 (released code); Jacques,
 "Skin optics", OMLC News 1998; Prahl, OMLC.
 """
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,3 +59,18 @@ class ReferenceSkin:
         mu_a = f_blood * blood + (1 - f_blood) * base
         ratio = 2 * mu_a / (0.75 * self.mu_s - mu_a / 4)
         return transmittance**2 * (1 + ratio - np.sqrt(ratio**2 + 2 * ratio))
+
+
+GOLDEN = Path(__file__).parents[1] / "tests" / "skin" / "golden.json"
+_F_MEL, _F_BLOOD, _NM = (0.0, 0.02, 0.1, 0.43), (0.0, 0.02, 0.07), range(400, 721, 40)
+
+
+def golden() -> dict[str, Any]:
+    """Reflectances of the published models, (f_mel, f_blood, band), as the formulas give them."""
+    f_mel, f_blood = np.meshgrid(_F_MEL, _F_BLOOD, indexing="ij")
+    models = {name: ReferenceSkin(name, np.array(_NM))(f_mel, f_blood).tolist() for name in ReferenceSkin.MODELS}
+    return {"f_mel": _F_MEL, "f_blood": _F_BLOOD, "wavelengths": list(_NM), "reflectance": models}
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(golden()) + "\n", encoding="ascii")

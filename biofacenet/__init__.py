@@ -1,4 +1,8 @@
-"""biofacenet: takes the face in a photograph apart into melanin, haemoglobin, diffuse and specular shading."""
+"""biofacenet: takes the face in a photograph apart into melanin, haemoglobin, diffuse and specular shading.
+
+In: a photograph. Out: a `FaceResult`, which is a FitResult of msfit with its pictures; edited photographs; scores.
+`networks` estimate, `photo` reads, `training` and `data` make the weights. The public names below load at first use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""msfit: takes a multispectral face apart into melanin, haemoglobin, diffuse and specular shading."""
+"""msfit: takes a multispectral face apart into melanin, haemoglobin, diffuse and specular shading.
+
+In: spectra of skin, from a file or an array. Out: maps with a status for every pixel, pictures, files. The way is
+file -> Cube -> options -> plan -> solve -> FitResult -> picture or score, and each step is a folder beside this file.
+The public names below load at first use.
+"""
 
 from __future__ import annotations
 

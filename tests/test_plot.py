@@ -53,7 +53,6 @@ def words(result: FitResult) -> str:
     figure = panel(result)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=40)
-    assert buffer.getvalue().startswith(b"\x89PNG")
     found = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
     return "\n".join(found)
 
@@ -165,7 +164,7 @@ def test_uncertainty_shows_where_two_parameters_trade() -> None:
     text = "\n".join(found.get_text() for found in figure.findobj(lambda artist: hasattr(artist, "get_text")))
     for expected in ("std of f_mel [1]", "std of i_s [1]", "Strongest correlation", "The two that trade most", "%"):
         assert expected in text
-    assert np.isfinite(result.plot_uncertainty().get_size_inches()).all()
+    assert len(result.plot_uncertainty().axes) == len(figure.axes)
     with pytest.raises(InputError, match="std=True"):
         uncertainty_panel(source)
     with pytest.raises(InputError, match="list of spectra"):

@@ -1,6 +1,7 @@
 """The command line: `biofacenet predict`, `edit`, `train`, `evaluate` and `prepare`.
 
-Exit status: 0 done; 2 the input or the arguments are wrong; 130 interrupted; 1 a fault of biofacenet itself.
+In: arguments. Out: files, one line a fact, and an exit status: 0 done; 2 the input or the arguments are wrong; 130
+interrupted; 1 a fault of biofacenet itself.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from msfit.colour.transforms import apply_matrix, d65_white, xyz_to_srgb_matrix
+from msfit.colour.transforms import d65_white, xyz_to_srgb_matrix
 from msfit.errors import InputError
 
 
@@ -53,33 +53,9 @@ def pipeline(name: str = "neutral") -> Pipeline:
     raise InputError(f"pipeline: found {name!r}; expected 'neutral' or 'authors'")
 
 
-def raw_response(reflectance: Tensor, illuminant: Tensor, sensitivities: Tensor) -> Tensor:
-    """Raw camera values S^T diag(e) r (Alotaibi & Smith, BMVC 2019, eq 2).
-
-    Parameters
-    ----------
-    reflectance : tensor (..., band)
-        [1].
-    illuminant : tensor (..., band)
-        Relative spectral power e.
-    sensitivities : tensor (..., band, 3)
-        S, relative.
-
-    Returns
-    -------
-    tensor (..., 3)
-    """
-    return ((reflectance * illuminant)[..., None, :] @ sensitivities)[..., 0, :]
-
-
 def light_colour(illuminant: Tensor, sensitivities: Tensor) -> Tensor:
     """Raw values of a white surface, S^T e: tensor (..., 3) of the light (..., band) and the camera (..., band, 3)."""
     return (illuminant[..., None, :] @ sensitivities)[..., 0, :]
-
-
-def white_balance(raw: Tensor, light: Tensor) -> Tensor:
-    """Raw values (..., 3) divided by those of a white surface (..., 3), so that white is (1, 1, 1) (there, eq 4)."""
-    return raw / light
 
 
 def raw_to_xyz_matrix(sensitivities: Tensor, observer: Tensor, through: Pipeline) -> Tensor:
@@ -126,16 +102,3 @@ def rgb_weights(illuminant: Tensor, sensitivities: Tensor, observer: Tensor, thr
     balanced = illuminant[..., None] * sensitivities / light_colour(illuminant, sensitivities)[..., None, :]
     to_rgb = through.xyz_to_rgb.to(balanced) @ raw_to_xyz_matrix(sensitivities, observer, through)
     return balanced @ to_rgb.mT
-
-
-def linear_rgb(
-    reflectance: Tensor, illuminant: Tensor, sensitivities: Tensor, observer: Tensor, through: Pipeline
-) -> Tensor:
-    """Linear RGB (..., 3) of a reflectance (..., band) seen by a camera, step by step; not clipped.
-
-    The other parameters are those of `rgb_weights`, which is faster where many pixels share a light and a camera.
-    """
-    raw = raw_response(reflectance, illuminant, sensitivities)
-    balanced = white_balance(raw, light_colour(illuminant, sensitivities))
-    xyz = apply_matrix(raw_to_xyz_matrix(sensitivities, observer, through), balanced)
-    return apply_matrix(through.xyz_to_rgb, xyz)

@@ -40,7 +40,7 @@ def told(count: float) -> str:
     Examples
     --------
     >>> told(1610612736), told(5e6)
-    ('1.5 GiB', '4.8 MiB')
+    ('1.5 GiB', '4.77 MiB')
     """
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= size:

@@ -1,4 +1,8 @@
-"""Figures of results: a panel of maps for a picture, distributions for a list of spectra."""
+"""Figures of results, drawn with matplotlib.
+
+In: a FitResult. Out: a Figure: a panel of maps for a picture (`maps`), distributions for a list of spectra (`spectra`),
+standard deviations and correlations (`uncertainty`), single pixels with their fit (`fits`).
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def extinction(name: str, wavelengths: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> extinction("oxyhaemoglobin", np.array([542.0, 543.0, 560.0]))
-    array([53292., 53090., 32613.])
+    array([53292. , 52694. , 32613.2])
     """
     nodes, values = _table(*_TABLES[name])
     wavelengths = np.asarray(wavelengths, dtype=np.float64)

@@ -1,7 +1,7 @@
 """Face scenes with known truth, from measured skin on a varied head under varied light.
 
-`make_scene` makes one, `write_scenes` and `write_standins` write them as ISET files with their truth beside them,
-`samples` draws small RGB training pictures, and `subjects` tells whose skin belongs to train, validation and test.
+In: a seed. Out: `make_scene` makes one, `write_scenes` and `write_standins` write them as ISET files with their truth
+beside them, `samples` draws small RGB training pictures; `subjects` tells whose skin is for training, validation, test.
 """
 
 from __future__ import annotations

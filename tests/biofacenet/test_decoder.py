@@ -16,6 +16,7 @@ from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError
 from msfit.skin.models import reflectance, register_model
+from tests.colour.camera_steps import linear_rgb
 
 
 def random_inputs(count: int, size: int = 8, seed: int = 0) -> tuple[Tensor, ...]:
@@ -53,7 +54,7 @@ def test_a_picture_is_the_spectra_seen_by_the_camera(pipeline: str) -> None:
     skin = reflectance(f_mel, f_blood, decoder.wavelengths)
     spectra = i_d[:, 0, ..., None] * skin + i_s[:, 0, ..., None]
     light, sensitivities = decoder.light(lighting)[:, None, None], decoder.camera(camera)[:, None, None]
-    rgb = pipelines.linear_rgb(spectra, light, sensitivities, decoder.observer, pipelines.pipeline(pipeline))
+    rgb = linear_rgb(spectra, light, sensitivities, decoder.observer, pipelines.pipeline(pipeline))
     found = decoder(m_mel, m_blood, i_d, i_s, lighting, camera)
     torch.testing.assert_close(found, rgb.permute(0, 3, 1, 2), rtol=0, atol=1e-12)
 

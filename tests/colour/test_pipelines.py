@@ -14,6 +14,7 @@ from msfit.colour.cameras import CameraModel, read_sensitivities
 from msfit.colour.illuminants import IlluminationModel, illuminant
 from msfit.colour.spectra import standard_observer
 from msfit.errors import InputError
+from tests.colour.camera_steps import linear_rgb, raw_response
 
 BANDS = np.arange(400.0, 721.0, 10.0)
 LIGHTS = ("A", "E", "D4000", "D50", "D65", "D25000", *(f"F{n}" for n in range(1, 13)))
@@ -33,12 +34,12 @@ def test_authors_pipeline_reproduces_the_released_code(reference_data: Path) -> 
     cameras = torch.from_numpy(file["sensitivity"]).T.reshape(14, 3, 33).mT
     pixels = cameras[:, None, None]
     authors = pipelines.pipeline("authors")
-    raw = pipelines.raw_response(reflectance, light, pixels)
+    raw = raw_response(reflectance, light, pixels)
     exactly = {"rtol": 0, "atol": 1e-12}
     np.testing.assert_allclose(raw, file["raw"], **exactly)
     np.testing.assert_allclose(pipelines.light_colour(light, cameras), file["light_colour"], **exactly)
     np.testing.assert_allclose(pipelines.raw_to_xyz_matrix(cameras, observer, authors), file["T_raw2xyz"], **exactly)
-    linear = pipelines.linear_rgb(reflectance, light, pixels, observer, authors)
+    linear = linear_rgb(reflectance, light, pixels, observer, authors)
     np.testing.assert_allclose(linear, file["linear_rgb"], **exactly)
     weights = pipelines.rgb_weights(light, pixels, observer, authors)
     np.testing.assert_allclose((reflectance[..., None, :] @ weights)[..., 0, :], file["linear_rgb"], **exactly)
@@ -74,9 +75,7 @@ def test_neutral_white_is_one_in_the_models_of_light_and_camera() -> None:
     light = IlluminationModel(BANDS)(3 * torch.randn(200, 15, generator=generator, dtype=torch.float64))
     b = (6 * torch.rand(200, 2, generator=generator, dtype=torch.float64)) - 3
     camera = CameraModel(BANDS)(b)
-    white = pipelines.linear_rgb(
-        torch.ones(33, dtype=torch.float64), light, camera, OBSERVER, pipelines.pipeline("neutral")
-    )
+    white = linear_rgb(torch.ones(33, dtype=torch.float64), light, camera, OBSERVER, pipelines.pipeline("neutral"))
     torch.testing.assert_close(white, torch.ones_like(white), rtol=0, atol=1e-6)
 
 
@@ -85,8 +84,8 @@ def test_a_picture_does_not_depend_on_the_gains_of_light_and_channels(name: str)
     through = pipelines.pipeline(name)
     reflectance, light, camera = random(7, 33), random(33) + 0.1, CameraModel(BANDS)(random(2))
     gains = torch.tensor([0.5, 2.0, 7.0], dtype=torch.float64)
-    plain = pipelines.linear_rgb(reflectance, light, camera, OBSERVER, through)
-    scaled = pipelines.linear_rgb(reflectance, 9 * light, gains * camera, OBSERVER, through)
+    plain = linear_rgb(reflectance, light, camera, OBSERVER, through)
+    scaled = linear_rgb(reflectance, 9 * light, gains * camera, OBSERVER, through)
     torch.testing.assert_close(plain, scaled)
 
 
@@ -97,7 +96,7 @@ def test_pipelines_are_differentiable_in_reflectance_light_and_camera(name: str)
     through = pipelines.pipeline(name)
     inputs = (random(2, 9), random(2, 9) + 0.2, CameraModel(bands)(random(2)) + 0.01)
     inputs = tuple(tensor.detach().requires_grad_() for tensor in inputs)
-    assert torch.autograd.gradcheck(lambda r, e, s: pipelines.linear_rgb(r, e, s, observer, through), inputs)
+    assert torch.autograd.gradcheck(lambda r, e, s: linear_rgb(r, e, s, observer, through), inputs)
     assert torch.autograd.gradcheck(lambda e, s: pipelines.rgb_weights(e, s, observer, through), inputs[1:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.io import loadmat
 
 import msfit
-from benchmarks.reference_skin import ReferenceSkin
+from benchmarks.reference_skin import GOLDEN, ReferenceSkin
 from msfit.errors import InputError
 from msfit.skin.chromophores import extinction
 from msfit.skin.models import get_model, model_names
@@ -28,6 +29,15 @@ def test_authors_values(reference_data: Path) -> None:
     found = msfit.reflectance(golden["f_mel"].T, golden["f_blood"], golden["wavelength"].ravel())
     assert found.shape == golden["R"].shape
     assert np.abs(found / golden["R"] - 1).max() < 1e-10
+
+
+def test_golden_numbers() -> None:
+    """As written by `python -m benchmarks.reference_skin` from the formulas as printed."""
+    golden = json.loads(GOLDEN.read_text(encoding="ascii"))
+    f_mel, f_blood = np.meshgrid(golden["f_mel"], golden["f_blood"], indexing="ij")
+    for name, expected in golden["reflectance"].items():
+        skin = msfit.reflectance(f_mel, f_blood, golden["wavelengths"], model=name)
+        np.testing.assert_allclose(skin, expected, rtol=1e-10, err_msg=name)
 
 
 def test_authors_chromophores(reference_data: Path) -> None:

@@ -46,11 +46,6 @@ class DataSet:
     files: dict[str, str | None]
 
 
-def data_set_names() -> list[str]:
-    """Names of the data sets that `fetch` knows."""
-    return list(_MANIFESTS)
-
-
 def data_set(name: str) -> DataSet:
     """The manifest of a data set.
 
