@@ -25,8 +25,8 @@ from torch import Tensor
 
 from msfit.io.datasets.issa import SkinArchive, load_faces
 from msfit.skin.calibrated import CALIBRATED, MSFIT_ISSA_2025, Constant, InternallyReflecting, skin_of
-from msfit.solve.objective import Point
-from msfit.solve.solver import Solver
+from msfit.solve.solution import Solution
+from msfit.solve.solver import PigmentSolver
 
 DOUBLE = torch.float64
 _ONE_AT_A_TIME = threading.Lock()  # torch keeps the levels of forward-mode differentiation for all threads together
@@ -161,12 +161,12 @@ class Form:
         return torch.exp(torch.stack([values[n] * torch.cos(int(n.rsplit("_", 1)[1]) * phase) for n in names]).sum(0))
 
 
-def fit(skin: InternallyReflecting, spectra: Tensor) -> Point:
+def fit(skin: InternallyReflecting, spectra: Tensor) -> Solution:
     """Every spectrum's own four numbers, by the library's solver inside the model's wide bounds."""
-    return Solver(skin, LOWER, UPPER)(spectra).point
+    return PigmentSolver(skin, LOWER, UPPER)(spectra)
 
 
-def objective(z: Tensor, point: Point, bands: int, counts: Tensor, weights: Weights) -> float:
+def objective(z: Tensor, point: Solution, bands: int, counts: Tensor, weights: Weights) -> float:
     """L(z); `counts` (n,) says how often each spectrum counts, their mean is 1."""
     c = weights.corner
     miss = 2 * c * (torch.sqrt(point.cost / bands + c * c) - c) / NOISE**2
@@ -222,13 +222,13 @@ def calibrate(
 
 
 def _normal_equations(
-    form: Form, z: Tensor, point: Point, spectra: Tensor, counts: Tensor, weights: Weights
+    form: Form, z: Tensor, point: Solution, spectra: Tensor, counts: Tensor, weights: Weights
 ) -> tuple[Tensor, Tensor]:
     """Half the Hessian of L (Gauss-Newton) and half its negative gradient, each spectrum's own numbers eliminated."""
-    reflectance, (by_mel, by_blood) = form.skin(z).jacobian(point.fractions)
+    reflectance, (by_mel, by_blood) = form.skin(z).jacobian(point.x)
     i_d, i_s = point.i_d.unsqueeze(1), point.i_s.unsqueeze(1)
     residual = spectra - i_d * reflectance - i_s
-    inside = (point.fractions > LOWER) & (point.fractions < UPPER)
+    inside = (point.x > LOWER) & (point.x < UPPER)
     own = torch.stack(
         (
             i_d * by_mel * inside[:, :1],
@@ -239,7 +239,7 @@ def _normal_equations(
         2,
     )
     with _ONE_AT_A_TIME:
-        by_z = torch.func.jacfwd(lambda v: form.skin(v).reflectance(point.fractions))(z) * i_d.unsqueeze(2)
+        by_z = torch.func.jacfwd(lambda v: form.skin(v).reflectance(point.x))(z) * i_d.unsqueeze(2)
     size = own.norm(dim=1, keepdim=True).clamp_min(1e-12)
     own = own / size
     normal = own.mT @ own + 1e-10 * torch.eye(4, dtype=DOUBLE)

@@ -29,7 +29,7 @@ from msfit.data.result import CERTIFIED
 from msfit.io.datasets.issa import load_faces
 from msfit.skin.models import get_model
 from msfit.solve.certificate.certificate import GLOBAL
-from msfit.solve.newton import descend
+from msfit.solve.problem import Problem
 
 ROOT = Path(__file__).parents[1]
 MODELS = ("alotaibi-smith-2019", "msfit-issa-2025")
@@ -107,8 +107,8 @@ class Exhaustive:
         starts = [self._starts(y, w) for y, w in zip(pixels.split(_AT_ONCE), weights.split(_AT_ONCE), strict=True)]
         best = torch.full((len(pixels),), torch.inf, dtype=torch.float64)
         for start in torch.cat(starts).unbind(1):
-            found = descend(self.skin, self.nodes[start], pixels.double(), weights.double(), *self.ends)
-            best = torch.minimum(best, found.point.cost)
+            problem = Problem(self.skin, pixels.double(), weights.double())
+            best = torch.minimum(best, problem.minimise(self.nodes[start], *self.ends).cost)
         return (best / weights.sum(1)).clamp_min(0).sqrt()
 
     def _starts(self, y: Tensor, w: Tensor) -> Tensor:

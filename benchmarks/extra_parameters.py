@@ -151,7 +151,7 @@ def gaps(model: str, count: int) -> list[dict[str, Any]]:
         noisy = random_pixels(solver.skin, solver.lower, solver.upper, wavelengths, number)
         for label, pixels in (("ISSA", measured), ("random", noisy)):
             found = solver(pixels)
-            gap = (found.point.cost / wavelengths.size).sqrt().numpy() - oracle.rmse(pixels.numpy())
+            gap = (found.cost / wavelengths.size).sqrt().numpy() - oracle.rmse(pixels.numpy())
             row = {
                 "extra": list(names),
                 "pixels": label,

@@ -10,7 +10,7 @@ statuses, maps. Each is warmed up first, compilation included.
 The gap of a pixel is the RMSE of what a solver returned, evaluated by an independent model in float64, minus the least
 RMSE that any solver in float64 has found for it; on the first pixels an exhaustive search (512 x 512 nodes, scipy from
 the ten best) is one of them. cvxpy solves the linear part alone: shadings for the pigments of our fit, beside
-`msfit.solve.shading`.
+`msfit.solve.problem.shadings`.
 
 Figures go to benchmarks/results/fit_quality.json, speed against gap to docs/images/fit_quality.png.
 """
@@ -45,7 +45,7 @@ from benchmarks.quality_peers import (
 from benchmarks.reference_skin import ReferenceSkin
 from benchmarks.scenes import measured_scene
 from msfit.io.output import written_whole
-from msfit.solve.shading import shading
+from msfit.solve.problem import shadings
 
 ROOT = Path(__file__).parents[1]
 RUNS = 5
@@ -124,7 +124,7 @@ def linear_part(pixels: np.ndarray, seconds: float) -> dict[str, Any]:
     rates = []
     for _ in range(RUNS + 1):
         began = time.perf_counter()
-        ours = torch.stack(shading(r, y, None), 1).numpy()
+        ours = torch.stack(shadings(r, y, None), 1).numpy()
         rates.append(len(pixels) / (time.perf_counter() - began))
     lower, middle, upper = np.quantile(rates[1:], (0.25, 0.5, 0.75))
 
@@ -135,7 +135,7 @@ def linear_part(pixels: np.ndarray, seconds: float) -> dict[str, Any]:
     above = cost(ours[:count]) - cost(theirs)
     return {
         "cvxpy": {"pixels": count, "pixels_per_second": count / took},
-        "msfit_solve_shading": {
+        "msfit_shadings": {
             "pixels": len(pixels),
             "runs": RUNS,
             "pixels_per_second": middle,

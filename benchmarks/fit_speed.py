@@ -33,7 +33,7 @@ from benchmarks.scenes import coefficient_file, measured_scene, scene_on
 from msfit.fitting.bounds import resolve_bounds
 from msfit.io.output import written_whole
 from msfit.skin.models import get_model
-from msfit.solve.solver import Solver
+from msfit.solve.solver import PigmentSolver
 
 MODEL = "alotaibi-smith-2019"
 FIGURE = Path(__file__).parents[1] / "docs" / "images" / "fit_speed.png"
@@ -65,11 +65,11 @@ def end_to_end(cube: msfit.Cube, runs: int = RUNS, **options: Any) -> dict[str, 
     return rate(lambda: msfit.fit(cube, model=MODEL, **options), int(np.prod(cube.shape)), runs)
 
 
-def solver_on(cube: msfit.Cube, dtype: torch.dtype, device: str = "cpu") -> Solver:
+def solver_on(cube: msfit.Cube, dtype: torch.dtype, device: str = "cpu") -> PigmentSolver:
     """The solver of the cube's bands, wide bounds."""
     box = resolve_bounds(get_model(MODEL), "wide").values()
     lower, upper = (torch.tensor(ends, dtype=dtype, device=device) for ends in zip(*box, strict=True))
-    return Solver(get_model(MODEL).at(cube.wavelengths, dtype, device), lower, upper)
+    return PigmentSolver(get_model(MODEL).at(cube.wavelengths, dtype, device), lower, upper)
 
 
 def kernel(cube: msfit.Cube, threads: int = 1) -> dict[str, float]:

@@ -13,7 +13,7 @@ from benchmarks.quality_peers import MODEL, NM
 from benchmarks.scenes import measured_scene
 from benchmarks.spatial import denoising_problem, small_scene
 from msfit.skin.models import get_model
-from msfit.solve.shading import shading
+from msfit.solve.problem import shadings
 from msfit.solve.spatial.convex import Forces
 
 SCENE = measured_scene(10_000)
@@ -35,7 +35,7 @@ def test_reflectance_and_derivatives(benchmark: Any) -> None:
 
 def test_shading(benchmark: Any) -> None:
     reflectance = torch.from_numpy(msfit.reflectance(FRACTIONS[:, 0], FRACTIONS[:, 1], NM, model=MODEL))
-    benchmark(shading, reflectance, torch.from_numpy(SCENE.values.reshape(-1, 31).astype(np.float64)), None)
+    benchmark(shadings, reflectance, torch.from_numpy(SCENE.values.reshape(-1, 31).astype(np.float64)), None)
 
 
 def test_denoising(benchmark: Any) -> None:

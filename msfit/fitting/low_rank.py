@@ -10,7 +10,7 @@ from msfit.data.cube import Cube
 from msfit.data.low_rank import LinearSpectra
 from msfit.fitting.worker import LEAST_SIGNAL, FittedBlock, Run, Worker, blocks, screen
 from msfit.solve.backends.low_rank import MixtureSolver
-from msfit.solve.solver import Solver
+from msfit.solve.solver import PigmentSolver
 
 _LEFT = np.uint8(255)  # the status of a pixel that is not to be fitted so
 
@@ -30,7 +30,7 @@ class MixtureWorker:
     def over(cls, cube: Cube, worker: Worker) -> MixtureWorker | None:
         """For a cube of coefficients under space times spectrum, or None: where samples have to be seen one by one."""
         values = cube.values
-        if not isinstance(values, LinearSpectra) or not isinstance(worker.solver, Solver) or worker.by_samples:
+        if not isinstance(values, LinearSpectra) or not isinstance(worker.solver, PigmentSolver) or worker.by_samples:
             return None
         if cube.dark is not None or cube.saturation is not None:
             return None
@@ -69,7 +69,7 @@ class MixtureWorker:
         """Fit coefficients with, last, the light (n, term): maps (map, n) and statuses (n,)."""
         mixtures = self.solver.mixtures(pixels, LEAST_SIGNAL)
         solution = self.solver(mixtures)
-        maps, status = self.worker.told(solution, (solution.point.cost / self.solver.bands).sqrt())
+        maps, status = self.worker.told(solution, (solution.cost / self.solver.bands).sqrt())
         status[~mixtures.sound] = _LEFT
         return maps, status
 

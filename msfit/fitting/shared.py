@@ -21,9 +21,11 @@ from msfit.data.result import Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.worker import Block, blocks, pool, screen
 from msfit.skin.registry import Skin, SkinModel
-from msfit.solve.descent import Local, descend_in_box
-from msfit.solve.extras import JointSolver, lattice, local_minima, project, solver_over, without
-from msfit.solve.solver import Solver
+from msfit.solve.descent import descend
+from msfit.solve.extras import ExtrasSolver, extras_lattice, lattice_minima, solver_over
+from msfit.solve.problem import Problem, without
+from msfit.solve.solution import Local
+from msfit.solve.solver import PigmentSolver
 
 _CHUNK = 32_768  # pixels that are read together
 _MOST_SAMPLES = 2**24  # of a block of rows, where a file's chunks span many of them
@@ -68,14 +70,14 @@ def settle_shared(
         yield blocks(pixels, scale, status, device)
 
     total = _Total(model, box, tuple(spans), cube.wavelengths, criterion, device)
-    nodes, shape = lattice(torch.tensor(list(spans.values()), dtype=torch.float64))
+    nodes, shape = extras_lattice(torch.tensor(list(spans.values()), dtype=torch.float64))
     cost = total.over(sample)(nodes, torch.arange(len(nodes))).cost
-    starts = nodes[local_minima(cost.unsqueeze(0), shape, _MOST_STARTS)[1]]
+    starts = nodes[lattice_minima(cost.unsqueeze(0), shape, _MOST_STARTS)[1]]
     lower, upper = (torch.tensor(ends, dtype=torch.float64) for ends in zip(*spans.values(), strict=True))
-    found = descend_in_box(total.over(sample), starts, lower, upper, _ROUNDING)
-    best = found.x[found.cost.argmin()]
+    found = descend(total.over(sample), starts, lower, upper, _ROUNDING)
+    best = found.x[found.point.cost.argmin()]
     if not all_of_them:
-        best = descend_in_box(total.over(whole), best.unsqueeze(0), lower, upper, _ROUNDING).x[0]
+        best = descend(total.over(whole), best.unsqueeze(0), lower, upper, _ROUNDING).x[0]
     return {**box, **{name: (value, value) for name, value in zip(spans, best.tolist(), strict=True)}}
 
 
@@ -126,7 +128,7 @@ class _Total:
     device: torch.device
 
     def over(self, source: _Source) -> Callable[[Tensor, Tensor], Local]:
-        """That function on some pixels, as `descend_in_box` takes it."""
+        """That function on some pixels, as `descend` takes it."""
 
         def evaluate(values: Tensor, _: Tensor) -> Local:
             return Local(
@@ -162,7 +164,7 @@ class _Total:
 class _Sums:
     """Sums over a block of pixels: cost, half its gradient and its Hessian in the shared parameters."""
 
-    solver: Solver | JointSolver
+    solver: PigmentSolver | ExtrasSolver
     skin: Skin  # with the shared parameters behind those of the solver
     values: Tensor
     criterion: Criterion
@@ -171,8 +173,8 @@ class _Sums:
         y = torch.from_numpy(pixels).to(self.values)
         loss = self.criterion.loss(None if scale is None else torch.from_numpy(scale).to(y.device), y)
         weights = loss.squares(y)
-        own = self.solver(y, weights).point.fractions
-        at = project(self.skin, torch.cat((own, self.values.expand(len(y), -1)), 1), y, weights)
+        own = self.solver(y, weights).x
+        at = Problem(self.skin, y, weights).project(torch.cat((own, self.values.expand(len(y), -1)), 1))
         inside = (own > self.solver.lower) & (own < self.solver.upper)
         count = own.shape[1]
         taken: list[Tensor] = []

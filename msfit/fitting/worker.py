@@ -20,12 +20,12 @@ from msfit.data.result import CERTIFIED, Status
 from msfit.fitting.criterion import Criterion
 from msfit.skin.registry import SkinModel
 from msfit.solve.certificate.certificate import GLOBAL, Certificate
-from msfit.solve.extras import JointSolver, solver_over
+from msfit.solve.extras import ExtrasSolver, solver_over
 from msfit.solve.loss import Loss
-from msfit.solve.newton import Descent
-from msfit.solve.objective import Point
-from msfit.solve.robust import residuals, solve_robustly
-from msfit.solve.solver import Solver
+from msfit.solve.problem import Problem
+from msfit.solve.robust import solve_robustly
+from msfit.solve.solution import Solution
+from msfit.solve.solver import PigmentSolver
 from msfit.solve.uncertainty import pairs, uncertainty
 
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
@@ -49,7 +49,7 @@ Run = Callable[[Work, Iterator[Block]], Iterator[FittedBlock]]
 class Worker:
     """Fits blocks of pixels: the solver with all that it needs to know."""
 
-    solver: Solver | JointSolver
+    solver: PigmentSolver | ExtrasSolver
     box: Mapping[str, tuple[float, float]]  # f_mel, f_blood, then the extra parameters; equal ends hold one
     device: torch.device
     dtype: torch.dtype
@@ -94,7 +94,7 @@ class Worker:
     def by_samples(self) -> bool:
         """Whether more is to be done of a pixel than the compiled fit, which is the fastest by far."""
         plain = self.criterion.plain and not self.std and self.certificate is None and self.dtype == torch.float32
-        return not plain or isinstance(self.solver, JointSolver) or self.solver.compiled is None
+        return not plain or isinstance(self.solver, ExtrasSolver) or self.solver.compiled is None
 
     def takes(self, weighted: bool) -> int:
         """Bytes of temporary arrays a sample, roughly and at most, that a call takes."""
@@ -107,31 +107,30 @@ class Worker:
         y = torch.from_numpy(pixels).to(self.device, self.dtype)
         solver, criterion = self.solver, self.criterion
         loss = criterion.loss(None if scale is None else torch.from_numpy(scale).to(self.device), y)
-        if criterion.huber is None or isinstance(solver, JointSolver):
+        if criterion.huber is None or isinstance(solver, ExtrasSolver):
             solution = solver(y, loss.squares(y))
         else:
-            solution = solve_robustly(solver, y, loss)
+            solution = solve_robustly(solver.reference, solver(y, loss.squares(y)), y, loss)
         gap = None
         if self.certificate is not None:
             solution, gap = self.certificate(y, loss.squares(y), solution)
         more = []
         if self.std:
-            certainty = uncertainty(solver.skin, solution.point, y, loss, solver.lower, solver.upper)
+            certainty = uncertainty(solver.skin, solution, y, loss, solver.lower, solver.upper)
             more = [certainty.std, certainty.correlation]
         if gap is not None:
             more.append(gap.to(self.dtype).unsqueeze(1))
         proved = None if gap is None else gap <= GLOBAL
-        return self.told(solution, self._rmse(solution.point, y, loss), more, proved)
+        return self.told(solution, self._rmse(solution, y, loss), more, proved)
 
     def told(
-        self, solution: Descent, rmse: Tensor, more: Sequence[Tensor] = (), proved: Tensor | None = None
+        self, solution: Solution, rmse: Tensor, more: Sequence[Tensor] = (), proved: Tensor | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Maps (map, n) and statuses (n,) of solutions with their residual, and `more` columns of maps (n, ...)."""
-        point = solution.point
         fractions, i_d, i_s, residual, converged, lower, upper, *others = (
             tensor.cpu().numpy()
             for tensor in (
-                *(point.fractions.T, point.i_d, point.i_s, rmse, solution.converged),
+                *(solution.x.T, solution.i_d, solution.i_s, rmse, solution.converged),
                 *(self.solver.lower, self.solver.upper),
                 *(columns.T for columns in more),
             )
@@ -146,12 +145,12 @@ class Worker:
             maps[:, ~known], status[~known] = np.nan, Status.NOT_CONVERGED
         return maps, status
 
-    def _rmse(self, point: Point, pixels: Tensor, loss: Loss) -> Tensor:
+    def _rmse(self, solution: Solution, pixels: Tensor, loss: Loss) -> Tensor:
         """Root mean squared residual in reflectance over the samples that count, whatever was minimised."""
         bands = pixels.shape[1] if loss.scale is None else (loss.scale > 0).sum(1)
         if self.criterion.plain:
-            return (point.cost / bands).sqrt()
-        squares = residuals(self.solver.skin, point, pixels).square()
+            return (solution.cost / bands).sqrt()
+        squares = Problem(self.solver.skin, pixels).residual(solution).square()
         return ((squares if loss.scale is None else squares * (loss.scale > 0)).sum(1) / bands).sqrt()
 
 

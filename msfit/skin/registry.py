@@ -8,7 +8,6 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from msfit.errors import InputError
 
@@ -21,10 +20,10 @@ class Skin(Protocol):
     def to(self: _Self, dtype: torch.dtype, device: torch.device) -> _Self:
         """The same skin with its constants in another type or place."""
 
-    def reflectance(self, fractions: Tensor) -> Tensor:
+    def reflectance(self, fractions: Any) -> Any:
         """Reflectance (..., band) at parameters (..., parameter)."""
 
-    def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def jacobian(self, fractions: Any) -> tuple[Any, tuple[Any, ...]]:
         """Reflectance (..., band) and its derivative with respect to each parameter, each (..., band)."""
 
 

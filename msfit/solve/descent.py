@@ -1,9 +1,9 @@
 """Descent inside a box of any few dimensions: many small problems at once, each at its own pace.
 
-The same method as `newton` has for two parameters: steps solve a quadratic model inside the box, whose Hessian is
-Gauss-Newton's plus a secant estimate of the curvature that Gauss-Newton leaves out (Dennis, Gay & Welsch 1981). A step
-that does not lower the objective is followed by shorter ones: a trust region, itself a box, because parameters that
-trade leave long, bent, flat valleys, which damping would cross at a crawl. Small systems are eliminated element by
+Steps solve a quadratic model inside the box. Its Hessian is Gauss-Newton's plus a secant estimate of the curvature that
+Gauss-Newton leaves out (as NL2SOL does: Dennis, Gay & Welsch 1981), without which a pixel that is no skin, whose
+residual is large, would creep. A step that does not lower the objective is followed by shorter ones: a trust region,
+itself a box, because parameters that trade leave long, bent, flat valleys. Small systems are eliminated element by
 element, so that a problem's result does not depend on the others in its batch, to the bit.
 """
 
@@ -11,85 +11,74 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-_MOST_STEPS = 200
-# A problem is done when its next step promises to lower the objective by less than this share of it.
-_TOLERANCE = 1e-10
-# A pivot of a scaled matrix below this says that a direction does not show in the data.
-_SINGULAR = 1e-13
-# A trust region of this share of the box, in which nothing was gained: there is nothing to gain.
-_SHORTEST = 1e-10
+from msfit.solve.solution import Local
+from msfit.solve.tolerances import MOST_STEPS, SHORTEST, SINGULAR, name
+
+_Local = TypeVar("_Local", bound=Local)
 
 
 @dataclass(eq=False)
-class Local:
-    """The objective around points (n, p): cost (n,), half its gradient (n, p), half a model of its Hessian (n, p, p).
-
-    `rounding` (n,): what may be lost in the cost.
-    """
-
-    cost: Tensor
-    gradient: Tensor
-    hessian: Tensor
-    rounding: Tensor
-
-
-@dataclass(eq=False)
-class Minimum:
-    """Where descents ended: x (n, p), cost (n,), whether each converged (n,) and its number of steps (n,)."""
+class Descent(Generic[_Local]):
+    """Where descents ended: x (n, p), the objective there, whether each `converged` and its number of `steps` (n,)."""
 
     x: Tensor
-    cost: Tensor
+    point: _Local
     converged: Tensor
     steps: Tensor
 
 
-# (points (m, p), which of the problems they belong to (m,)) -> the objectives around them
-Evaluate = Callable[[Tensor, Tensor], Local]
+def descend(
+    evaluate: Callable[[Tensor, Tensor], _Local],
+    start: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    tolerance: float,
+    most_steps: int = MOST_STEPS,
+) -> Descent[_Local]:
+    """Minimise each problem's objective over lower <= x <= upper, tensors (p,), from `start` (n, p).
 
-
-def descend_in_box(
-    evaluate: Evaluate, start: Tensor, lower: Tensor, upper: Tensor, tolerance: float = _TOLERANCE
-) -> Minimum:
-    """Minimise each problem's objective over lower <= x <= upper, tensors (p,), from `start` (n, p), float64."""
-    count = start.shape[0]
+    `evaluate` takes points (m, p) and the indices (m,) of the problems that they belong to. A problem has converged
+    when the predicted decrease of its next step is at most `tolerance` times its cost, or lost in rounding.
+    """
+    kind, count = name(start.dtype), start.shape[0]
     active = torch.arange(count, device=start.device)
     x, here = start, evaluate(start, active)
-    ended = Minimum(
+    ended = Descent(
         torch.empty_like(start),
-        torch.empty_like(here.cost),
+        type(here)(*(torch.empty_like(value) for value in vars(here).values())),
         torch.zeros(count, dtype=torch.bool, device=start.device),
         torch.zeros(count, dtype=torch.int16, device=start.device),
     )
     width = upper - lower
     curvature, radius = torch.zeros_like(here.hessian), torch.ones_like(here.cost)
-    for number in range(_MOST_STEPS + 1):
+    for number in range(most_steps + 1):
         low, high = lower - x, upper - x
         hessian = _safe_hessian(here, curvature, low, high)
-        step = _box_step(here.gradient, hessian, low, high)
-        promise = -_dot(here.gradient, step) - 0.5 * _dot(step, _times(hessian, step))
+        step = box_step(here.gradient, hessian, low, high)
+        predicted = -_dot(here.gradient, step) - 0.5 * _dot(step, _times(hessian, step))
         # judged by the whole step: one that the trust region shortens must not look like a converged one
-        done = (2 * promise <= tolerance * here.cost + here.rounding) | (radius < _SHORTEST)
-        if bool(done.any()) or number == _MOST_STEPS:
-            ended.x[active], ended.cost[active] = x, here.cost
-            ended.converged[active], ended.steps[active] = done, number
+        done = (2 * predicted <= tolerance * here.cost + here.rounding) | (radius < SHORTEST[kind])
+        if bool(done.any()) or number == most_steps:
+            _record(ended, active, x, here, done, number)
             going = (~done).nonzero().squeeze(1)
-            if going.numel() == 0 or number == _MOST_STEPS:
+            if going.numel() == 0 or number == most_steps:
                 break
             active, x, step, here = active[going], x[going], step[going], _take(here, going)
             curvature, radius, hessian = curvature[going], radius[going], hessian[going]
         if bool((radius < 1).any()):
             reach = radius.unsqueeze(1) * width
-            step = _box_step(here.gradient, hessian, (lower - x).maximum(-reach), (upper - x).minimum(reach))
+            step = box_step(here.gradient, hessian, (lower - x).maximum(-reach), (upper - x).minimum(reach))
         target = torch.minimum(torch.maximum(x + step, lower), upper)
         trial = evaluate(target, active)
         better = trial.cost <= here.cost + here.rounding
         update = _secant(curvature, here.hessian, trial.hessian, target - x, trial.gradient - here.gradient, better)
-        sound = torch.isfinite(update).all(2).all(1)
-        curvature = torch.where(sound[:, None, None], update, curvature)
+        finite = torch.isfinite(update).all(2).all(1)
+        curvature = torch.where(finite[:, None, None], update, curvature)
         x = torch.where(better.unsqueeze(1), target, x)
         here = _choose(better, trial, here)
         length = (step.abs() / width.clamp_min(torch.finfo(width.dtype).tiny)).amax(1)
@@ -97,13 +86,20 @@ def descend_in_box(
     return ended
 
 
-def _take(local: Local, index: Tensor) -> Local:
-    return Local(*(value[index] for value in vars(local).values()))
+def _record(ended: Descent[_Local], active: Tensor, x: Tensor, here: _Local, done: Tensor, number: int) -> None:
+    ended.x[active] = x
+    for part, values in vars(here).items():
+        getattr(ended.point, part)[active] = values
+    ended.converged[active], ended.steps[active] = done, number
 
 
-def _choose(condition: Tensor, first: Local, second: Local) -> Local:
+def _take(local: _Local, index: Tensor) -> _Local:
+    return type(local)(*(value[index] for value in vars(local).values()))
+
+
+def _choose(condition: Tensor, first: _Local, second: _Local) -> _Local:
     pairs = zip(vars(first).values(), vars(second).values(), strict=True)
-    return Local(*(torch.where(condition.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs))
+    return type(first)(*(torch.where(condition.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs))
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -135,7 +131,7 @@ def _uncoupled(matrix: Tensor, held: Tensor) -> Tensor:
     return torch.where(off, 0, matrix)
 
 
-def _box_step(gradient: Tensor, hessian: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def box_step(gradient: Tensor, hessian: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """A step (n, p) that lowers g.s + s.H.s/2 inside low <= s <= high: the least along faces it meets one by one."""
     scale = hessian.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(hessian.dtype).tiny).rsqrt()
     step = torch.zeros_like(gradient)
@@ -146,11 +142,11 @@ def _box_step(gradient: Tensor, hessian: Tensor, low: Tensor, high: Tensor) -> T
         move = -scale * _eliminate(scaled, torch.where(held, 0, scale * slope))[0]
         move = torch.where(held, 0, move)
         # how much of the move fits into the box, by coordinate
-        wall = torch.where(move > 0, high, low)
-        room = torch.where(move == 0, torch.inf, (wall - step) / torch.where(move == 0, 1, move))
-        share = room.amin(1, keepdim=True).clamp(0, 1)
-        met = room <= share
-        step = torch.where(met, wall, step + share * move)
+        bound = torch.where(move > 0, high, low)
+        room_ahead = torch.where(move == 0, torch.inf, (bound - step) / torch.where(move == 0, 1, move))
+        share = room_ahead.amin(1, keepdim=True).clamp(0, 1)
+        met = room_ahead <= share
+        step = torch.where(met, bound, step + share * move)
         held = held | met
     return torch.minimum(torch.maximum(step, low), high)
 
@@ -163,7 +159,7 @@ def _eliminate(matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     for k in range(count):
         pivot = table[:, k, k]
         pivots.append(pivot)
-        row = table[:, k] / torch.where(pivot > _SINGULAR, pivot, torch.inf).unsqueeze(1)
+        row = table[:, k] / torch.where(pivot > SINGULAR[name(matrix.dtype)], pivot, torch.inf).unsqueeze(1)
         table = table - table[:, :, k].unsqueeze(2) * row.unsqueeze(1)
         table[:, k] = row
     return table[:, :, count], torch.stack(pivots, 1)

@@ -1,148 +1,149 @@
-"""Global search: the objective at every node of a table over the pigments, and from where to descend."""
+"""Global search: the objective at every node of a grid over the box, and from where to descend.
+
+Written for numpy arrays and torch tensors alike; `kernels.numba_search` is the same for a CPU where bands count alike.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from msfit.errors import InputError
+from msfit.skin.arrays import namespace
 from msfit.skin.registry import Skin
+from msfit.solve.problem import NON_NEGATIVE, Prior, ShadingBounds, bounded_pair
+from msfit.solve.tolerances import BEND, MOST_STARTS, NODES, PLATEAU
 
-if TYPE_CHECKING:
-    from msfit.solve.kernels.polynomials import CompiledTable
+# Pixels that are compared with the nodes together: on a CPU what is computed of them stays in its cache.
+_STRIP, _STRIP_GPU = 1024, 2**18
 
-# Nodes an axis. Whether they find every basin is checked against an exhaustive search (benchmarks/oracle.py).
-_NODES = 13
-# Reflectance bends most where there is little pigment: nodes lie at s(u) = u (u + a) / (1 + a) of the box, u uniform.
-_BEND = 0.1
-_MOST_STARTS = 4
-_STRIP = 2**16  # samples of the model that are computed together, in the cache
-_PLATEAU = 1 + 1e-6
+
+def stretch(u: Any) -> Any:
+    """Where in its span a node lies whose number is the share u of the last one's."""
+    return u * (u + BEND) / (1 + BEND)
+
+
+def lattice(axes: Sequence[Any]) -> np.ndarray:
+    """All combinations (node, axis) of positions along some axes, the last axis running first."""
+    return np.array(list(itertools.product(*axes)))
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """Reflectance on a grid over the box of pigments, and where in the box its local minima lie for given pixels.
+class Grid:
+    """Reflectance on a grid over the box of pigments: x (node, 2), spectra (node, band), and `shape`, nodes an axis."""
 
-    `fractions` (node, 2) and float32 `spectra` (band, node) of the grid, whose `shape` is nodes an axis; the box;
-    `compiled`: what the compiled search needs, on the CPU only.
-    """
-
-    fractions: Tensor
-    spectra: Tensor
-    shape: tuple[int, int]
-    lower: Tensor
-    upper: Tensor
-    compiled: CompiledTable | None
+    x: Any
+    spectra: Any
+    shape: tuple[int, ...]
 
     @classmethod
-    def over(cls, skin: Skin, lower: Tensor, upper: Tensor) -> Table:
-        """Tabulate a skin over the box [lower, upper], tensors (2,). An axis of no width has one node.
+    def over(cls, skin: Skin, lower: Any, upper: Any, nodes: int = NODES) -> Grid:
+        """For a skin over the box [lower, upper], arrays (2,) of its kind. An axis of no width has one node.
 
         Raises
         ------
         InputError
             The model is not defined (not finite and positive) somewhere in the box.
         """
-        shape, fractions, spectra = tabulated(skin, lower, upper, _NODES)
-        if not bool((torch.isfinite(spectra) & (spectra > 0)).all()):
+        xp, width = namespace(lower), upper - lower
+        shape = tuple(nodes if w > 0 else 1 for w in width.tolist())
+        u = lattice([np.linspace(0, 1, count) for count in shape])
+        u = u.astype(lower.dtype) if xp is np else xp.asarray(u).to(lower)
+        x = lower + width * stretch(u)
+        spectra = skin.reflectance(x)
+        if not bool((xp.isfinite(spectra) & (spectra > 0)).all()):
             box = ", ".join(f"{a:g} to {b:g}" for a, b in zip(lower.tolist(), upper.tolist(), strict=True))
             raise InputError(
                 f"bounds: the skin model is not finite and positive everywhere in f_mel, f_blood = {box}; "
                 "choose narrower bounds, or mend the model"
             )
-        table = cls(fractions, spectra.T.contiguous().float(), shape, lower, upper, None)
-        if lower.device.type != "cpu":
-            return table
-        from msfit.solve.kernels.polynomials import CompiledTable  # numba is not needed where there is a GPU
+        return cls(x, spectra, shape)
 
-        def fractions_at(places: np.ndarray) -> np.ndarray:
-            last = torch.tensor(shape) - 1
-            return (lower + (upper - lower) * _stretch(torch.from_numpy(places) / last.clamp_min(1))).numpy()
-
-        def reflectance_at(places: np.ndarray) -> np.ndarray:
-            inside = torch.from_numpy(fractions_at(places)).clamp(lower, upper).to(lower)
-            strips = inside.split(max(1, _STRIP // spectra.shape[1]))
-            return torch.cat([skin.reflectance(strip) for strip in strips]).double().numpy()
-
-        compiled = CompiledTable.over(shape, spectra.double().numpy(), fractions_at, reflectance_at)
-        return replace(table, compiled=compiled)
-
-    def starts(self, pixels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Points from which to descend to every minimum: pixel index (start,), sorted, and fractions (start, 2).
+    def starts(
+        self, pixels: Any, weights: Any = None, shadings: ShadingBounds = NON_NEGATIVE, prior: Prior | None = None
+    ) -> tuple[Any, Any]:
+        """Points from which to descend to every minimum: pixel index (start,), sorted, and x (start, 2).
 
         A pixel has a start for each local minimum of its objective on the grid (8 neighbours) that may be the least, at
         most four, best first.
         """
-        pixels = pixels.float()
-        if weights is None and self.compiled is not None:
-            return self.starts_of(self.compiled.coordinates(pixels.numpy()), len(pixels))
-        node = self.summits(pixels, None if weights is None else weights.float())
-        pixel, rank = (node >= 0).nonzero(as_tuple=True)
-        return pixel, self.fractions[node[pixel, rank]]
+        xp, nodes = namespace(pixels), []
+        strip = _STRIP if xp is np or pixels.device.type == "cpu" else _STRIP_GPU
+        for first in range(0, len(pixels), strip):
+            part = slice(first, first + strip)
+            some = None if prior is None else prior.take(part)
+            height, floor = self.decrease(pixels[part], None if weights is None else weights[part], shadings, some)
+            nodes.append(local_maxima(height, floor, self.shape, MOST_STARTS))
+        node = xp.concatenate(nodes) if nodes else xp.zeros_like(pixels[:, :1], dtype=int)
+        pixel, rank = xp.where(node >= 0)
+        return pixel, self.x[node[pixel, rank]]
 
-    def starts_of(self, coordinates: np.ndarray, count: int) -> tuple[Tensor, Tensor]:
-        """The same of `count` pixels, from their coordinates as `CompiledTable` has them, without weights."""
-        assert self.compiled is not None
-        owner, start = (torch.from_numpy(a) for a in self.compiled.starts(coordinates, count))
-        # what single precision takes for the box may be larger
-        return owner, start if self.lower.dtype == torch.float32 else start.to(self.lower).clamp(self.lower, self.upper)
+    def decrease(self, pixels: Any, weights: Any, shadings: ShadingBounds, prior: Prior | None) -> tuple[Any, Any]:
+        """By how much each node's best shadings lower the objective, (n, node), and a floor of what counts, (n, 1).
 
-    def summits(self, pixels: Tensor, weights: Tensor | None) -> Tensor:
-        """Coarse nodes that are local minima of the objective, (n, 4), best first, -1 where there is none."""
-        explained, flat = self._explained(pixels, weights)
-        grid = explained.view(-1, *self.shape)
-        top = (grid >= _spread(_spread(grid, 1), 2)).view_as(explained)
-        best, first = explained.max(1)
-        # where no diffuse light helps, the objective is a plateau up to rounding: a node on it is no minimum of its own
-        other = top & (explained < best.unsqueeze(1)) & (explained > flat * _PLATEAU)
-        height = torch.where(other, explained, -torch.inf)
-        others, node = height.topk(min(_MOST_STARTS - 1, height.shape[1]), dim=1)
-        return torch.cat((first.unsqueeze(1), torch.where(others > -torch.inf, node, -1)), 1)
-
-    def _explained(self, pixels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What of sum_b w_b y_b^2 each node explains with its best shadings, (n, node), and what white does, (n, 1)."""
-        spectra = self.spectra
+        Where diffuse light helps nowhere the objective is a plateau, as high as without it: a node that is no higher
+        than that is no local minimum of its own.
+        """
+        xp, spectra = namespace(pixels), self.spectra.T
         if weights is None:
-            weighted, total = pixels, pixels.new_tensor(pixels.shape[1])
-            sums, squares = spectra.sum(0), spectra.square().sum(0)
+            weighted, ss = pixels, xp.ones_like(pixels[:, :1]) * pixels.shape[1]
+            ds, squares = spectra.sum(0)[None], (spectra * spectra).sum(0)[None]
         else:
-            weighted, total = weights * pixels, weights.sum(1, keepdim=True)
-            sums, squares = weights @ spectra, weights @ spectra.square()
-        pixel_sum = weighted.sum(1, keepdim=True)
-        cross = weighted @ spectra
-        spread = squares - sums * sums / total
-        contrast = cross - pixel_sum * (sums / total)
-        flat = pixel_sum * pixel_sum / total
-        glossy = flat + contrast.clamp_min(0).square_() / spread
-        matte = cross.clamp_min(0).square_() / squares
-        return torch.where(pixel_sum * spread >= contrast * sums, glossy, matte), flat
+            weighted, ss = weights * pixels, weights.sum(1)[:, None]
+            ds, squares = weights @ spectra, weights @ (spectra * spectra)
+        hs, hd = weighted.sum(1)[:, None], weighted @ spectra
+        constant = None
+        if prior is not None:
+            target = (prior.root * prior.mean[:, None]).sum(2)[:, None] - self.x @ prior.root[:, :, :-2].swapaxes(1, 2)
+            diffuse, specular = prior.root[:, None, :, -2], prior.root[:, None, :, -1]
+            ss, hs = ss + (specular * specular).sum(2), hs + (specular * target).sum(2)
+            ds, squares = ds + (diffuse * specular).sum(2), squares + (diffuse * diffuse).sum(2)
+            hd, constant = hd + (diffuse * target).sum(2), (target * target).sum(2)
+        spread, contrast = squares - ds * ds / ss, hd - hs * (ds / ss)
+        height = bounded_pair(spread, contrast, ds, ss, hs, shadings)[2]
+        if constant is not None:
+            return height - constant, xp.ones_like(height[:, :1]) * -xp.inf
+        dark = xp.clip(hs / ss, *shadings[1])
+        plateau = dark * (2 * hs - ss * dark) * PLATEAU
+        return height, plateau if shadings[0][0] == 0 else plateau - xp.inf
 
 
-def tabulated(skin: Skin, lower: Tensor, upper: Tensor, nodes: int) -> tuple[tuple[int, int], Tensor, Tensor]:
-    """Nodes an axis, fractions (node, 2) and reflectance (node, band) on a grid over a box."""
-    width = upper - lower
-    rows, columns = (nodes if w > 0 else 1 for w in width.tolist())
-    axes = (torch.linspace(0, 1, count, dtype=lower.dtype, device=lower.device) for count in (rows, columns))
-    fractions = lower + width * _stretch(torch.cartesian_prod(*axes))
-    return (rows, columns), fractions, skin.reflectance(fractions)
+def local_maxima(height: Any, floor: Any, shape: Sequence[int], most: int, diagonal: bool = True) -> Any:
+    """Nodes (n, most) that are as high as all their neighbours and above `floor` (n, 1), the highest first, else -1.
+
+    `height` is (n, node) on a grid of that shape; neighbours are those along the axes, and the diagonal ones if asked
+    for. The first column always has a node, the highest.
+    """
+    xp = namespace(height)
+    grid = height.reshape(-1, *shape)
+    around = grid
+    for axis in range(1, grid.ndim):
+        spread = _spread(around if diagonal else grid, axis)
+        around = spread if diagonal else xp.maximum(around, spread)
+    top = (grid >= around).reshape(height.shape) & (height > floor)
+    nowhere, number = xp.zeros_like(height) - xp.inf, xp.ones_like(height[:1], dtype=int).cumsum(1) - 1
+    nodes = [height.argmax(1)]
+    left = xp.where(top & (height < xp.amax(height, 1)[:, None]), height, nowhere)
+    for _ in range(1, min(most, height.shape[1])):
+        node = left.argmax(1)
+        nodes.append(xp.where(xp.isfinite(xp.amax(left, 1)), node, -xp.ones_like(node)))
+        left = xp.where(number == node[:, None], nowhere, left)
+    return xp.stack(nodes, 1)
 
 
-def _stretch(u: Tensor) -> Tensor:
-    return u * (u + _BEND) / (1 + _BEND)
-
-
-def _spread(grid: Tensor, axis: int) -> Tensor:
+def _spread(grid: Any, axis: int) -> Any:
     """Largest value among each node and its two neighbours along an axis."""
-    size = grid.shape[axis]
+    xp, size = namespace(grid), grid.shape[axis]
     if size == 1:
         return grid
-    out = grid.clone()
-    ahead, behind = grid.narrow(axis, 1, size - 1), grid.narrow(axis, 0, size - 1)
-    torch.maximum(out.narrow(axis, 0, size - 1), ahead, out=out.narrow(axis, 0, size - 1))
-    torch.maximum(out.narrow(axis, 1, size - 1), behind, out=out.narrow(axis, 1, size - 1))
-    return out
+    low, high = (_along(axis, slice(*ends)) for ends in ((0, size - 1), (1, size)))
+    out = xp.concatenate((xp.maximum(grid[low], grid[high]), grid[_along(axis, slice(size - 1, size))]), axis)
+    return xp.concatenate((out[_along(axis, slice(0, 1))], xp.maximum(out[high], grid[low])), axis)
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    return (*[slice(None)] * axis, part)

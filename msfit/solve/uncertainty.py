@@ -10,7 +10,7 @@ from torch import Tensor
 
 from msfit.skin.registry import Skin
 from msfit.solve.loss import Loss
-from msfit.solve.objective import Point
+from msfit.solve.solution import Solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,9 @@ def pairs(names: tuple[str, ...]) -> list[str]:
     return [",".join(pair) for pair in combinations(names, 2)]
 
 
-def uncertainty(skin: Skin, point: Point, pixels: Tensor, loss: Loss, lower: Tensor, upper: Tensor) -> Uncertainty:
+def uncertainty(
+    skin: Skin, solution: Solution, pixels: Tensor, loss: Loss, lower: Tensor, upper: Tensor
+) -> Uncertainty:
     """Standard deviations and correlations at a minimum, in float64.
 
     cov = A^-1 M A^-1 over the parameters that are free there, with A = J' diag(a) J, M = J' diag(m) J, J the Jacobian
@@ -40,15 +42,15 @@ def uncertainty(skin: Skin, point: Point, pixels: Tensor, loss: Loss, lower: Ten
     if free. It has no correlation (NaN). The others' std is that for the bound given. A parameter that is held fixed,
     and the pigments where i_d is 0, have no std (NaN).
     """
-    double, count = torch.float64, point.fractions.shape[1]
-    fractions, i_d = point.fractions.to(double), point.i_d.to(double).unsqueeze(1)
+    double, count = torch.float64, solution.x.shape[1]
+    fractions, i_d = solution.x.to(double), solution.i_d.to(double).unsqueeze(1)
     reflectance, derivatives = skin.to(double, pixels.device).jacobian(fractions)
-    residual = pixels.to(double) - i_d * reflectance - point.i_s.to(double).unsqueeze(1)
+    residual = pixels.to(double) - i_d * reflectance - solution.i_s.to(double).unsqueeze(1)
     columns = (*(i_d * slope for slope in derivatives), reflectance, torch.ones_like(reflectance))
-    lit, glossy = (point.i_d > 0).unsqueeze(1), (point.i_s > 0).unsqueeze(1)
-    inside = (point.fractions > lower) & (point.fractions < upper)
-    free = torch.cat((inside & lit, lit, glossy), 1)
-    on_bound = torch.cat((lit & ~inside & (lower < upper), torch.zeros_like(lit), ~glossy), 1)
+    diffuse, specular = (solution.i_d > 0).unsqueeze(1), (solution.i_s > 0).unsqueeze(1)
+    inside = (solution.x > lower) & (solution.x < upper)
+    free = torch.cat((inside & diffuse, diffuse, specular), 1)
+    on_bound = torch.cat((diffuse & ~inside & (lower < upper), torch.zeros_like(diffuse), ~specular), 1)
 
     loss = loss.to(double)
     bend, noise = loss.information(residual, free.sum(1))

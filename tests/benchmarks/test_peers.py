@@ -11,7 +11,7 @@ import msfit
 from benchmarks import quality_peers
 from benchmarks.jax_skin import JaxSkin
 from benchmarks.quality_peers import MODEL, NM
-from msfit.solve.shading import shading
+from msfit.solve.problem import shadings
 
 PIXELS = np.stack(
     [
@@ -54,5 +54,5 @@ def test_a_peer_reaches_the_optimum_of_easy_pixels(
 
 def test_shadings_equal_those_of_cvxpy() -> None:
     reflectance = msfit.reflectance([0.08, 0.2, 0.03], [0.02, 0.04, 0.03], NM, model=MODEL)
-    ours = torch.stack(shading(torch.from_numpy(reflectance), torch.from_numpy(PIXELS), None), 1)
+    ours = torch.stack(shadings(torch.from_numpy(reflectance), torch.from_numpy(PIXELS), None), 1)
     np.testing.assert_allclose(quality_peers.cvxpy_shading()(reflectance, PIXELS), ours, atol=1e-6)

@@ -25,9 +25,8 @@ from msfit.solve.certificate.certificate import GLOBAL, Certificate
 from msfit.solve.certificate.certificate import _bound as on_cpu
 from msfit.solve.certificate.patches import POWERS, Patches
 from msfit.solve.certificate.torch_bound import bound as batched_bound
-from msfit.solve.newton import Descent
-from msfit.solve.objective import evaluate
-from msfit.solve.shading import shading
+from msfit.solve.problem import Problem, shadings
+from msfit.solve.solution import Solution
 
 NM = np.arange(400.0, 701.0, 10.0)
 BOX = torch.tensor([[0.0, 0.0], [0.43, 0.07]], dtype=torch.float64)
@@ -47,10 +46,11 @@ def spectra(skin: Skin, count: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(found[found.mean(1) > 0.01])
 
 
-def anywhere(skin: Skin, pixels: torch.Tensor, weights: torch.Tensor | None, fractions: torch.Tensor) -> Descent:
+def anywhere(skin: Skin, pixels: torch.Tensor, weights: torch.Tensor | None, fractions: torch.Tensor) -> Solution:
     """As if a solver had ended at these fractions (n, 2)."""
-    point = evaluate(skin, fractions, pixels, weights)
-    return Descent(point, torch.ones(len(pixels), dtype=torch.bool), torch.zeros(len(pixels), dtype=torch.int16))
+    point = Problem(skin, pixels, weights).evaluate(fractions)
+    ended = torch.ones(len(pixels), dtype=torch.bool), torch.zeros(len(pixels), dtype=torch.int16)
+    return Solution(point.x, point.i_d, point.i_s, point.cost, *ended)
 
 
 def least_on_grid(skin: Skin, pixels: torch.Tensor, weights: torch.Tensor | None, nodes: int = 60) -> np.ndarray:
@@ -60,7 +60,7 @@ def least_on_grid(skin: Skin, pixels: torch.Tensor, weights: torch.Tensor | None
     least = []
     for index, y in enumerate(pixels):
         w = None if weights is None else weights[index].expand_as(grid)
-        i_d, i_s = shading(grid, y.expand_as(grid), w)
+        i_d, i_s = shadings(grid, y.expand_as(grid), w)
         square = (y - i_d[:, None] * grid - i_s[:, None]).square()
         mean = square.mean(1) if w is None else (w * square).sum(1) / w.sum(1)
         least.append(float(mean.min().sqrt()))
@@ -115,7 +115,7 @@ def test_no_node_of_a_grid_is_below_a_bound(model: str, weighted: bool) -> None:
     # from a bad start: the certificate has to find the minimum itself
     solution, gap = CERTIFICATES[model](pixels, weights, anywhere(skin, pixels, weights, BOX[1].expand(len(pixels), 2)))
     total = NM.size if weights is None else weights.sum(1)
-    best = (solution.point.cost / total).sqrt().numpy()
+    best = (solution.cost / total).sqrt().numpy()
     assert float(gap.max()) <= GLOBAL
     least = least_on_grid(skin, pixels, weights)
     assert (best - gap.numpy() <= least + 1e-12).all()
@@ -134,8 +134,8 @@ def test_the_bound_is_below_the_objective_everywhere(seed: int, model: str) -> N
     start = anywhere(SKINS[model], pixels, weights, somewhere)
     solution, gap = CERTIFICATES[model](pixels, weights, start)
     total = NM.size if weights is None else weights.sum(1)
-    rmse = (solution.point.cost / total).sqrt()
-    assert bool((solution.point.cost <= start.point.cost * (1 + 1e-9) + 1e-20).all())
+    rmse = (solution.cost / total).sqrt()
+    assert bool((solution.cost <= start.cost * (1 + 1e-9) + 1e-20).all())
     # any shadings that are not negative, anywhere in the box
     for _ in range(20):
         fractions = torch.from_numpy(rng.random((len(pixels), 2)) ** 2) * BOX[1]
@@ -151,7 +151,7 @@ def test_all_pixels_at_once_as_one_by_one(model: str, weighted: bool) -> None:
     skin, pixels = SKINS[model], spectra(SKINS[model], 150, seed=8)
     rng = np.random.default_rng(9)
     weights = torch.from_numpy(rng.choice([0.0, 1.0, 2.5], pixels.shape, p=(0.2, 0.6, 0.2))) if weighted else None
-    start = evaluate(skin, torch.from_numpy(rng.random((len(pixels), 2))) * BOX[1], pixels, weights)
+    start = Problem(skin, pixels, weights).evaluate(torch.from_numpy(rng.random((len(pixels), 2))) * BOX[1])
     best, tolerance = start.cost.sqrt(), torch.full_like(start.cost, 5e-5)
     patches = Patches.over(skin, *BOX)
     patches = patches.by_band() if weighted else patches
@@ -163,7 +163,8 @@ def test_all_pixels_at_once_as_one_by_one(model: str, weighted: bool) -> None:
     assert float((least - bounds).max()) <= 5.1e-5
     torch.testing.assert_close(least, other_least, rtol=0, atol=5.1e-5)
     met = torch.isfinite(distances)
-    there = evaluate(skin, patches.fractions(positions[met]), pixels[met], None if weights is None else weights[met])
+    problem = Problem(skin, pixels, weights).take(met)
+    there = problem.evaluate(patches.fractions(positions[met]))
     assert bool((there.cost.sqrt() <= distances[met] + 1e-12).all())
 
 
@@ -189,7 +190,7 @@ def test_what_the_polynomials_leave_out_ends_the_search_and_is_told() -> None:
     patches = Patches.over(skin, *BOX)
     clean = 2e3 * skin.reflectance(torch.tensor([[0.0, 1e-5], [0.1, 0.02]], dtype=torch.float64))
     pixels = clean + 1e-4 * torch.from_numpy(np.random.default_rng(4).standard_normal(clean.shape))
-    best = evaluate(skin, torch.tensor([[0.0, 1e-5], [0.1, 0.02]], dtype=torch.float64), pixels, None).cost.sqrt()
+    best = Problem(skin, pixels).evaluate(torch.tensor([[0.0, 1e-5], [0.1, 0.02]], dtype=torch.float64)).cost.sqrt()
     tolerance = torch.full_like(best, 0.95 * GLOBAL * NM.size**0.5)
     for bounds in (
         on_cpu(patches, pixels, None, best, tolerance)[0],
@@ -206,7 +207,7 @@ def test_a_smaller_box_has_no_lower_bound() -> None:
         upper = lower + share * (BOX[1] - lower)
         middle = ((lower + upper) / 2).expand(len(pixels), 2)
         solution, gap = Certificate(skin, lower, upper)(pixels, None, anywhere(skin, pixels, None, middle))
-        bounds.append((solution.point.cost / NM.size).sqrt() - gap)
+        bounds.append((solution.cost / NM.size).sqrt() - gap)
         assert float(gap.max()) <= GLOBAL
     for wide, narrow in itertools.pairwise(bounds):
         assert bool((narrow >= wide - GLOBAL).all())
@@ -217,7 +218,7 @@ def test_weights_of_one_change_nothing() -> None:
     start = anywhere(skin, pixels, None, BOX[1].expand(len(pixels), 2) / 2)
     plain, gap = CERTIFICATES["alotaibi-smith-2019"](pixels, None, start)
     weighted, weighted_gap = CERTIFICATES["alotaibi-smith-2019"](pixels, torch.ones_like(pixels), start)
-    torch.testing.assert_close(plain.point.cost, weighted.point.cost, rtol=0, atol=31 * 1e-6**2 + 1e-7)
+    torch.testing.assert_close(plain.cost, weighted.cost, rtol=0, atol=31 * 1e-6**2 + 1e-7)
     assert float(torch.maximum(gap, weighted_gap).max()) <= GLOBAL
 
 

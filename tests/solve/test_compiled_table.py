@@ -8,8 +8,8 @@ import torch
 
 from msfit.skin.models import get_model, model_names
 from msfit.solve.kernels.numba_polynomials import ACROSS, terms
-from msfit.solve.search import Table
-from msfit.solve.solver import Solver
+from msfit.solve.kernels.polynomials import CompiledTable
+from msfit.solve.solver import PigmentSolver
 
 NM = np.arange(400.0, 701.0, 10.0)
 BOX = torch.tensor([0.0, 0.0]), torch.tensor([0.43, 0.07])
@@ -23,11 +23,18 @@ def skin(model: str, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]
     return fractions, shading[:, :1] * get_model(model).at(NM, torch.float32).reflectance(fractions) + shading[:, 1:]
 
 
+def starts(
+    model: str, pixels: torch.Tensor, box: tuple[torch.Tensor, torch.Tensor] = BOX
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where descents of pixels begin: pixel index and pigments."""
+    table = CompiledTable.over(get_model(model).at(NM, torch.float32), *box)
+    owner, start = table.starts(table.coordinates(pixels.numpy()), len(pixels))
+    return torch.from_numpy(owner), torch.from_numpy(start)
+
+
 @pytest.mark.parametrize("model", model_names())
 def test_expansions_are_the_model_about_their_nodes(model: str) -> None:
-    table = Table.over(get_model(model).at(NM, torch.float32), *BOX)
-    known = table.compiled
-    assert known is not None
+    known = CompiledTable.over(get_model(model).at(NM, torch.float32), *BOX)
     rng = np.random.default_rng(0)
     node = rng.integers(len(known.expansions), size=500)
     limits = known.limits[node].reshape(-1, 2, 2)
@@ -46,8 +53,7 @@ def test_expansions_are_the_model_about_their_nodes(model: str) -> None:
 @pytest.mark.parametrize("bands", [8, 12, 31])
 def test_the_basis_is_orthonormal_with_white_first(bands: int) -> None:
     nm = np.linspace(400, 700, bands)
-    known = Table.over(get_model("alotaibi-smith-2019").at(nm, torch.float32), *BOX).compiled
-    assert known is not None
+    known = CompiledTable.over(get_model("alotaibi-smith-2019").at(nm, torch.float32), *BOX)
     count = min(bands, 1 + ACROSS)
     np.testing.assert_allclose(known.basis[:, 0], bands**-0.5, rtol=1e-6)
     expected = np.diag(np.arange(1 + ACROSS) < count).astype(float)
@@ -57,8 +63,8 @@ def test_the_basis_is_orthonormal_with_white_first(bands: int) -> None:
 @pytest.mark.parametrize("model", model_names())
 def test_skin_starts_where_it_is(model: str) -> None:
     fractions, pixels = skin(model, 2000, seed=1)
-    solver = Solver(get_model(model).at(NM, torch.float32), *BOX)
-    owner, start = solver.table.starts(pixels, None)
+    solver = PigmentSolver(get_model(model).at(NM, torch.float32), *BOX)
+    owner, start = starts(model, pixels)
     assert bool(((start >= BOX[0]) & (start <= BOX[1])).all())
     miss = (start - fractions[owner]).abs().div(BOX[1]).amax(1)
     first = torch.from_numpy(np.unique(owner.numpy(), return_index=True)[1])
@@ -70,12 +76,11 @@ def test_skin_starts_where_it_is(model: str) -> None:
 
 def test_what_is_no_skin_starts_in_the_box() -> None:
     """White, black beside, nothing finite: no polynomial leads out of the box, and no node is invented."""
-    solver = Solver(get_model("alotaibi-smith-2019").at(NM, torch.float32), *BOX)
     ramp = torch.from_numpy((NM - 400) / 300).float()
     pixels = torch.stack(
         [torch.ones(31), 1e-6 * torch.ones(31), ramp, 1 - ramp, ramp * torch.nan, ramp * torch.inf, 1e30 * ramp]
     )
-    owner, start = solver.table.starts(pixels, None)
+    owner, start = starts("alotaibi-smith-2019", pixels)
     assert set(owner.tolist()) == set(range(7))
     assert bool(((start >= BOX[0]) & (start <= BOX[1])).all())
 
@@ -83,6 +88,6 @@ def test_what_is_no_skin_starts_in_the_box() -> None:
 def test_a_held_parameter_stays_where_it_is_held() -> None:
     lower, upper = torch.tensor([0.1, 0.0]), torch.tensor([0.1, 0.07])
     _, pixels = skin("alotaibi-smith-2019", 300, seed=2)
-    _, start = Table.over(get_model("alotaibi-smith-2019").at(NM, torch.float32), lower, upper).starts(pixels, None)
+    _, start = starts("alotaibi-smith-2019", pixels, (lower, upper))
     assert bool((start[:, 0] == lower[0]).all())
     assert start[:, 1].unique().numel() > 100

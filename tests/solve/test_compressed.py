@@ -9,7 +9,7 @@ import torch
 from msfit.skin.models import get_model, model_names
 from msfit.solve.kernels.low_rank_basis import compress, directions
 from msfit.solve.kernels.numba_search import coordinates
-from msfit.solve.search import tabulated
+from msfit.solve.search import Grid
 
 NM = np.linspace(400, 700, 148)
 
@@ -18,7 +18,7 @@ NM = np.linspace(400, 700, 148)
 def test_reflectance_follows_from_few_bands(model: str) -> None:
     ends = [torch.tensor(end, dtype=torch.float64) for end in ((0.0, 0.0), (0.43, 0.07))]
     skin = get_model(model).at(NM)
-    spectra = tabulated(skin, *ends, nodes=25)[2].numpy()
+    spectra = Grid.over(skin, *ends, 25).spectra.numpy()
     few, more = (compress(spectra, directions(spectra, count)) for count in (16, 32))
     assert few.error < 1e-3
     assert more.error < 1e-5
@@ -31,7 +31,7 @@ def test_reflectance_follows_from_few_bands(model: str) -> None:
 
 def test_white_means_and_sums_of_squares_are_kept() -> None:
     ends = [torch.tensor(end, dtype=torch.float64) for end in ((0.0, 0.0), (0.43, 0.07))]
-    spectra = tabulated(get_model("jacques-km").at(NM), *ends, nodes=25)[2].numpy()
+    spectra = Grid.over(get_model("jacques-km").at(NM), *ends, 25).spectra.numpy()
     basis = compress(spectra, directions(spectra, 24)).basis
     np.testing.assert_allclose(np.ones(148) @ basis, 1, atol=1e-12)
     np.testing.assert_allclose((spectra @ basis).mean(1), spectra.mean(1), atol=1e-5)

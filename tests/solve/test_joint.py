@@ -14,8 +14,10 @@ from scipy.optimize import lsq_linear
 from benchmarks.extra_parameters import Oracle, issa_pixels, random_pixels
 from msfit.fitting.bounds import resolve_bounds
 from msfit.skin.models import get_model
-from msfit.solve.descent import Local, _box_step, descend_in_box
-from msfit.solve.extras import JointSolver, project, solver_over
+from msfit.solve.descent import box_step, descend
+from msfit.solve.extras import ExtrasSolver, solver_over
+from msfit.solve.problem import Problem
+from msfit.solve.solution import Local
 
 NM = np.arange(400.0, 701.0, 10.0)
 DOUBLE = torch.float64
@@ -23,10 +25,10 @@ CPU = torch.device("cpu")
 SETS = (("saturation",), ("epidermis",), ("saturation", "scattering", "epidermis"))
 
 
-def joint_solver(model: str, names: tuple[str, ...], bounds: str = "wide") -> JointSolver:
+def joint_solver(model: str, names: tuple[str, ...], bounds: str = "wide") -> ExtrasSolver:
     box = resolve_bounds(get_model(model), bounds, ("f_mel", "f_blood", *names))
     solver = solver_over(get_model(model), box, NM, DOUBLE, CPU)
-    assert isinstance(solver, JointSolver)
+    assert isinstance(solver, ExtrasSolver)
     return solver
 
 
@@ -37,7 +39,7 @@ def test_a_step_lowers_the_model_and_stays_in_the_box(seed: int, count: int) -> 
     hessian, gradient = factor @ factor.transpose(1, 2), torch.from_numpy(rng.normal(size=(6, count)))
     low, high = torch.from_numpy(-rng.exponential(size=(6, count))), torch.from_numpy(rng.exponential(size=(6, count)))
     low[rng.random((6, count)) < 0.3] = 0
-    step = _box_step(gradient, hessian, low, high)
+    step = box_step(gradient, hessian, low, high)
     assert ((step >= low) & (step <= high)).all()
     gain = (gradient * step).sum(1) + 0.5 * (step.unsqueeze(1) @ hessian @ step.unsqueeze(2)).flatten()
     assert (gain <= 1e-12).all()
@@ -57,11 +59,11 @@ def test_descent_solves_bounded_least_squares(seed: int, count: int) -> None:
         return Local((residual**2).sum(1), gradient, j.transpose(1, 2) @ j, torch.full((len(x),), 1e-15, dtype=DOUBLE))
 
     lower, upper = torch.full((count,), -0.2, dtype=DOUBLE), torch.full((count,), 0.3, dtype=DOUBLE)
-    found = descend_in_box(evaluate, torch.zeros(4, count, dtype=DOUBLE), lower, upper, 1e-14)
+    found = descend(evaluate, torch.zeros(4, count, dtype=DOUBLE), lower, upper, 1e-14)
     assert found.converged.all()
     for k in range(4):
         expected = lsq_linear(a[k], b[k], (-0.2, 0.3), tol=1e-14)
-        assert found.cost[k].item() == pytest.approx(2 * expected.cost, rel=1e-8)
+        assert found.point.cost[k].item() == pytest.approx(2 * expected.cost, rel=1e-8)
 
 
 @pytest.mark.parametrize("model", ["msfit-issa-2025", "alotaibi-smith-2019", "biofacenet-lut", "jacques-km"])
@@ -74,13 +76,13 @@ def test_gradient_is_the_derivative_of_the_cost(model: str, weighted: bool) -> N
     weights = torch.rand(pixels.shape, generator=generator, dtype=DOUBLE) if weighted else None
     share = 0.02 + 0.96 * torch.rand(count, 5, generator=generator, dtype=DOUBLE)
     x = solver.lower + (solver.upper - solver.lower) * share
-    at = project(solver.skin, x, pixels, weights)
-    local = at.local()
+    problem = Problem(solver.skin, pixels, weights)
+    local = problem.evaluate(x)
     for k in range(5):
         step = torch.zeros(5, dtype=DOUBLE)
         step[k] = 1e-6 * solver.upper[k]
-        above, below = (project(solver.skin, x + sign * step, pixels, weights) for sign in (1, -1))
-        numeric = (above.local().cost - below.local().cost) / (4 * step[k])  # half the cost's
+        above, below = (problem.evaluate(x + sign * step) for sign in (1, -1))
+        numeric = (above.cost - below.cost) / (4 * step[k])  # half the cost's
         smooth = ((above.i_s > 0) == (below.i_s > 0)) & ((above.i_d > 0) == (below.i_d > 0))
         assert smooth.sum() > 30
         torch.testing.assert_close(local.gradient[smooth, k], numeric[smooth], rtol=5e-5, atol=1e-6)
@@ -95,15 +97,15 @@ def test_no_start_of_scipy_ends_lower(model: str, names: tuple[str, ...]) -> Non
     found = solver(pixels)
     assert found.converged.all()
     best = Oracle(solver.skin, solver.lower, solver.upper, starts=4).rmse(pixels.numpy())
-    assert ((found.point.cost / NM.size).sqrt().numpy() - best).max() < 1e-7
+    assert ((found.cost / NM.size).sqrt().numpy() - best).max() < 1e-7
 
 
 def test_parameters_are_found_again() -> None:
     solver = joint_solver("msfit-issa-2025", ("saturation",))
     x = torch.tensor([[0.05, 0.01, 0.4], [0.12, 0.02, 0.65], [0.03, 0.004, 0.95]], dtype=DOUBLE)
     found = solver(0.8 * solver.skin.reflectance(x) + 0.04)
-    torch.testing.assert_close(found.point.fractions, x, rtol=1e-6, atol=1e-8)
-    torch.testing.assert_close(found.point.i_d, torch.full((3,), 0.8, dtype=DOUBLE), rtol=1e-7, atol=0)
+    torch.testing.assert_close(found.x, x, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(found.i_d, torch.full((3,), 0.8, dtype=DOUBLE), rtol=1e-7, atol=0)
 
 
 @pytest.mark.parametrize("names", SETS)
@@ -111,16 +113,16 @@ def test_a_pixel_does_not_depend_on_the_others_to_the_bit(names: tuple[str, ...]
     solver = joint_solver("msfit-issa-2025", names)
     pixels = torch.cat((issa_pixels(20)[0], random_pixels(solver.skin, solver.lower, solver.upper, NM, 20)))
     pixels = pixels[pixels.mean(1) > 0]
-    together = solver(pixels).point
+    together = solver(pixels)
     for some in (slice(0, 1), slice(7, 24), slice(-1, None)):
-        alone = solver(pixels[some].clone()).point
-        assert torch.equal(alone.fractions, together.fractions[some])
+        alone = solver(pixels[some].clone())
+        assert torch.equal(alone.x, together.x[some])
         assert torch.equal(alone.cost, together.cost[some])
 
 
 def test_bounds_hold_to_the_bit() -> None:
     solver = joint_solver("msfit-issa-2025", ("scattering", "epidermis"), "paper")
-    fractions = solver(issa_pixels(60)[0]).point.fractions
+    fractions = solver(issa_pixels(60)[0]).x
     assert ((fractions >= solver.lower) & (fractions <= solver.upper)).all()
     assert (fractions[:, 2:] == solver.upper[2:]).any(0).all()
 
@@ -131,4 +133,4 @@ def test_no_start_of_scipy_ends_lower_on_many(reference_data: Path) -> None:
         solver = joint_solver("msfit-issa-2025", names)
         pixels = issa_pixels(100)[0]
         best = Oracle(solver.skin, solver.lower, solver.upper).rmse(pixels.numpy())
-        assert ((solver(pixels).point.cost / NM.size).sqrt().numpy() - best).max() < 1e-7
+        assert ((solver(pixels).cost / NM.size).sqrt().numpy() - best).max() < 1e-7

@@ -12,8 +12,8 @@ from scipy.optimize import curve_fit
 import msfit
 from msfit.skin.models import get_model, model_names
 from msfit.solve.loss import Loss
-from msfit.solve.objective import evaluate
-from msfit.solve.solver import Solver
+from msfit.solve.problem import Problem
+from msfit.solve.solver import PigmentSolver
 from msfit.solve.uncertainty import pairs, uncertainty
 
 MODEL = "alotaibi-smith-2019"
@@ -66,7 +66,7 @@ def test_the_jacobian_behind_it_is_the_derivative_of_the_residual(model: str) ->
 
     assert torch.autograd.gradcheck(reflected, x.clone().requires_grad_())
     pixels = reflected(x)
-    point = evaluate(skin, x[:, :2], pixels, None)
+    point = Problem(skin, pixels).evaluate(x[:, :2])
     found = uncertainty(skin, point, pixels, Loss(sigma=torch.ones_like(pixels)), LOWER, UPPER)
     for k in range(2):
         jacobian = torch.autograd.functional.jacobian(lambda row: reflected(row[None])[0], x[k])
@@ -130,7 +130,7 @@ def test_std_on_a_bound_goes_over_into_that_inside() -> None:
     skin = get_model(MODEL).at(NM)
     fractions = torch.tensor([[0.1, 0.0], [0.1, 1e-12]], dtype=DOUBLE)
     pixels = 0.8 * skin.reflectance(torch.tensor([[0.1, 0.0]] * 2, dtype=DOUBLE)) + 0.1
-    point = evaluate(skin, fractions, pixels, None)
+    point = Problem(skin, pixels).evaluate(fractions)
     found = uncertainty(skin, point, pixels, Loss(sigma=torch.full_like(pixels, 0.002)), LOWER, UPPER)
     torch.testing.assert_close(found.std[0, 1], found.std[1, 1], rtol=1e-6, atol=0)
     assert found.correlation[0].isnan().tolist() == [True, False, False, True, True, False]
@@ -157,8 +157,8 @@ def test_huber_and_normal_noise_have_hubers_efficiency() -> None:
 
 def test_a_pixel_alone_equals_itself_in_a_batch() -> None:
     skin, pixels = get_model(MODEL).at(NM), torch.from_numpy(noisy(300, 0.01))
-    solver = Solver(skin, LOWER, UPPER)
-    point = solver(pixels).point
+    solver = PigmentSolver(skin, LOWER, UPPER)
+    point = solver(pixels)
     together = uncertainty(skin, point, pixels, Loss(), LOWER, UPPER)
     for k in range(0, 300, 50):
         index = torch.tensor([k])

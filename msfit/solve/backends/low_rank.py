@@ -18,9 +18,9 @@ from msfit.skin.registry import Skin
 from msfit.solve.backends.cpu import CompiledSolver
 from msfit.solve.kernels.constants import Constants
 from msfit.solve.kernels.low_rank_basis import Compression, compress, directions
-from msfit.solve.newton import Descent
-from msfit.solve.search import tabulated
-from msfit.solve.solver import Solver
+from msfit.solve.search import Grid
+from msfit.solve.solution import Solution
+from msfit.solve.solver import PigmentSolver
 
 _ERROR = 1.5e-6
 # Fewer bands than so many are left as they are.
@@ -49,11 +49,11 @@ class Mixtures:
 
 
 class MixtureSolver:
-    """Minimises what `Solver` does, for pixels given by coefficients, in single precision on a CPU.
+    """Minimises what `PigmentSolver` does, for pixels given by coefficients, in single precision on a CPU.
 
     Parameters
     ----------
-    solver : Solver
+    solver : PigmentSolver
         That of the bands; its compiled form must be there.
     compiled : CompiledSolver
         The same.
@@ -61,7 +61,7 @@ class MixtureSolver:
         Pixels are u @ spectra.T.
     """
 
-    def __init__(self, solver: Solver, compiled: CompiledSolver, spectra: np.ndarray) -> None:
+    def __init__(self, solver: PigmentSolver, compiled: CompiledSolver, spectra: np.ndarray) -> None:
         self.compiled, self.bands = compiled, len(spectra)
         self.form = compiled.form
         outside = fine = some = spectra[:0]
@@ -71,14 +71,13 @@ class MixtureSolver:
             self.form = _compressed(compiled.form, found)
             outside, fine = _outside(spectra, found), found.basis.T @ spectra
             some, slack = _some(spectra)
-        assert compiled.table.compiled is not None
-        few = compiled.table.compiled.basis.T.astype(float) @ spectra
+        few = compiled.table.basis.T.astype(float) @ spectra
         self.coordinates = len(fine) or self.bands
         level, sizes = spectra.mean(0), np.sqrt((spectra**2).mean(0))
         self._arrays = [_filled(rows) for rows in (spectra, some, slack, level, sizes, outside, few, fine)]
 
     @classmethod
-    def over(cls, solver: Solver, spectra: np.ndarray) -> MixtureSolver | None:
+    def over(cls, solver: PigmentSolver, spectra: np.ndarray) -> MixtureSolver | None:
         """For pixels u @ spectra.T on the solver's bands, or None where there is no compiled code for its skin."""
         return cls(solver, solver.compiled, spectra) if isinstance(solver.compiled, CompiledSolver) else None
 
@@ -92,16 +91,16 @@ class MixtureSolver:
         few, fine, outside, sound = mixtures(coefficients, *self._arrays, np.float32(signal))
         return Mixtures(few, fine, outside, sound)
 
-    def __call__(self, pixels: Mixtures) -> Descent:
+    def __call__(self, pixels: Mixtures) -> Solution:
         """Fit pixels. The cost is that over all bands."""
-        found = self.compiled.least_of(self.form, pixels.fine, pixels.few)
-        cost = found.point.cost * (self.bands / self.coordinates) + torch.from_numpy(pixels.outside)
-        return replace(found, point=replace(found.point, cost=cost))
+        solution = self.compiled.least_of(self.form, pixels.fine, pixels.few)
+        cost = solution.cost * (self.bands / self.coordinates) + torch.from_numpy(pixels.outside)
+        return replace(solution, cost=cost)
 
 
 def _fine(skin: Skin, lower: Tensor, upper: Tensor) -> Compression | None:
     """The fewest coordinates that hold all reflectances, or None where they are many."""
-    known, others = (tabulated(skin, lower, upper, nodes)[2].double().numpy() for nodes in (_NODES, _OTHERS))
+    known, others = (Grid.over(skin, lower, upper, nodes).spectra.double().numpy() for nodes in (_NODES, _OTHERS))
     most = directions(known, max(_COUNTS))
     for count in _COUNTS:
         found = compress(known, most[:, :count])

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from msfit.skin.registry import Skin
 from msfit.solve.certificate.patches import Patches, by_band_bytes
-from msfit.solve.newton import Descent, descend
-from msfit.solve.objective import Point
+from msfit.solve.problem import Problem
+from msfit.solve.solution import Solution
 
 # Gap in RMSE up to which a minimum is called global.
 GLOBAL = 1e-5
@@ -72,12 +72,12 @@ class Certificate:
     def _by_band(self) -> Patches:
         return self._compressed.by_band()
 
-    def __call__(self, pixels: Tensor, weights: Tensor | None, solution: Descent) -> tuple[Descent, Tensor]:
+    def __call__(self, pixels: Tensor, weights: Tensor | None, solution: Solution) -> tuple[Solution, Tensor]:
         """Prove a solution of pixels (n, band) with weights (n, band) >= 0, or None for ones.
 
         Returns
         -------
-        Descent
+        Solution
             The solution, better where a better point was met on the way.
         Tensor
             Gap (n,) float64, not negative: RMSE of the returned point, evaluated in float64, minus the lower bound of
@@ -89,36 +89,28 @@ class Certificate:
         bands = torch.full_like(y[:, 0], y.shape[1]) if w is None else w.sum(1)
         patches = self._patches(w is not None).to(device)
         skin, lower, upper = self.skin.to(torch.float64, device), self.lower.to(device), self.upper.to(device)
-        best = _distance(skin, solution.point, y, w)
+        best = _distance(skin, solution, y, w)
         bound, met, positions = _bound(patches, y, w, best, _ASKED * GLOBAL * bands.sqrt())
         index = (met < best).nonzero().squeeze(1)
         if index.numel():
             some = None if w is None else w[index]
-            better = descend(skin, patches.fractions(positions[index]), y[index], some, lower, upper)
-            better.point = Point(*(value.to(pixels.dtype) for value in vars(better.point).values()))
-            distance = _distance(skin, better.point, y[index], some)
+            better = Problem(skin, y[index], some).minimise(patches.fractions(positions[index]), lower, upper)
+            better = Solution(
+                *(new.to(old.dtype) for new, old in zip(vars(better).values(), vars(solution).values(), strict=True))
+            )
+            distance = _distance(skin, better, y[index], some)
             nearer = distance < best[index]
             best = best.index_copy(0, index[nearer], distance[nearer])
-            solution = _replaced(solution, index, better, nearer)
+            pairs = zip(vars(solution).values(), vars(better).values(), strict=True)
+            solution = Solution(*(old.index_copy(0, index[nearer], new[nearer]) for old, new in pairs))
         return solution, ((best - bound) / bands.sqrt()).clamp_min(0)
 
 
-def _distance(skin: Skin, point: Point, pixels: Tensor, weights: Tensor | None) -> Tensor:
-    """Length of the residual of a point, evaluated in float64, (n,)."""
-    i_d, i_s = point.i_d.double().unsqueeze(1), point.i_s.double().unsqueeze(1)
-    residual = pixels - i_d * skin.reflectance(point.fractions.double()) - i_s
+def _distance(skin: Skin, solution: Solution, pixels: Tensor, weights: Tensor | None) -> Tensor:
+    """Length of the residual of a solution, evaluated in float64, (n,)."""
+    i_d, i_s = solution.i_d.double().unsqueeze(1), solution.i_s.double().unsqueeze(1)
+    residual = pixels - i_d * skin.reflectance(solution.x.double()) - i_s
     return (residual.square() if weights is None else weights * residual.square()).sum(1).sqrt()
-
-
-def _replaced(solution: Descent, index: Tensor, better: Descent, where: Tensor) -> Descent:
-    """A solution with those of the pixels at `index` replaced for which `where` holds."""
-
-    def put(old: Tensor, new: Tensor) -> Tensor:
-        return old.index_copy(0, index[where], new[where])
-
-    pairs = zip(vars(solution.point).values(), vars(better.point).values(), strict=True)
-    point = Point(*(put(old, new) for old, new in pairs))
-    return Descent(point, put(solution.converged, better.converged), put(solution.steps, better.steps))
 
 
 def _bound(

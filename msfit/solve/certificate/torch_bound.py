@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from msfit.solve.certificate.patches import POWERS, Patches, products
-from msfit.solve.newton import box_step
+from msfit.solve.descent import box_step
 
 _STEPS = 3  # of the descent inside a cell
 _DEEP, _DEEPEST = 6, 14  # halvings beyond the finest level, and where the remainder is below half the tolerance
@@ -243,8 +243,8 @@ def _nearest(gram: Tensor, z: Tensor, wz: Tensor, ww: Tensor) -> tuple[Tensor, T
         h12 = g12 - w1 * w2 * share - r1 * r2 / along
         h22 = torch.maximum((g22 - w2 * w2 * share - r2 * r2 / along) * (1 + 1e-9), least)
         here = torch.stack((x, y), 1)
-        hessian = torch.stack((h11, h12, h22), 1)
-        step, _promise = box_step(torch.stack(slopes, 1), hessian, torch.zeros_like(x), -1 - here, 1 - here)
+        hessian = torch.stack((torch.stack((h11, h12), 1), torch.stack((h12, h22), 1)), 1)
+        step = box_step(torch.stack(slopes, 1), hessian, -1 - here, 1 - here)
         x, y = torch.where(lit.unsqueeze(1), here + step, here).clamp(-1, 1).unbind(1)
     return x, y
 

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebpts1
 from numpy.polynomial.polynomial import polyvander
 
+from msfit.skin.arrays import namespace
+from msfit.skin.registry import Skin
 from msfit.solve.kernels.low_rank_basis import directions
 from msfit.solve.kernels.numba_polynomials import ACROSS, DEGREE, TERMS, refine, terms
 from msfit.solve.kernels.numba_search import NODE, RANK, coordinates, search
+from msfit.solve.search import Grid, stretch
 
 # Points an axis to which expansions are fitted, and how far from the node they lie at most [nodes].
 _POINTS, _REACH = 6, 0.8
 # So far from its node a start may lie: a little farther than where expansions are at their best.
 _FARTHEST = 1.0
+_STRIP = 2**16  # samples of the model that are computed together, in the cache
 
 
 Spectra = Callable[[np.ndarray], np.ndarray]
@@ -42,12 +47,26 @@ class CompiledTable:
     upper: np.ndarray
 
     @classmethod
-    def over(
-        cls, shape: tuple[int, int], spectra: np.ndarray, fractions: Spectra, reflectance: Spectra
-    ) -> CompiledTable:
-        """For the spectra (node, band) of a table, and fractions and reflectance (n, ...) at places (n, 2), which are
-        counted in nodes from the first: along each axis a fraction is quadratic in them.
-        """
+    def over(cls, skin: Skin, lower: Any, upper: Any) -> CompiledTable:
+        """For a skin over the box [lower, upper], arrays (2,) of its kind."""
+        grid = Grid.over(skin, lower, upper)
+        shape, low, high = grid.shape, np.asarray(lower, np.float64), np.asarray(upper, np.float64)
+        spectra = np.asarray(grid.spectra, np.float64)
+
+        def fractions(places: np.ndarray) -> np.ndarray:
+            return low + (high - low) * stretch(places / np.maximum(np.array(shape) - 1, 1))
+
+        def reflectance(places: np.ndarray) -> np.ndarray:
+            inside = np.clip(fractions(places), low, high)
+            strips = np.array_split(inside, -(-inside.shape[0] * spectra.shape[1] // _STRIP))
+            like = namespace(lower)
+            return np.concatenate(
+                [
+                    np.asarray(skin.reflectance(s if like is np else like.asarray(s).to(lower)), np.float64)
+                    for s in strips
+                ]
+            )
+
         place, last = np.stack(np.unravel_index(np.arange(len(spectra)), shape), 1), np.array(shape) - 1
         far = np.full(place.shape, _FARTHEST)
         limits = np.stack((np.maximum(-place, -far), np.minimum(last - place, far)), 2).reshape(-1, 4)
@@ -81,7 +100,7 @@ def _basis(spectra: np.ndarray) -> np.ndarray:
     return np.pad(found, ((0, 0), (0, 1 + ACROSS - found.shape[1])))
 
 
-def _nodes(projected: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _nodes(projected: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """What `search` wants to know of nodes, from their coordinates."""
     white, across = projected[:, :1], projected[:, 1 : 1 + RANK]
     length = np.linalg.norm(across, axis=1, keepdims=True)
@@ -89,7 +108,7 @@ def _nodes(projected: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.hstack((across / length, length / white, length / whole, white / whole)).reshape(*shape, NODE)
 
 
-def _expansions(shape: tuple[int, int], basis: np.ndarray, reflectance: Spectra) -> np.ndarray:
+def _expansions(shape: tuple[int, ...], basis: np.ndarray, reflectance: Spectra) -> np.ndarray:
     """Polynomials (node, 1 + ACROSS + 2, TERMS) of a reflectance's coordinates and squares about each node."""
     rows, columns = (_offsets(count) for count in shape)
     places = np.empty((*shape, _POINTS, _POINTS, 2))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from msfit.skin.registry import Skin
+from msfit.solve.problem import bounded_pair
 
 # Added to the shadings' Hessian, as a share: it can be inverted where the skin is as grey as gloss, too.
 _RIDGE = 1e-12
@@ -43,13 +44,11 @@ class Pixels:
         reflectance = self.skin.reflectance(scaled * self.scale)
         weighted = self._weighted(reflectance)
         bands = self.values.new_tensor(self.values.shape[1]) if self.weights is None else self.weights.sum(1)
-        i_d, i_s = _least(
-            (weighted * reflectance).sum(1),
-            weighted.sum(1),
-            bands,
-            (weighted * self.values).sum(1),
-            self._weighted(self.values).sum(1) - 0.5 * self.price,
-        )
+        ds, hs = weighted.sum(1), self._weighted(self.values).sum(1) - 0.5 * self.price
+        centred = self._weighted(reflectance - (ds / bands).unsqueeze(1))
+        # the price lowers what i_s explains, and so raises what is left to i_d
+        contrast = (centred * self.values).sum(1) + 0.5 * self.price * (ds / bands)
+        i_d, i_s, _ = bounded_pair((centred * reflectance).sum(1), contrast, ds, bands, hs)
         return torch.cat((scaled, i_d.unsqueeze(1), i_s.unsqueeze(1)), 1), self._cost(reflectance, i_d, i_s)
 
     def quadratic(self, unknowns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,17 +97,3 @@ class Pixels:
     def _cost(self, reflectance: Tensor, i_d: Tensor, i_s: Tensor) -> Tensor:
         residual = self.values - i_d.unsqueeze(1) * reflectance - i_s.unsqueeze(1)
         return (self._weighted(residual) * residual).sum(1) + self.price * i_s
-
-
-def _least(dd: Tensor, ds: Tensor, ss: Tensor, hd: Tensor, hs: Tensor) -> tuple[Tensor, Tensor]:
-    """Minimise (dd i_d^2 + 2 ds i_d i_s + ss i_s^2) / 2 - hd i_d - hs i_s over i_d, i_s >= 0, each (n,).
-
-    Where the free minimum is not inside the quadrant, the minimum lies on one of its two edges: the lower one.
-    """
-    determinant = dd * ss - ds * ds
-    i_d, i_s = (ss * hd - ds * hs) / determinant, (dd * hs - ds * hd) / determinant
-    matte, glare = hd.clamp_min(0) / dd, hs.clamp_min(0) / ss
-    edge = ~((i_d >= 0) & (i_s >= 0))
-    on_matte = matte * hd.clamp_min(0) >= glare * hs.clamp_min(0)
-    i_d = torch.where(edge, torch.where(on_matte, matte, 0), i_d)
-    return i_d, torch.where(edge, torch.where(on_matte, 0, glare), i_s)
