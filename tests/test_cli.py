@@ -16,9 +16,10 @@ from scipy.io import savemat
 
 import msfit
 from msfit.cli import console, main
-from msfit.cli.arguments import check_apart, parse_bounds, read_mask
+from msfit.cli.arguments import check_apart, parse_bounds
 from msfit.data.result import Status
 from msfit.errors import InputError
+from msfit.io.masks import read_mask
 from msfit.io.results import load_result
 
 BANDS = np.arange(400.0, 721.0, 10.0)
@@ -187,7 +188,7 @@ def test_one_bad_input_does_not_stop_the_others(scene: Path, out: Path, capsys: 
         (["--bands", "380:700"], "model msfit-issa-2025 holds on 400-720 nm"),
         (["--bands", "420:450"], "expected at least 8"),
         (["--bands", "red"], "bands: found 'red'"),
-        (["--mask", "nosuch.png"], "--mask: found 'nosuch.png', which is no file"),
+        (["--mask", "nosuch.png"], "mask: found 'nosuch.png', which is no file"),
         (["--device", "abacus"], "device: 'abacus' cannot be used"),
         (["--nosuch"], "See 'msfit fit --help'"),
         (["--free", ""], "--free: found ''; expected names"),

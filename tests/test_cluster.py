@@ -21,6 +21,7 @@ import torch
 
 import msfit
 from msfit.errors import InputError
+from msfit.fitting.options import FitOptions
 from msfit.streaming import fit_file as streaming
 from msfit.streaming.cluster import connected
 from msfit.streaming.job import Recipe
@@ -125,7 +126,7 @@ def test_few_blocks_wait_at_a_time(cluster: str) -> None:
 
 
 def test_what_a_worker_refuses_is_said_in_one_line(scene: Path, tmp_path: Path, cluster: str) -> None:
-    recipe = Recipe.of(scene, {"memory": 2**33}, {"model": MODEL})
+    recipe = Recipe.of(scene, {"memory": 2**33}, FitOptions(model=MODEL))
     settings = json.loads(json.dumps(recipe.settings(recipe.prepare(None))))
     elsewhere = replace(recipe, path=tmp_path / "scene.h5")
     with pytest.raises(InputError, match="no such file there; expected one that all workers see"):

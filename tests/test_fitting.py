@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import msfit
 from msfit import Cube, InputError, Status
-from msfit.fitting.in_memory import as_cube
+from msfit.fitting.inputs import as_cube
 
 NM = np.arange(400.0, 701.0, 10.0)
 fit = partial(msfit.fit, model="alotaibi-smith-2019")
@@ -373,7 +373,7 @@ def test_progress_reaches_the_end() -> None:
         ({"free": "f_mel"}, "list of names"),
         ({"free": ("f_mel", "saturation"), "shared": ("saturation",)}, "leave it out of one"),
         ({"device": "meta"}, "device"),
-        ({"mask": "auto"}, "truth value"),
+        ({"mask": "skin"}, "no file"),
         ({"dtype": "float16"}, "float32 or float64"),
         ({"device": "abacus"}, "device"),
         ({"mask": np.zeros((2, 3), bool)}, "no pixel is left"),

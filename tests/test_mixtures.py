@@ -13,6 +13,7 @@ import msfit
 from msfit.data.low_rank import LinearSpectra, space_times_spectrum
 from msfit.data.result import Status
 from msfit.errors import InputError
+from msfit.fitting.options import FitOptions
 from msfit.fitting.plan import prepare
 
 H, W, TERMS = 12, 20, 6
@@ -56,7 +57,7 @@ def reached(result: msfit.FitResult, cube: msfit.Cube) -> np.ndarray:
 def test_the_fit_is_that_of_the_expanded_scene(model: str, bounds: str, bands: int, chosen: str | None) -> None:
     scene = linear_scene(bands)
     options: dict[str, Any] = {"model": model, "bounds": bounds, "bands": chosen}
-    assert prepare(scene, **options).mixtures is not None
+    assert prepare(scene, FitOptions(**options)).mixtures is not None
     found, whole = msfit.fit(scene, **options), msfit.fit(expanded(scene), **options)
     best = msfit.fit(expanded(scene), dtype="float64", **options)
     assert found.i_d.dtype == np.float32
@@ -71,7 +72,7 @@ def test_the_fit_is_that_of_the_expanded_scene(model: str, bounds: str, bands: i
 
 def test_float64_is_fitted_on_all_bands() -> None:
     scene = linear_scene(dtype=np.float64)
-    assert prepare(scene).mixtures is None
+    assert prepare(scene, FitOptions()).mixtures is None
     found, whole = msfit.fit(scene), msfit.fit(expanded(scene))
     for name in MAPS:
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
@@ -123,7 +124,7 @@ def _rest(values: LinearSpectra) -> tuple[np.ndarray, np.ndarray, bool]:
 )
 def test_what_needs_samples_gets_them(options: dict[str, Any]) -> None:
     scene = _rows(linear_scene(31), 2)
-    assert prepare(scene, **options).mixtures is None
+    assert prepare(scene, FitOptions(**options)).mixtures is None
     found, whole = msfit.fit(scene, **options), msfit.fit(expanded(scene), **options)
     for name in MAPS:
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
@@ -137,7 +138,7 @@ def test_light_of_another_spectrum_at_each_pixel_is_divided_band_by_band() -> No
     scene = linear_scene(31)
     light = np.asarray(scene.illuminant) * np.linspace(0.8, 1.2, W)[:, None] ** np.linspace(-1, 1, 31)
     other = msfit.Cube(scene.values, scene.wavelengths, light)
-    assert prepare(other).mixtures is None
+    assert prepare(other, FitOptions()).mixtures is None
     found, whole = msfit.fit(other), msfit.fit(expanded(other))
     np.testing.assert_array_equal(found.f_mel, whole.f_mel)
 
@@ -170,7 +171,7 @@ def test_a_file_is_fitted_from_its_coefficients_whole_or_in_blocks(tmp_path: Pat
     assert isinstance(cube.values, LinearSpectra)
     assert isinstance(cube.illuminant, LinearSpectra)
     np.testing.assert_allclose(cube.reflectance, scene.reflectance, rtol=0, atol=2e-6)
-    assert prepare(cube).mixtures is not None
+    assert prepare(cube, FitOptions()).mixtures is not None
     whole = msfit.fit(cube)
     streamed = msfit.fit_file(path, tmp_path / "maps.h5")
     lazily = msfit.fit_lazy(cube).compute()
@@ -185,7 +186,7 @@ def test_other_light_in_a_file_is_kept_as_it_is(tmp_path: Path) -> None:
     illuminant = {"type": "illuminant", "spectrum": {"wave": scene.wavelengths}, "data": {"photons": light}}
     cube = msfit.load(saved(tmp_path, scene, illuminant=illuminant))
     assert isinstance(cube.illuminant, np.ndarray)
-    assert prepare(cube).mixtures is None
+    assert prepare(cube, FitOptions()).mixtures is None
 
 
 def test_indexing_is_that_of_the_expanded_array() -> None:
@@ -242,7 +243,7 @@ def test_a_dip_between_the_bands_that_are_looked_at_first_is_seen() -> None:
         coefficients = np.stack((np.full((3, 4), 0.8), rng.uniform(0, 1, (3, 4))), -1).astype(np.float32)
         values = LinearSpectra(coefficients, dip.astype(np.float32), np.zeros(nm.size, np.float32), floor=True)
         scene = msfit.Cube(values, nm, np.ones(nm.size, np.float32))
-        assert prepare(scene).mixtures is not None
+        assert prepare(scene, FitOptions()).mixtures is not None
         found, whole = msfit.fit(scene), msfit.fit(expanded(scene))
         for name in MAPS:
             np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-3, atol=1e-4)

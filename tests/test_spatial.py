@@ -149,4 +149,4 @@ def test_command_line(tmp_path: Path) -> None:
     assert found.attrs["objective"].startswith("[")
     refused = CliRunner().invoke(app, [*command, "--tv", "0.01", "--std"])
     assert isinstance(refused.exception, InputError)
-    assert "--std: found beside --tv" in str(refused.exception)
+    assert "std: is of fits of each pixel on its own, which msfit.fit_spatial does not do" in str(refused.exception)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from msfit.cli.arguments import read_mask
 from msfit.data.bands import requested_bands
 from msfit.errors import InputError
 from msfit.fitting.bounds import resolve_bounds
+from msfit.io.masks import read_mask
 from msfit.metrics.decomposition import check_choices
 from msfit.skin.models import REFERENCE_MODEL, get_model
 

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 
 import msfit
 from benchmarks.table1.choices import Choices
-from msfit.cli.arguments import read_mask
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import fold_bands, rgb_weights
 from msfit.data.result import AT_BOUND
 from msfit.errors import InputError
+from msfit.io.masks import read_mask
 from msfit.mask import skin_mask
 from msfit.metrics import Decomposition
 from msfit.synth.files import COMMENT, truth_path

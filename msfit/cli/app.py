@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from msfit.cli import datasets, fit, scenes, synth
 from msfit.cli.console import say
@@ -30,5 +31,20 @@ def msfit(
     """Takes multispectral faces apart into melanin, haemoglobin, diffuse and specular shading."""
 
 
+class Grouped(typer.core.TyperCommand):
+    """Plain help with the options in groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+        for title in sorted(groups, key=lambda name: name not in ("Arguments", "Options")):
+            with formatter.section(title):
+                formatter.write_dl(groups[title])
+
+
 for _command in (fit.fit, scenes.info, scenes.render, synth.synth, datasets.fetch, datasets.models, datasets.demo):
-    app.command()(_command)
+    app.command(cls=Grouped)(_command)

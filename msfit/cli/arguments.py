@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from msfit.data.cube import Cube
 
 
 def parse_bounds(text: str) -> str | dict[str, tuple[float, float]]:
@@ -40,7 +38,7 @@ def parse_per_band(option: str, text: str) -> float | dict[tuple[float, float], 
 
     Examples
     --------
-    >>> parse_per_band("--weights", "400:450=0.5,650:700=0")
+    >>> parse_per_band("weights", "400:450=0.5,650:700=0")
     {(400.0, 450.0): 0.5, (650.0, 700.0): 0.0}
     """
     if "=" not in text:
@@ -73,63 +71,13 @@ def parse_names(option: str, text: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> parse_names("--free", "f_mel, saturation")
+    >>> parse_names("free", "f_mel, saturation")
     ('f_mel', 'saturation')
     """
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise InputError(f"{option}: found {text!r}; expected names, as f_mel,f_blood: see 'msfit models'")
     return names
-
-
-def choose_mask(cube: Cube, text: str | None) -> Cube:
-    """A cube with the mask that ``auto`` finds, with that of a file, with none, or (nothing said) with its own."""
-    if text is None:
-        return cube
-    if text == "none":
-        return cube.with_mask(None)
-    if text == "auto":
-        from msfit.mask import skin_mask
-
-        return cube.with_mask(skin_mask(cube))
-    mask = read_mask(text)
-    if mask.shape != cube.shape:
-        raise InputError(
-            f"--mask: {text} has {_size(mask.shape)} pixels; expected {_size(cube.shape)}, the scene's: scale it"
-        )
-    return cube.with_mask(mask)
-
-
-def read_mask(path: str | Path) -> np.ndarray:
-    """A mask from a picture (bright: to be used) or a ``.npy`` file (True, 1 or 255: to be used).
-
-    Returns
-    -------
-    bool array (y, x) or (pixel,)
-    """
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
-    from msfit.data._checks import check_mask
-
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            f"--mask: found {str(path)!r}, which is no file; expected auto, none, or a picture or .npy file"
-        )
-    try:
-        if path.suffix.lower() == ".npy":
-            found = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path) as picture:
-                grey = np.asarray(picture.convert("F"))
-            found = grey > grey.max() / 2
-    except (OSError, ValueError, UnidentifiedImageError) as error:
-        raise InputError(f"--mask: {path} cannot be read as a mask; expected a picture or a .npy file") from error
-    try:
-        return check_mask(found, found.shape)
-    except InputError as error:
-        raise InputError(f"--mask: {path}: {error}") from None
 
 
 def check_apart(outputs: list[Path], inputs: list[Path]) -> None:
@@ -148,7 +96,3 @@ def _numbers(text: str) -> list[float] | None:
     except ValueError:
         return None
     return found if all(abs(number) < 1e9 for number in found) else None
-
-
-def _size(shape: tuple[Any, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -6,26 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-# msfit.skin.models says the same, but takes torch to be read.
-DEFAULT_MODEL = "msfit-issa-2025"
-REFERENCE_MODEL = "alotaibi-smith-2019"
+from msfit.skin import DEFAULT_MODEL as DEFAULT_MODEL
 
 Model = Annotated[str, typer.Option(metavar="NAME", help="Skin model; 'msfit models' lists them.")]
-White = Annotated[
-    str | None, typer.Option(metavar="REF", help="White reference: a patch y0:y1,x0:x1, or a file.", show_default=False)
-]
-Dark = Annotated[
-    str | None,
-    typer.Option(metavar="REF", help="Dark reference: a number, a patch, or a file.", show_default=False),
-]
-Variable = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Which array to read, where a file holds several.", show_default=False),
-]
-Orientation = Annotated[
-    str | None,
-    typer.Option(metavar="ORDER", help="bands-last or bands-first, where a file leaves it open.", show_default=False),
-]
+READING = "Reading"  # a group of the help
+
+
+def _reading(metavar: str, help: str) -> Any:
+    return typer.Option(metavar=metavar, help=help, show_default=False, rich_help_panel=READING)
+
+
+White = Annotated[str | None, _reading("REF", "White reference: a patch y0:y1,x0:x1, or a file.")]
+Dark = Annotated[str | None, _reading("REF", "Dark reference: a number, a patch, or a file.")]
+Variable = Annotated[str | None, _reading("NAME", "Which array to read, where a file holds several.")]
+Orientation = Annotated[str | None, _reading("ORDER", "bands-last or bands-first, where a file leaves it open.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from msfit.cli.console import progress_bar, say
-from msfit.cli.options import REFERENCE_MODEL, Model, Quiet
+from msfit.cli.options import Model, Quiet
+from msfit.skin import REFERENCE_MODEL
 
 
 def synth(

@@ -9,7 +9,7 @@ from msfit.errors import InputError
 
 FEWEST_BANDS = 8
 _MOST_BANDS = 10_000
-Bands = str | tuple[float, float] | tuple[float, float, float]
+Bands = str | tuple[float, float] | tuple[float, float, float] | slice
 
 
 def select_bands(
@@ -20,7 +20,7 @@ def select_bands(
     Parameters
     ----------
     cube : Cube
-    asked : "A:B", "A:B:STEP", (A, B), (A, B, STEP) or None
+    asked : "A:B", "A:B:STEP", (A, B), (A, B, STEP), a slice of the same, or None
         Native bands from A to B [nm], ends included; with STEP, resampled linearly. None: all bands inside the range.
     holds : (float, float)
         Where the model holds [nm].
@@ -70,6 +70,8 @@ def requested_bands(asked: Bands | None, holds: tuple[float, float], model: str)
 
 
 def _parse(asked: Bands) -> tuple[float, float, float | None]:
+    if isinstance(asked, slice):
+        asked = (asked.start, asked.stop) if asked.step is None else (asked.start, asked.stop, asked.step)
     parts = asked.split(":") if isinstance(asked, str) else asked
     try:
         numbers = [float(part) for part in parts]

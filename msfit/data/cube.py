@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msfit.data._checks import check_mask, check_scale, check_spectrum, check_values
+from msfit.data.later import later
 from msfit.data.lazy_arrays import is_lazy, lazy_rows, read_rows
 from msfit.data.wavelengths import check_wavelengths
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
 TURNED_ROUND = "bands were in descending order and have been turned round"
@@ -61,7 +63,7 @@ class Cube:
     def __post_init__(self) -> None:
         values = check_values(self.values)
         shape = tuple(values.shape)
-        wavelengths = check_wavelengths(self.wavelengths, shape[-1])
+        wavelengths = _wavelengths_of(self.wavelengths, shape)
         illuminant = None if self.illuminant is None else check_spectrum("illuminant", self.illuminant, shape)
         dark = None if self.dark is None else check_spectrum("dark", self.dark, shape)
         mask = None if self.mask is None else check_mask(self.mask, shape[:-1])
@@ -212,11 +214,29 @@ class Cube:
             No spectra or wavelengths that fit, or wavelengths given twice; radiance or counts without an illuminant;
             whatever `Cube` refuses.
         """
-        from msfit.io.labelled import has_wavelengths, scan_of_xarray
-
-        if wavelengths is not None and has_wavelengths(data, variable):
+        labelled = later("msfit.io.labelled")
+        if wavelengths is not None and labelled.has_wavelengths(data, variable):
             raise InputError("wavelengths: given beside an xarray object that has its own; leave them out")
-        return scan_of_xarray(data, variable, wavelengths=wavelengths).to_cube()
+        return labelled.scan_of_xarray(data, variable, wavelengths=wavelengths).to_cube()
+
+    @classmethod
+    def from_pandas(cls, data: pandas.DataFrame | pandas.Series, *, wavelengths: Any = None) -> Cube:
+        """Spectra in a table, one a row; or one spectrum.
+
+        Parameters
+        ----------
+        data : pandas.DataFrame or pandas.Series
+            Reflectance [1]. Columns (of a Series, the index) are the wavelengths [nm]: numbers, or text such as "450"
+            or "450 nm". What else there is of a row belongs into the index: ``table.set_index(["subject", "site"])``.
+        wavelengths : array (band,), optional
+            [nm], where the columns are not the wavelengths.
+
+        Raises
+        ------
+        InputError
+            Columns that are no wavelengths; whatever `Cube` refuses.
+        """
+        return later("msfit.io.labelled").scan_of_pandas(data, wavelengths=wavelengths).to_cube()
 
     def to_xarray(self) -> xarray.DataArray:
         """Reflectance as an xarray.DataArray on (y, x, wavelength) or (pixel, wavelength), with a coordinate in nm."""
@@ -233,6 +253,18 @@ class Cube:
         if self.mask is not None:
             array.coords["mask"] = (dims, self.mask)
         return array
+
+
+def _wavelengths_of(wavelengths: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Checked wavelengths of an array of that shape, whose last axis has the bands."""
+    count = np.size(wavelengths)
+    if count != shape[-1] and count in shape[:-1]:
+        axis = shape.index(count)
+        raise InputError(
+            f"wavelengths: found {count}, and as many along axis {axis} of values {shape}; expected the bands on the"
+            f" last axis: np.moveaxis(values, {axis}, -1)"
+        )
+    return check_wavelengths(wavelengths, shape[-1])
 
 
 def precision(dtype: np.dtype) -> np.dtype:

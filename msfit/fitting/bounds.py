@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from msfit.errors import InputError
+from msfit.fitting.options import Bounds
 from msfit.skin.registry import Parameter, SkinModel
-
-Bounds = str | Mapping[str, tuple[float, float]]
-
 
 #: Extra parameters that one fit takes, a pixel or shared: each asks for a search in one more dimension.
 _MOST_EXTRAS = 3
@@ -37,8 +35,6 @@ def resolve_bounds(
     extras = {parameter.name: parameter for parameter in model.extras}
     names = [*pigments, *extras]
     for argument, value in (("free", free), ("shared", shared)):
-        if isinstance(value, str) or not isinstance(value, Collection):
-            raise InputError(f"{argument}: found {value!r}; expected a list of names of {', '.join(names)}")
         if unknown := [str(name) for name in value if name not in names]:
             raise InputError(f"{argument}: found {', '.join(unknown)}; model {model.name} has {', '.join(names)}")
     if alone := [name for name in shared if name in pigments]:

@@ -13,11 +13,9 @@ from torch import Tensor
 from msfit.data.bands import FEWEST_BANDS
 from msfit.data.cube import TURNED_ROUND, Cube
 from msfit.errors import InputError
+from msfit.fitting.options import FitOptions, is_number
 from msfit.solve.loss import Loss
 
-# A number a band of the cube, or numbers for ranges of wavelengths (A, B) [nm], ends included.
-PerBand = Any | Mapping[tuple[float, float], float]
-RESIDUALS = ("reflectance", "radiance")
 # A band of less weight than this share of the largest is lost in the rounding of single precision.
 _LEAST_WEIGHT = 1e-6
 _NOISE_LIMITS = (1e-100, 1e100)  # whose squares can be computed with, in whatever unit
@@ -82,43 +80,29 @@ class Criterion:
         return found
 
 
-def resolve_criterion(
-    source: Cube,
-    chosen: Cube,
-    *,
-    weights: PerBand | None = None,
-    residual: str = "reflectance",
-    huber: float | None = None,
-    noise: float | PerBand | None = None,
-    std: bool = False,
-) -> tuple[Cube, Criterion]:
+def resolve_criterion(source: Cube, chosen: Cube, options: FitOptions) -> tuple[Cube, Criterion]:
     """The criterion, and the cube without the bands whose weight is 0.
 
     Parameters
     ----------
     source, chosen : Cube
         As given, whose bands `weights` and `noise` belong to, and on the bands chosen for the fit.
-    weights, residual, huber, noise, std
-        As `msfit.fit` takes them.
+    options : FitOptions
+        Of which `weights`, `residual`, `huber` and `noise` are settled.
 
     Raises
     ------
     InputError
-        Values that are no weights, threshold or noise; fewer than 8 bands that weigh a millionth of the largest weight;
-        radiance without an illuminant, or resampled; noise without std, or in percent.
+        Values that are no weights or noise; fewer than 8 bands that weigh a millionth of the largest weight; radiance
+        without an illuminant, or resampled; noise in percent.
     """
-    if residual not in RESIDUALS:
-        raise InputError(f"residual: found {residual!r}; expected reflectance or radiance")
+    weights, residual, huber, noise = options.weights, options.residual, options.huber, options.noise
     if residual == "radiance" and chosen.illuminant is None:
         why = "has been resampled to reflectance; leave the step out of bands"
         raise InputError(
             "residual: radiance needs a cube with an illuminant, and this one "
             + (why if source.illuminant is not None else "holds reflectance; give the light, or fit reflectance")
         )
-    if huber is not None and not (_is_number(huber) and 0 < huber < np.inf):
-        raise InputError(f"huber: found {huber!r}; expected a positive threshold in the unit of the residual")
-    if noise is not None and not std:
-        raise InputError("noise: given without std, whose only use it is; ask for std, or leave noise out")
     sigma = None if noise is None else _per_band("noise", noise, source, chosen)
     if sigma is not None:
         _check_noise(sigma, chosen.wavelengths, residual)
@@ -148,14 +132,14 @@ def _per_band(name: str, given: Any, source: Cube, chosen: Cube) -> np.ndarray:
     own = source.wavelengths
     if isinstance(given, Mapping):
         values = np.full(own.size, np.nan if noise else 1.0)
-        stated = np.array([value for value in given.values() if _is_number(value)], np.float64)
+        stated = np.array([value for value in given.values() if is_number(value)], np.float64)
         for pair, value in given.items():
             try:
                 low, high = (float(end) for end in pair)
             except (TypeError, ValueError):
                 low = high = np.nan
             inside = (own >= low) & (own <= high)
-            if not _is_number(value) or not inside.any():
+            if not is_number(value) or not inside.any():
                 raise InputError(f"{name}: found {pair!r}: {value!r} for {inside.sum()} bands; expected {kind}")
             values[inside] = value
     else:
@@ -200,7 +184,3 @@ def _check_noise(sigma: np.ndarray, wavelengths: np.ndarray, residual: str) -> N
 def _shown(given: Any) -> str:
     text = " ".join(repr(given).split())
     return text if len(text) < 60 else f"{text[:56]} ..."
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
 
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import is_lazy
-from msfit.fitting.in_memory import as_cube, masked
-from msfit.fitting.plan import Prepared, check_names, collect, fit_rows, prepare
+from msfit.fitting.inputs import as_cube
+from msfit.fitting.options import FitOptions, PixelKeywords, door
+from msfit.fitting.plan import Prepared, prepare
+from msfit.fitting.rows import collect, fit_rows
 from msfit.fitting.worker import pool
 from msfit.io.extras import need
 from msfit.io.results import to_dataset
@@ -20,24 +22,22 @@ if TYPE_CHECKING:
     import xarray
 
 
-def fit_lazy(
-    cube: Cube | Any, wavelengths: Any = None, *, mask: np.ndarray | None = None, **fitting: Any
-) -> xarray.Dataset:
+@door
+def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelKeywords]) -> xarray.Dataset:
     """Settle a fit without computing it: the maps are dask arrays, of which each chunk of pixels is one task.
 
     Only arguments are checked here; what a fit says of all pixels together (counts, that none is left) is not known.
 
     Parameters
     ----------
-    cube : Cube, xarray.DataArray, or array (y, x, band) or (pixel, band)
+    cube : Cube, array, xarray.DataArray, pandas.DataFrame or Series, or path
         As `msfit.fit` takes it. Spatial chunks are kept where each holds all bands; else they are cut so that blocks of
         all bands stay small.
     wavelengths : array (band,), optional
-        [nm]; only with an array, or an xarray object that has none.
-    mask : bool array (y, x) or (pixel,), optional
-        True where to fit, besides the cube's own mask. A dask array is computed at once.
-    **fitting
-        `model`, `bounds`, `bands`, `device`, `dtype`, `free`, `std` and the others, as `msfit.fit` takes them.
+        [nm]; only with an array, or an object that has none.
+    **options
+        `model`, `bounds`, `bands`, `mask`, `device`, `dtype`, `free`, `std` and the others, as `msfit.fit` takes them,
+        but for `progress`. A mask in a dask array is computed at once.
 
     Returns
     -------
@@ -47,7 +47,9 @@ def fit_lazy(
     Raises
     ------
     InputError
-        What `msfit.fit` refuses before it reads the first pixel; arguments that belong to it alone, as `progress`.
+        What `msfit.fit` refuses before it reads the first pixel; options of other fits, as `progress`.
+    TypeError
+        An unknown argument; the message names the nearest.
 
     Examples
     --------
@@ -58,8 +60,8 @@ def fit_lazy(
     >>> maps.f_mel.mean().compute().item().__round__(6)
     0.075
     """
-    check_names("fit_lazy", fitting)
-    prepared = prepare(masked(as_cube(cube, wavelengths), mask), **fitting)
+    chosen = FitOptions.of("fit_lazy", options)
+    prepared = prepare(as_cube(cube, wavelengths, chosen.mask, chosen.loading), chosen)
     array, whole = need("dask.array"), prepared.cube
     pixels = "yx"[: len(whole.shape)]
     values = whole.values if is_lazy(whole.values) else array.from_array(whole.values)

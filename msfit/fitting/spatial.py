@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from msfit.data.bands import Bands
 from msfit.data.cube import Cube
 from msfit.data.result import MAPS, FitResult
 from msfit.errors import InputError
-from msfit.fitting.bounds import Bounds
-from msfit.fitting.in_memory import as_cube, fit
-from msfit.fitting.plan import Progress, torch_device
+from msfit.fitting.inputs import as_cube
+from msfit.fitting.options import PIGMENTS, FitOptions, SpatialKeywords, door
+from msfit.fitting.plan import prepare
+from msfit.fitting.rows import assemble, fit_all
 from msfit.fitting.worker import statuses
-from msfit.skin.models import DEFAULT_MODEL, SkinModel, get_model
+from msfit.skin.registry import SkinModel
 from msfit.solve.spatial.pixels import Pixels
 from msfit.solve.spatial.proximal_newton import Picture, Smoothed, smooth
 
-PIGMENTS = ("f_mel", "f_blood")
 
-
-def fit_spatial(
-    cube: Cube | Any,
-    wavelengths: Any = None,
-    *,
-    tv: float = 0.01,
-    sparsity: float = 0.0,
-    tv_shading: float = 0.0,
-    model: str | SkinModel = DEFAULT_MODEL,
-    bounds: Bounds = "wide",
-    bands: Bands | None = None,
-    mask: np.ndarray | None = None,
-    device: str = "auto",
-    dtype: str | None = None,
-    iterations: int = 50,
-    tolerance: float = 1e-8,
-    progress: Progress | None = None,
-) -> FitResult:
+@door
+def fit_spatial(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[SpatialKeywords]) -> FitResult:
     """Fit a picture with spatial priors: pigments, and if wanted shading, that vary little, and sparse gloss.
 
     Minimises over all fitted pixels p together, from the global minimum of each pixel alone,
@@ -56,19 +38,19 @@ def fit_spatial(
 
     Parameters
     ----------
-    cube : Cube, xarray.DataArray, or array (y, x, band)
+    cube : Cube, array (y, x, band), xarray.DataArray, or path
         A picture. A plain array is reflectance [1] and needs `wavelengths`.
     wavelengths : array (band,), optional
         [nm]; only with an array, or an xarray object that has none.
-    tv : float
-        Price of the pigments' total variation, >= 0. About the noise of a band [reflectance] is a start: twice that
-        smooths more, 0 leaves the pigments of a pixel to itself.
+    tv : float, optional
+        Weight of the pigments' total variation, >= 0. About the noise of a band [reflectance] is a start: twice that
+        smooths more, 0 leaves the pigments of a pixel to itself. Default: 0.01, or 0 beside another prior.
     sparsity : float
-        Price of specular shading (an L1 norm), >= 0: pulls i_s down by sparsity / (2 bands) or more, to exactly 0 where
-        gloss explains little.
+        Weight of specular shading (an L1 norm), >= 0: pulls i_s down by sparsity / (2 bands) or more, to exactly 0
+        where gloss explains little.
     tv_shading : float
-        Price of the shadings' total variation, >= 0.
-    model, bounds, bands, mask, device, dtype
+        Weight of the shadings' total variation, >= 0.
+    model, bounds, bands, mask, device, dtype, loading
         As in `msfit.fit`. The computation itself is in float64; `dtype` is that of the maps and of the first fit.
     iterations : int
         At most; each takes from a twentieth of a second to two seconds for 10,000 pixels, the last ones longest.
@@ -121,35 +103,24 @@ def fit_spatial(
     True
     """
     began = time.perf_counter()
-    prices = {"tv": tv, "sparsity": sparsity, "tv_shading": tv_shading}
-    _check(prices, iterations, tolerance)
-    source = as_cube(cube, wavelengths)
+    chosen = FitOptions.of("fit_spatial", options)
+    weights = chosen.spatial_weights
+    if not any(weights.values()):
+        raise InputError(f"{', '.join(weights)}: all are 0; expected one above, or use msfit.fit, whose fit that is")
+    source = as_cube(cube, wavelengths, chosen.mask, chosen.loading)
     if len(source.shape) != 2:
         raise InputError(f"cube: found {source.shape[0]} spectra; expected a picture (y, x, band), whose pixels touch")
-    alone = fit(source, model=model, bounds=bounds, bands=bands, mask=mask, device=device, dtype=dtype)
-    skin_model = model if isinstance(model, SkinModel) else get_model(model)
-    place = torch_device(device)
-    picture = _picture(alone, skin_model, prices, place)
+    prepared = prepare(source, chosen)
+    alone = assemble(prepared, fit_all(prepared, None), {})
+    picture = _picture(alone, prepared.model, weights, prepared.worker.device)
     found = smooth(
-        picture, _unknowns(alone, picture.pixels.scale), iterations=iterations, tolerance=tolerance, progress=progress
+        picture,
+        _unknowns(alone, picture.pixels.scale),
+        iterations=chosen.iterations,
+        tolerance=chosen.tolerance,
+        progress=chosen.progress,
     )
-    return _result(alone, picture, found, {**prices, "seconds": time.perf_counter() - began})
-
-
-def _check(prices: dict[str, float], iterations: int, tolerance: float) -> None:
-    for name, price in prices.items():
-        if not _number(price) or not 0 <= price < math.inf:
-            raise InputError(f"{name}: found {price!r}; expected a finite number, 0 or more")
-    if not any(prices.values()):
-        raise InputError(f"{', '.join(prices)}: all are 0; expected one above, or use msfit.fit, whose fit that is")
-    if not isinstance(iterations, int) or iterations < 1:
-        raise InputError(f"iterations: found {iterations!r}; expected a whole number above 0")
-    if not _number(tolerance) or not 0 < tolerance < 1:
-        raise InputError(f"tolerance: found {tolerance!r}; expected a share of the objective between 0 and 1")
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return _result(alone, picture, found, {**weights, "seconds": time.perf_counter() - began})
 
 
 def _picture(alone: FitResult, model: SkinModel, prices: dict[str, float], device: torch.device) -> Picture:

@@ -70,7 +70,7 @@ def load(
     InputError
         The file is missing, unreadable, damaged, of an unknown kind, or holds no spectra that `Cube` accepts.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     try:
         if memory is not None:
             _check_whole(path, parse_size(memory))

@@ -13,6 +13,7 @@ from msfit.io.matlab.variables import QUANTITIES, WAVES, listed
 from msfit.io.scan import Quantity, Scan
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
 _BAND_DIMENSIONS = (*WAVES, "lambda", "wl", "band", "bands", "channel", "spectral")
@@ -81,6 +82,48 @@ def scan_of_xarray(
         saturation,
         {**remarks, "variable": str(array.name)},
     )
+
+
+def scan_of_pandas(data: pandas.DataFrame | pandas.Series, wavelengths: Any = None) -> Scan:
+    """Make sense of a table with a spectrum a row, or of one spectrum.
+
+    Parameters
+    ----------
+    data, wavelengths
+        As in `msfit.Cube.from_pandas`.
+
+    Raises
+    ------
+    InputError
+        Columns that are no wavelengths, cells that are no numbers, or wavelengths given twice.
+    """
+    table = data.to_frame().T if data.ndim == 1 else data
+    own = [_stated_wavelength(label) for label in table.columns]
+    if wavelengths is None:
+        if odd := [label for label, nm in zip(table.columns, own, strict=True) if nm is None]:
+            raise InputError(
+                f"columns: found {odd[0]!r}; expected wavelengths [nm] alone: put the others into the index, as"
+                f" table.set_index([{odd[0]!r}])"
+            )
+        wavelengths = np.array(own, np.float64)
+    elif own and all(nm is not None and nm > 100 for nm in own):
+        raise InputError("wavelengths: given beside a table whose columns are some; leave them out")
+    values = table.to_numpy()
+    if values.dtype.kind not in "uif":
+        try:
+            values = values.astype(np.float64)
+        except (TypeError, ValueError):
+            raise InputError("values: found cells that are no numbers; expected reflectance [1]") from None
+    return Scan(values.astype(np.float64) if values.dtype.kind in "ui" else values, wavelengths, "reflectance")
+
+
+def _stated_wavelength(label: Any) -> float | None:
+    """A wavelength [nm] from the name of a column: a number, or text such as "450" or "450 nm"."""
+    text = str(label).strip().lower().removesuffix("nm").strip()
+    try:
+        return None if isinstance(label, bool) else float(text)
+    except ValueError:
+        return None
 
 
 def _as_dataset(data: xarray.DataArray | xarray.Dataset) -> xarray.Dataset:

@@ -31,7 +31,7 @@ def check_output(path: str | Path, extensions: Collection[str]) -> Path:
     InputError
         Unknown extension; a folder that is absent or cannot be written to; a folder of that name.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix.lower() not in extensions:
         found = f"the extension {path.suffix!r}" if path.suffix else "no extension"
         raise InputError(f"{path}: found {found}; expected a file name that ends in {', '.join(sorted(extensions))}")

@@ -10,20 +10,17 @@ import torch
 from torch import Tensor
 
 from msfit.errors import InputError
+from msfit.skin import DEFAULT_MODEL, REFERENCE_MODEL
 from msfit.skin.autograd import AutogradSkin
 from msfit.skin.calibrated import MSFIT_ISSA_2025
 from msfit.skin.published import ALOTAIBI_SMITH_2019
 from msfit.skin.registry import BLOOD, MELANIN, Parameter, Skin, SkinModel, add_model, get_model, model_names
 
-# What the literature's figures are stated in; and what is fitted unless asked otherwise: the model that comes closest
-# to measured skin of people it was not calibrated on (docs/skin-model.md).
-REFERENCE_MODEL = ALOTAIBI_SMITH_2019.name
-DEFAULT_MODEL = MSFIT_ISSA_2025.name
-
 #: Names of the maps of a fit, which no extra parameter may have.
 TAKEN = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status", "wavelengths", "wavelength", "gap")
 
 __all__ = [
+    "ALOTAIBI_SMITH_2019",
     "DEFAULT_MODEL",
     "MSFIT_ISSA_2025",
     "REFERENCE_MODEL",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ import torch
 from msfit.data.memory import parse_size, resident
 from msfit.data.result import FitResult
 from msfit.errors import InputError
-from msfit.fitting.in_memory import CHUNK
-from msfit.fitting.plan import Prepared, Progress, assemble, fit_rows
+from msfit.fitting.options import FileKeywords, FitOptions, door, is_path
+from msfit.fitting.plan import Prepared
+from msfit.fitting.rows import CHUNK, assemble, fit_rows
 from msfit.fitting.worker import pool
 from msfit.io.extras import need
 from msfit.io.output import check_output, part_of
@@ -46,19 +47,8 @@ class _Place:
     run: Callable[[int], Run]
 
 
-def fit_file(
-    path: str | Path,
-    output: str | Path,
-    *,
-    memory: int | str | None = None,
-    resume: bool = True,
-    scheduler: str | None = None,
-    mask: np.ndarray | str | None = None,
-    loading: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-    tell: Tell | None = None,
-    **fitting: Any,
-) -> FitResult:
+@door
+def fit_file(path: str | Path, output: str | Path, **options: Unpack[FileKeywords]) -> FitResult:
     """Fit a file that may be larger than memory; the maps go to disk as they are found.
 
     Rows are read, fitted and written block by block. Until all are done the maps lie in ``OUTPUT.part``, beside the
@@ -80,17 +70,14 @@ def fit_file(
     scheduler : str, optional
         Address of a running dask.distributed scheduler, such as "tcp://host:8786", whose workers fit the blocks. They
         read the file themselves, under the same path.
-    mask : bool array (y, x) or (pixel,), "auto" or "none", optional
-        Pixels to fit: those that are True and inside the file's own mask, skin, or all. Default: the file's own mask.
-    loading : mapping, optional
-        Further arguments of `load`, such as {"white": "0:10,0:10"}.
     progress : callable (done, total), optional
         Called with numbers of pixels as the work goes on.
     tell : callable (str), optional
         Called with lines that a user wants to read: that an unfinished fit is taken up, that the layout of the file
         makes reading slow.
-    **fitting
-        `model`, `bounds`, `bands`, `device`, `dtype`, `free`, `std` and the others, as `msfit.fit` takes them.
+    **options
+        `model`, `bounds`, `bands`, `mask`, `loading`, `device`, `dtype`, `free`, `std` and the others, as `msfit.fit`
+        takes them.
 
     Returns
     -------
@@ -104,16 +91,21 @@ def fit_file(
         settings in ``OUTPUT.part``; a scheduler that cannot be reached; a full disk.
     """
     began = time.perf_counter()
+    chosen = FitOptions.of("fit_file", options)
+    memory, scheduler, progress = chosen.memory, chosen.scheduler, chosen.progress
     budget = max(_USUAL_BUDGET, resident() + _USUAL_BUDGET // 2) if memory is None else parse_size(memory)
-    say = tell or (lambda _: None)
+    say = chosen.tell or (lambda _: None)
     if scheduler is not None:
         check_address(scheduler)
+    if not is_path(path):
+        raise InputError(f"path: found {type(path).__name__}; expected the name of a file: use msfit.fit")
+    path = Path(path).expanduser()
     target = check_output(output, (".h5", ".nc"))
-    recipe = Recipe.of(path, {**(loading or {}), "memory": budget}, fitting)
+    recipe = Recipe.of(path, {**(chosen.loading or {}), "memory": budget}, chosen)
     watch = Watch(recipe)
-    prepared = recipe.prepare(mask)
+    prepared = recipe.prepare(chosen.mask)
     unfinished = part_of(target)
-    if not resume:
+    if not chosen.resume:
         discard(unfinished)
     with _here(prepared) if scheduler is None else _there(recipe, prepared, scheduler) as place:
         with about(recipe.path):
@@ -182,7 +174,7 @@ def _there(recipe: Recipe, prepared: Prepared, scheduler: str) -> Iterator[_Plac
     }
     if prepared.shared:  # estimated here, from all pixels
         settled |= {"free": (*prepared.free, *prepared.shared), "shared": (), "bounds": dict(prepared.worker.box)}
-    known = replace(recipe, fitting={**recipe.fitting, **settled, "model": prepared.model})
+    known = replace(recipe, options=replace(recipe.options, **settled, model=prepared.model))
     with connected(scheduler) as cluster:
         settings = json.loads(json.dumps(recipe.settings(prepared)))
         threads = max(cluster.threads(), default=1)

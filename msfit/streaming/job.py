@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from msfit import __version__
 from msfit.data.cube import Cube
 from msfit.data.memory import parse_size, resident, told
 from msfit.errors import InputError
-from msfit.fitting.in_memory import masked
-from msfit.fitting.plan import Prepared, check_names, prepare
+from msfit.fitting.inputs import masked
+from msfit.fitting.options import FitOptions
+from msfit.fitting.plan import Prepared, prepare
 from msfit.io import files_of, load
 
 _BYTES_TO_FIND_SKIN = 40  # a pixel: flags, labels and areas of patches
@@ -38,27 +39,28 @@ class Recipe:
         Absolute.
     loading : mapping
         Arguments of `msfit.load`, `memory` among them.
-    fitting : mapping
-        Those of `msfit.fit` that `prepare` takes.
+    options : FitOptions
+        Without what cannot be sent to another process: mask and functions.
     """
 
     path: Path
     loading: Mapping[str, Any]
-    fitting: Mapping[str, Any]
+    options: FitOptions
 
     @classmethod
-    def of(cls, path: str | Path, loading: Mapping[str, Any], fitting: Mapping[str, Any]) -> Recipe:
+    def of(cls, path: str | Path, loading: Mapping[str, Any], options: FitOptions) -> Recipe:
         """With the paths in it made absolute, as workers have a working directory of their own."""
         files = {name: v for name, v in loading.items() if isinstance(v, str | Path) and Path(v).exists()}
         absolute = {name: str(Path(file).absolute()) for name, file in files.items()}
-        return cls(Path(path).absolute(), {**loading, **absolute}, fitting)
+        return cls(
+            Path(path).absolute(), {**loading, **absolute}, replace(options, mask=None, progress=None, tell=None)
+        )
 
-    def prepare(self, mask: np.ndarray | str | None) -> Prepared:
+    def prepare(self, mask: Any) -> Prepared:
         """Open the file and settle the fit; the mask is that of `fit_file`."""
-        check_names("fit_file", self.fitting)
         cube = load(self.path, **self.loading)
         with about(self.path):
-            return prepare(_masked(cube, mask, parse_size(self.loading["memory"])), **self.fitting)
+            return prepare(_masked(cube, mask, parse_size(self.loading["memory"])), self.options)
 
     def fingerprint(self) -> list[Any]:
         """Sizes and dates of the files: as long as they agree, so do the samples."""
@@ -67,7 +69,7 @@ class Recipe:
 
     def settings(self, prepared: Prepared) -> dict[str, Any]:
         """All that the maps depend on, by names that a user knows, as plain JSON."""
-        settled = ("model", "bounds", "bands", "dtype", "device")
+        elsewhere = ("model", "bounds", "bands", "dtype", "device", "loading", "memory", "scheduler", "resume")
         model, cube = prepared.model, prepared.cube
         nm = np.linspace(*model.wavelength_range, 16)
         ends = np.array([parameter.wide for parameter in model.parameters])
@@ -82,7 +84,7 @@ class Recipe:
             "dtype": str(prepared.worker.dtype),
             "device": prepared.worker.device.type,
             **{name: _plain(value) for name, value in self.loading.items() if name != "memory"},
-            **{name: _plain(value) for name, value in self.fitting.items() if name not in settled},
+            **{name: _plain(value) for name, value in self.options.given().items() if name not in elsewhere},
         }
 
 
@@ -126,21 +128,14 @@ def about(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: {error}") from None
 
 
-def _masked(cube: Cube, mask: np.ndarray | str | None, memory: int) -> Cube:
-    if isinstance(mask, str):
-        if mask not in ("auto", "none"):
-            raise InputError(f"mask: found {mask!r}; expected auto, none or an array of truth values")
-        if mask == "none":
-            return cube.with_mask(None)
+def _masked(cube: Cube, mask: Any, memory: int) -> Cube:
+    if isinstance(mask, str) and mask == "auto":
         needed = resident() + _BYTES_TO_FIND_SKIN * math.prod(cube.shape) + _BYTES_OF_A_STRIP
         if needed > memory:
             raise InputError(
                 f"mask auto: cleans the map of the whole picture, for which {told(memory)} are too little; expected at"
                 f" least {told(needed)}, or a mask (--mask FILE)"
             )
-        from msfit.mask import skin_mask
-
-        return cube.with_mask(skin_mask(cube))
     return masked(cube, mask)
 
 

@@ -1,0 +1,311 @@
+"""Every option of every fit: one set, the same names, types and defaults at every door, checked once.
+
+A door is a function that fits: `fit`, `fit_lazy`, `fit_file`, `fit_spatial`. To add an option: a field of `FitOptions`
+with its check, and a line in the group of keywords below whose doors take it. What depends on the skin model or on the
+data is checked where these are known (`bounds`, `criterion`, `msfit.data.bands`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+import numpy as np
+
+from msfit.data.bands import Bands
+from msfit.errors import InputError
+from msfit.skin import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from msfit.skin.registry import SkinModel
+
+Bounds = str | Mapping[str, tuple[float, float]]
+# A number a band of the cube, or numbers for ranges of wavelengths (A, B) [nm], ends included.
+PerBand = Any | Mapping[tuple[float, float], float]
+Progress = Callable[[int, int], None]
+
+PIGMENTS = ("f_mel", "f_blood")
+RESIDUALS = ("reflectance", "radiance")
+DTYPES = ("float32", "float64")
+# Weight of total variation where no spatial prior is named: about the noise of a band.
+USUAL_TV = 0.01
+
+
+class CommonKeywords(TypedDict, total=False):
+    """Options of all doors."""
+
+    model: str | SkinModel
+    bounds: Bounds
+    bands: Bands | None
+    mask: Any
+    device: Any
+    dtype: Any
+    loading: Mapping[str, Any] | None
+
+
+class PixelKeywords(CommonKeywords, total=False):
+    """Options of fits of pixels each on its own, as `fit_lazy` takes them."""
+
+    free: Collection[str]
+    shared: Collection[str]
+    weights: PerBand | None
+    residual: str
+    huber: float | None
+    std: bool
+    noise: float | PerBand | None
+    certify: bool
+
+
+class FitKeywords(PixelKeywords, total=False):
+    """Options of `msfit.fit`."""
+
+    progress: Progress | None
+
+
+class FileKeywords(FitKeywords, total=False):
+    """Options of `msfit.fit_file`."""
+
+    memory: int | str | None
+    scheduler: str | None
+    resume: bool
+    tell: Callable[[str], None] | None
+
+
+class SpatialKeywords(CommonKeywords, total=False):
+    """Options of `msfit.fit_spatial`."""
+
+    tv: float | None
+    sparsity: float
+    tv_shading: float
+    iterations: int
+    tolerance: float
+    progress: Progress | None
+
+
+#: Which options each door takes.
+DOORS: Mapping[str, Any] = {
+    "fit": FitKeywords,
+    "fit_lazy": PixelKeywords,
+    "fit_file": FileKeywords,
+    "fit_spatial": SpatialKeywords,
+}
+# Why some doors take an option and others cannot.
+_REASONS = (
+    (PixelKeywords, "is of fits of each pixel on its own"),
+    (SpatialKeywords, "joins the pixels of a picture"),
+    (FileKeywords, "is of fits from disk to disk"),
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FitOptions:
+    """The options of a fit, checked; `msfit.fit`, `fit_spatial` and `fit_file` say what each means.
+
+    Raises
+    ------
+    InputError
+        A value that cannot be, or two options that do not go together.
+
+    Examples
+    --------
+    >>> FitOptions(dtype=np.float32, std=True).given()
+    {'dtype': 'float32', 'std': True}
+    """
+
+    model: str | SkinModel = DEFAULT_MODEL
+    bounds: Bounds = "wide"
+    bands: Bands | None = None
+    mask: Any = None
+    device: Any = "auto"
+    dtype: Any = None
+    loading: Mapping[str, Any] | None = None
+    free: Collection[str] = PIGMENTS
+    shared: Collection[str] = ()
+    weights: PerBand | None = None
+    residual: str = "reflectance"
+    huber: float | None = None
+    std: bool = False
+    noise: float | PerBand | None = None
+    certify: bool = False
+    tv: float | None = None
+    sparsity: float = 0.0
+    tv_shading: float = 0.0
+    iterations: int = 50
+    tolerance: float = 1e-8
+    memory: int | str | None = None
+    scheduler: str | None = None
+    resume: bool = True
+    progress: Progress | None = None
+    tell: Callable[[str], None] | None = None
+
+    def __post_init__(self) -> None:
+        checked = {
+            "device": str(self.device),
+            "dtype": _dtype(self.dtype),
+            "loading": dict(self.loading or {}),
+            "free": _names("free", self.free),
+            "shared": _names("shared", self.shared),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        for name in ("std", "certify", "resume"):
+            if not isinstance(flag := getattr(self, name), bool | np.bool):
+                raise InputError(f"{name}: found {flag!r}; expected True or False")
+        for name in ("progress", "tell"):
+            if (function := getattr(self, name)) is not None and not callable(function):
+                raise InputError(f"{name}: found {type(function).__name__}; expected a function")
+        if self.residual not in RESIDUALS:
+            raise InputError(f"residual: found {self.residual!r}; expected reflectance or radiance")
+        if self.huber is not None and not (is_number(self.huber) and 0 < self.huber < np.inf):
+            raise InputError(f"huber: found {self.huber!r}; expected a positive threshold in the unit of the residual")
+        self._check_spatial()
+        for first, second, why in _CONFLICTS:
+            if _present(self, first) and _present(self, second):
+                named = f" ({', '.join(self.extras)})" if second == "extras" else ""
+                raise InputError(f"{first}: {why}{named}; leave out either")
+        if self.noise is not None and not self.std:
+            raise InputError("noise: given without std, whose only use it is; ask for std, or leave noise out")
+
+    def _check_spatial(self) -> None:
+        for name in ("tv", "sparsity", "tv_shading"):
+            weight = getattr(self, name)
+            if weight is not None and not (is_number(weight) and 0 <= weight < math.inf):
+                raise InputError(f"{name}: found {weight!r}; expected a finite number, 0 or more")
+        if not isinstance(self.iterations, int | np.integer) or self.iterations < 1:
+            raise InputError(f"iterations: found {self.iterations!r}; expected a whole number above 0")
+        if not is_number(self.tolerance) or not 0 < self.tolerance < 1:
+            raise InputError(f"tolerance: found {self.tolerance!r}; expected a share of the objective between 0 and 1")
+
+    @classmethod
+    def of(cls, door: str, given: Mapping[str, Any]) -> FitOptions:
+        """The options that a door was called with.
+
+        Parameters
+        ----------
+        door : str
+            Name of a function in `DOORS`.
+        given : mapping
+            Its keywords.
+
+        Raises
+        ------
+        TypeError
+            A name that no door knows; the message says which one is nearest.
+        InputError
+            An option, other than by its default, that this door does not take; what `FitOptions` refuses.
+        """
+        if unknown := [name for name in given if name not in _DEFAULTS]:
+            near = difflib.get_close_matches(unknown[0], _DEFAULTS, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(DOORS[door].__annotations__)}"
+            raise TypeError(f"{door}() got an unexpected keyword argument {unknown[0]!r}; {hint}")
+        options = cls(**given)
+        options.check_door(door)
+        return options
+
+    def check_door(self, door: str) -> None:
+        """Refuse what a door does not take, other than by its default."""
+        if foreign := [name for name in self.given() if name not in DOORS[door].__annotations__]:
+            name = foreign[0]
+            takers = ", ".join(f"msfit.{other}" for other, takes in DOORS.items() if name in takes.__annotations__)
+            why = next((why for group, why in _REASONS if name in group.__annotations__), "")
+            if name == "progress":
+                why = "tells of work that is done at once"
+            raise InputError(f"{name}: {why}, which msfit.{door} does not do; use {takers}, or leave {name} out")
+
+    def given(self) -> dict[str, Any]:
+        """Options that differ from their defaults."""
+        held = {name: getattr(self, name) for name in _DEFAULTS}
+        return {name: value for name, value in held.items() if not _is_default(name, value)}
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Names of the extra parameters that are fitted, a pixel or a picture."""
+        return tuple(name for name in (*self.free, *self.shared) if name not in PIGMENTS)
+
+    @property
+    def spatial_weights(self) -> dict[str, float]:
+        """Weights of the spatial priors; where none is named, that of the pigments' total variation is `USUAL_TV`."""
+        tv = self.tv if self.tv is not None else 0.0 if self.sparsity or self.tv_shading else USUAL_TV
+        return {"tv": float(tv), "sparsity": float(self.sparsity), "tv_shading": float(self.tv_shading)}
+
+
+# Options that do not go together, and why. "extras" are extra parameters, in free or shared.
+_CONFLICTS = (
+    ("certify", "huber", "proves sums of squares, not Huber's loss"),
+    ("certify", "extras", "does not go with extra parameters"),
+    ("huber", "extras", "does not go with extra parameters"),
+    ("residual", "shared", "found radiance with shared parameters"),
+)
+
+_DEFAULTS = {f.name: f.default for f in fields(FitOptions) if f.default is not MISSING}
+
+
+def _present(options: FitOptions, name: str) -> bool:
+    value = getattr(options, name)
+    return bool(value) if name == "extras" else not _is_default(name, value)
+
+
+def _is_default(name: str, value: Any) -> bool:
+    default = _DEFAULTS[name]
+    if name == "loading":
+        return not value
+    if name == "free":
+        return set(value) == set(PIGMENTS)
+    return value is default or (isinstance(value, str | int | float | tuple) and value == default)
+
+
+def _dtype(dtype: Any) -> str | None:
+    """float32 or float64 by name, from a type of numpy or torch."""
+    if dtype is None:
+        return None
+    name = str(dtype).removeprefix("torch.")
+    if not isinstance(dtype, str) and name not in DTYPES:
+        with contextlib.suppress(TypeError):
+            name = np.dtype(dtype).name
+    if name not in DTYPES:
+        raise InputError(f"dtype: found {dtype!r}; expected float32 or float64")
+    return name
+
+
+def _names(option: str, given: Any) -> tuple[str, ...]:
+    if isinstance(given, str | Mapping) or not isinstance(given, Collection):
+        raise InputError(f"{option}: found {given!r}; expected a list of names of parameters, such as ['f_mel']")
+    return tuple(given)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one finite real number."""
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def is_path(given: Any) -> bool:
+    """Whether an input is the name of a file."""
+    return isinstance(given, str | Path)
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def door(function: _Function) -> _Function:
+    """Show the options of a door in its signature, where `help`, notebooks and documentation look for them."""
+    own = inspect.signature(function)
+    positional = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    annotations = DOORS[function.__name__].__annotations__
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_DEFAULTS[name],
+            annotation=getattr(annotations[name], "__forward_arg__", annotations[name]),
+        )
+        for name in _DEFAULTS
+        if name in annotations
+    ]
+    function.__signature__ = own.replace(parameters=[*positional, *options])  # type: ignore[attr-defined]
+    return function

@@ -1,0 +1,134 @@
+"""Maps of some rows of a settled fit, or of all; and the result that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from msfit.data.cube import Cube
+from msfit.data.lazy_arrays import row_blocks
+from msfit.data.result import FitResult, Status
+from msfit.errors import InputError
+from msfit.fitting.options import Progress
+from msfit.fitting.plan import Prepared
+from msfit.fitting.worker import CORRELATION, PARAMETERS, STD, FittedBlock, Run, Worker, blocks, pool, screen
+
+CHUNK = 262_144  # pixels that are read and screened together
+_MOST_SAMPLES = 2**26  # of a block of rows, where a file's chunks span many of them
+_BRIGHTEST = 10.0  # i_d of a surface in full light is about 1
+
+
+def fit_rows(prepared: Prepared, rows: slice, run: Run, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Maps (row, ...) and `status` of some rows; `run` comes from `worker.pool`, `mask` is that of these rows."""
+    return begin_rows(prepared, rows, run, mask)(None)
+
+
+def begin_rows(
+    prepared: Prepared, rows: slice, run: Run, mask: np.ndarray | None = None
+) -> Callable[[Progress | None], dict[str, np.ndarray]]:
+    """Read and screen some rows and begin their fit; what comes back waits for its end, and returns as `fit_rows`."""
+    cube, worker = prepared.cube, prepared.worker
+    shape = (len(range(*rows.indices(cube.shape[0]))), *cube.shape[1:])
+    count, names = int(np.prod(shape)), worker.maps()
+    status = np.full(count, Status.MASKED_BY_USER, np.uint8)
+    wanted = np.ones(count, bool) if mask is None else mask.ravel()
+    status[wanted] = Status.CONVERGED
+    begin = partial(_begin_samples, worker) if prepared.mixtures is None else prepared.mixtures.begin
+    fitted = begin(cube, rows, status, run) if wanted.any() else iter(())
+
+    def end(progress: Progress | None) -> dict[str, np.ndarray]:
+        dtype = np.float64 if worker.dtype == torch.float64 else np.float32
+        maps = np.full((len(names), count), np.nan, dtype)
+        done = 0
+        for index, values, found in fitted:
+            together = index.size and index[-1] - index[0] == index.size - 1
+            place = slice(index[0], index[-1] + 1) if together else index  # a slice is written much faster
+            status[place], maps[:, place] = found, values
+            done += index.size
+            if progress is not None and done < count:
+                progress(done, count)
+        if progress is not None:
+            progress(count, count)
+        return {name: values.reshape(shape) for name, values in zip((*names, "status"), (*maps, status), strict=True)}
+
+    return end
+
+
+def _begin_samples(worker: Worker, cube: Cube, rows: slice, status: np.ndarray, run: Run) -> Iterator[FittedBlock]:
+    """Blocks of some rows' pixels, fitted; `status` (n,) before is that they are wanted, then that of masked ones."""
+    reflectance, usable = cube.rows(rows)
+    scale = worker.criterion.scale(cube, rows, usable)
+    pixels, usable, scale = (a.reshape(-1, a.shape[-1]) for a in (reflectance, usable, scale))
+    status[:] = screen(pixels, usable, status == Status.CONVERGED)
+    return run(worker, blocks(pixels, scale, status, worker.device))
+
+
+def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:
+    """A result of maps, numpy or dask arrays (y, x) or (pixel,) by the names of `fit_rows`; none of them is read."""
+    return FitResult(
+        **{name: maps[name] for name in (*PARAMETERS, "rmse")},
+        status=maps["status"],
+        model=prepared.model.name,
+        bounds=prepared.bounds,
+        wavelengths=prepared.cube.wavelengths,
+        std=_named(maps, STD),
+        correlation=_named(maps, CORRELATION),
+        attrs=attrs,
+        extra={name: maps[name] for name in prepared.worker.extras},
+        gap=maps.get("gap"),
+        cube=prepared.cube,
+    )
+
+
+def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:
+    """A result as `collect` makes it, with remarks on what the maps show.
+
+    Raises
+    ------
+    InputError
+        Every pixel is masked.
+    """
+    found = collect(prepared, maps, {})
+    counts = found.counts()
+    if all(status.uncertified >= Status.MASKED_BY_USER for status in counts):
+        reasons = ", ".join(f"{count:,} {status.meaning}" for status, count in counts.items())
+        raise InputError(f"mask: no pixel is left to fit: {reasons}; check the data, the mask and the bands")
+    notes = prepared.notes
+    if (median := found.median("i_d")) > _BRIGHTEST:
+        notes += (f"i_d has a median of {median:.3g}: is the reflectance in percent, or the light too dim?",)
+    return replace(found, attrs={**prepared.attributes(notes), **attrs})
+
+
+def _named(maps: Mapping[str, Any], prefix: str) -> dict[str, Any] | None:
+    """Those of the maps whose name begins so, by the rest of it; None where there are none."""
+    return {name.removeprefix(prefix): values for name, values in maps.items() if name.startswith(prefix)} or None
+
+
+def fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndarray]:
+    """Maps of all pixels, by the names of `fit_rows`: while one chunk of rows is fitted the next is read."""
+    shape = prepared.cube.shape
+    total = int(np.prod(shape))
+    width = total // shape[0]
+    most = max(1, _MOST_SAMPLES // (width * prepared.cube.wavelengths.size))
+    maps: dict[str, np.ndarray] = {}
+    with pool(prepared.worker.device) as run:
+        chunks = row_blocks(prepared.cube.values, max(1, CHUNK // width), most)
+        masks = (None if prepared.cube.mask is None else prepared.cube.mask[rows] for rows in chunks)
+        begun = (begin_rows(prepared, rows, run, mask) for rows, mask in zip(chunks, masks, strict=True))
+        following = next(begun, None)
+        for rows in chunks:
+            end, following = following, next(begun, None)
+            assert end is not None
+            told = None if progress is None else _shifted(progress, rows.start * width, total)
+            for name, values in end(told).items():
+                maps.setdefault(name, np.empty(shape, values.dtype))[rows] = values
+    return maps
+
+
+def _shifted(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: progress(before + done, total)
