@@ -204,7 +204,7 @@ def test_inputs_of_every_kind_give_the_same_maps(tmp_path: Path) -> None:
     [
         (lambda: msfit.fit(np.moveaxis(SKIN, -1, 0), NM), "as many along axis 0 of values"),
         (lambda: msfit.fit(SKIN, NM, loading={"white": "0:2,0:2"}), "loading: given beside ndarray"),
-        (lambda: msfit.fit("nosuch.mat"), "nosuch.mat: no such file"),
+        (lambda: msfit.fit("nosuch.mat"), "no such file"),
         (lambda: msfit.fit(pd.DataFrame({"site": ["cheek"], "400": [0.2]})), r"columns: found 'site'.*set_index"),
         (lambda: msfit.fit(pd.DataFrame(SKIN[0], columns=NM), NM), "beside a table"),
         (lambda: msfit.fit_file(SKIN, "maps.h5"), "path: found ndarray"),  # type: ignore[arg-type]
