@@ -25,7 +25,7 @@ from torch import Tensor
 
 import msfit
 from benchmarks import record
-from msfit.data.result import CERTIFIED
+from msfit.data.result import Status, flagged
 from msfit.io.datasets.issa import load_faces
 from msfit.skin.models import get_model
 from msfit.solve.certificate.certificate import GLOBAL
@@ -49,7 +49,7 @@ def prove(cube: msfit.Cube, **settings: Any) -> dict[str, Any]:
         began = time.perf_counter()
         found = msfit.fit(cube, certify=certify, **settings)
         seconds.append(time.perf_counter() - began)
-    number, proved = int(found.fitted.sum()), int((found.status >= CERTIFIED).sum())
+    number, proved = int(found.fitted.sum()), int(flagged(found.status, Status.GLOBAL).sum())
     return {
         "pixels": number,
         "certified_global": proved,
@@ -158,7 +158,7 @@ def challenge(model: str, count: int, seed: int) -> dict[str, Any]:
         fits = [_rmse(search, result, y, w, index) for result in (plain, found)]
         bound = fits[1] - found.gap[index]
         sums["pixels"] += int(index.sum())
-        sums["certified_global"] += int((found.status[index] >= CERTIFIED).sum())
+        sums["certified_global"] += int(flagged(found.status[index], Status.GLOBAL).sum())
         sums["fits_beaten_by_1e-5"] += int((fits[0] - least > GLOBAL).sum())
         sums["certified_fits_beaten_by_1e-5"] += int((fits[1] - least > GLOBAL).sum())
         for name, excess in zip(worst, (bound - least, fits[0] - least, fits[1] - least, least - fits[1]), strict=True):

@@ -22,7 +22,7 @@ from biofacenet.photo.reading import SMALLEST_SIDE, Photo, as_photo, linear_ligh
 from biofacenet.photo.skin import face_ellipse, skin_in_picture
 from biofacenet.result import FaceResult
 from msfit.colour.colorimetry import rgb_weights
-from msfit.data.result import MAPS, Status
+from msfit.data.result import MAPS, STATUS_TYPE, Status
 from msfit.errors import InputError
 from msfit.fitting.plan import torch_device
 
@@ -40,7 +40,7 @@ _STATUS = np.array(
         [Status.F_MEL_LOWER, Status.F_MEL_LOWER_F_BLOOD_LOWER, Status.F_MEL_LOWER_F_BLOOD_UPPER],
         [Status.F_MEL_UPPER, Status.F_MEL_UPPER_F_BLOOD_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER],
     ],
-    np.uint8,
+    STATUS_TYPE,
 )
 
 
@@ -280,7 +280,7 @@ def masked(result: FaceResult, kept: np.ndarray, why: Status) -> FaceResult:
     if not lost.any():
         return result
     maps: dict[str, Any] = {name: np.where(lost, np.float32(np.nan), getattr(result, name)) for name in MAPS}
-    return replace(result, **maps, status=np.where(lost, np.uint8(why), result.status).astype(np.uint8))
+    return replace(result, **maps, status=np.where(lost, STATUS_TYPE(why), result.status))
 
 
 def _end(m: Tensor) -> np.ndarray:

@@ -28,7 +28,7 @@ def a_result(shape: tuple[int, ...], with_cube: bool = True, model: str = "alota
     i_d, i_s = rng.uniform(0.4, 1.2, shape), rng.uniform(0, 0.2, shape)
     fitted = i_d[..., None] * reflectance(f_mel, f_blood, BANDS) + i_s[..., None]
     measured = fitted + 0.01 * rng.standard_normal(fitted.shape)
-    status = rng.choice([0, 0, 0, 0, 1, 4, 8], shape).astype(np.uint8)
+    status = rng.choice([0, 0, 0, 0, 1, 8, 10], shape).astype(np.uint16)
     return FitResult(
         f_mel,
         f_blood,
@@ -46,7 +46,7 @@ def a_result(shape: tuple[int, ...], with_cube: bool = True, model: str = "alota
 
 def masked(result: FitResult, where: np.ndarray) -> FitResult:
     maps = {name: np.where(where, np.nan, getattr(result, name)) for name in MAPS}
-    return replace(result, **maps, status=np.where(where, Status.MASKED_BY_USER, result.status).astype(np.uint8))
+    return replace(result, **maps, status=np.where(where, Status.MASKED_BY_USER, result.status).astype(np.uint16))
 
 
 def words(result: FitResult) -> str:

@@ -33,7 +33,7 @@ def fitted(shape: tuple[int, ...] = (5, 4)) -> msfit.FitResult:
         "i_d": rng.uniform(0.2, 1.0, shape),
         "i_s": rng.uniform(0.0, 0.1, shape),
     }
-    status = np.zeros(shape, np.uint8)
+    status = np.zeros(shape, np.uint16)
     bounds = {"f_mel": (0.0, 0.43), "f_blood": (0.0, 0.07)}
     return msfit.FitResult(**maps, rmse=np.zeros(shape), status=status, model=MODEL, bounds=bounds, wavelengths=BANDS)
 

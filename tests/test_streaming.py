@@ -444,7 +444,7 @@ def test_lazy_maps_take_a_mask_and_name_what_they_do_not_take(whole: FitResult) 
     expected = msfit.fit(VALUES, NM, model=MODEL, mask=mask)
     for same in (mask, mask * 1.0, dask.array.from_array(mask, chunks=5)):
         assert_same(msfit.fit_lazy(lazy, NM, model=MODEL, mask=same).compute(), expected)
-    with pytest.raises(InputError, match="^progress: tells of work that is done at once"):
+    with pytest.raises(InputError, match=r"^progress: tells of work that is done at once"):
         msfit.fit_lazy(lazy, NM, progress=print)  # type: ignore[call-arg]
 
 

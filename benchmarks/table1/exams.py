@@ -16,7 +16,7 @@ import msfit
 from benchmarks.table1.choices import Choices
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import fold_bands, rgb_weights
-from msfit.data.result import AT_BOUND
+from msfit.data.result import AT_BOUND, flagged
 from msfit.errors import InputError
 from msfit.io.masks import read_mask
 from msfit.mask import skin_mask
@@ -122,7 +122,7 @@ def make_exam(path: Path, choices: Choices) -> Exam:
         inside = result.status[mask]
         quality[model] = {
             "rmse": float(np.nanmedian(result.rmse[mask])),
-            "at a bound": float(np.isin(inside, AT_BOUND).mean()),
+            "at a bound": float(flagged(inside, AT_BOUND).mean()),
         }
         fitted = _of_result(result)
         references[model] = {"fit": view.maps(_exposed(fitted, gain), picture)}

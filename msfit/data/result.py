@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msfit.data.cube import Cube
-from msfit.data.status import AT_BOUND, CERTIFIED, Status, uncertified
+from msfit.data.status import AT_BOUND, STATUS_TYPE, Status, flagged, uncertified
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
-__all__ = ["AT_BOUND", "CERTIFIED", "MAPS", "FitResult", "Status", "uncertified"]
+__all__ = ["AT_BOUND", "MAPS", "STATUS_TYPE", "FitResult", "Status", "flagged", "uncertified"]
 
 # The float maps of a result, in the order in which they are shown and stored.
 MAPS = ("f_mel", "f_blood", "i_d", "i_s", "rmse")
@@ -41,8 +41,8 @@ class FitResult:
         Diffuse and specular shading [1], not negative.
     rmse : float array
         Root mean squared residual in reflectance [1] over the usable bands of a pixel.
-    status : uint8 array
-        A `Status` a pixel.
+    status : uint16 array
+        A `Status` a pixel: flags, which combine; 0 where the fit converged inside the bounds.
     model : str
         Name of the skin model.
     bounds : mapping
@@ -98,7 +98,7 @@ class FitResult:
     @property
     def fitted(self) -> np.ndarray:
         """Bool array: the pixel was fitted, that is, not masked."""
-        return uncertified(self.status) < Status.MASKED_BY_USER
+        return self.status < Status.MASKED_BY_USER
 
     def strongest_correlation(self) -> tuple[np.ndarray, np.ndarray]:
         """Where two parameters trade: the correlation of largest size, and which pair's it is.
@@ -128,11 +128,11 @@ class FitResult:
     def counts(self) -> dict[Status, int]:
         """Number of pixels of each status that occurs, {Status: int}; they add up to all pixels."""
         rows = max(1, _COUNTED // max(1, int(np.prod(self.shape[1:]))))
-        found = np.zeros(max(Status) + 1, np.int64)
+        found = np.zeros(np.iinfo(STATUS_TYPE).max + 1, np.int64)
         for first in range(0, self.shape[0], rows):
             part = np.asarray(self.status[first : first + rows])
             found += np.bincount(part.ravel(), minlength=found.size)
-        return {status: int(found[status]) for status in Status if found[status]}
+        return {Status(code): int(found[code]) for code in np.flatnonzero(found).tolist()}
 
     def map(self, name: str) -> np.ndarray:
         """A map by its name: one of `MAPS`, or an extra parameter's."""
@@ -150,7 +150,7 @@ class FitResult:
     def summary(self) -> str:
         """One line: pixels fitted, seconds, median RMSE; how many were masked, at a bound or not converged."""
         counts = self.counts()
-        number = sum(count for status, count in counts.items() if status.uncertified < Status.MASKED_BY_USER)
+        number = sum(count for status, count in counts.items() if not status.masked)
         one, several = ("pixel", "pixels") if len(self.shape) == 2 else ("spectrum", "spectra")
         line = f"{number:,} {one if number == 1 else several} fitted"
         seconds = self.attrs.get("seconds")
@@ -161,13 +161,13 @@ class FitResult:
         if number:
             line += f", median RMSE {self.median('rmse'):.2g}"
         kinds = {
-            "at a bound": sum(counts.get(status, 0) for status in AT_BOUND),
-            "without diffuse light": counts.get(Status.NO_DIFFUSE, 0) + counts.get(Status.GLOBAL_NO_DIFFUSE, 0),
-            "not converged": counts.get(Status.NOT_CONVERGED, 0),
+            "at a bound": sum(count for status, count in counts.items() if status & AT_BOUND),
+            "without diffuse light": sum(count for status, count in counts.items() if Status.NO_DIFFUSE in status),
+            "not converged": sum(count for status, count in counts.items() if Status.NOT_CONVERGED in status),
             "masked": sum(counts.values()) - number,
         }
         if self.gap is not None and number:
-            proved = sum(count for status, count in counts.items() if status >= CERTIFIED)
+            proved = sum(count for status, count in counts.items() if Status.GLOBAL in status)
             line += f"; {_percent(proved, number)} certified global"
         parts = [line, ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)]
         parts += [self._extra_in_words(name) for name in self.extra]

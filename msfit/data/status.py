@@ -1,77 +1,154 @@
-"""What became of a pixel: codes, words, and whether its minimum is proved to be the global one."""
+"""What became of a pixel: flags that combine, in words, and whether its minimum is proved to be the global one."""
 
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import numpy as np
 
-# What a certificate adds to the code of a status.
-CERTIFIED = 32
+#: Type of a map of statuses.
+STATUS_TYPE = np.uint16
 
 
-class Status(enum.IntEnum):
-    """What became of a pixel. The names, in lower case, are the CF ``flag_meanings`` of the map `status`."""
+class Status(enum.IntFlag):
+    """What became of a pixel: flags, of which several may be set; none set is a fit that converged inside the bounds.
+
+    The names of single flags, in lower case, are the CF ``flag_meanings`` of the map `status`, their values its
+    ``flag_masks``. Combinations that are frequent have names of their own. Masked pixels are those from
+    `MASKED_BY_USER` up.
+
+    Examples
+    --------
+    >>> Status.F_MEL_LOWER | Status.F_BLOOD_UPPER == Status.F_MEL_LOWER_F_BLOOD_UPPER
+    True
+    >>> status = np.array([0, 1, 33], STATUS_TYPE)
+    >>> (status & Status.F_MEL_LOWER > 0).tolist()
+    [False, True, True]
+    """
 
     CONVERGED = 0
     F_MEL_LOWER = 1
     F_MEL_UPPER = 2
-    F_BLOOD_LOWER = 3
-    F_BLOOD_UPPER = 4
-    F_MEL_LOWER_F_BLOOD_LOWER = 5
-    F_MEL_LOWER_F_BLOOD_UPPER = 6
-    F_MEL_UPPER_F_BLOOD_LOWER = 7
-    F_MEL_UPPER_F_BLOOD_UPPER = 8
-    NO_DIFFUSE = 9
-    NOT_CONVERGED = 10
-    MASKED_BY_USER = 11
-    MASKED_TOO_FEW_BANDS = 12
-    MASKED_NO_SIGNAL = 13
-    # A fit that was certified says whether the minimum is proved to be the global one: these codes plus CERTIFIED.
-    GLOBAL_CONVERGED = 32
-    GLOBAL_F_MEL_LOWER = 33
-    GLOBAL_F_MEL_UPPER = 34
-    GLOBAL_F_BLOOD_LOWER = 35
-    GLOBAL_F_BLOOD_UPPER = 36
-    GLOBAL_F_MEL_LOWER_F_BLOOD_LOWER = 37
-    GLOBAL_F_MEL_LOWER_F_BLOOD_UPPER = 38
-    GLOBAL_F_MEL_UPPER_F_BLOOD_LOWER = 39
-    GLOBAL_F_MEL_UPPER_F_BLOOD_UPPER = 40
-    GLOBAL_NO_DIFFUSE = 41
+    F_BLOOD_LOWER = 4
+    F_BLOOD_UPPER = 8
+    NO_DIFFUSE = 16
+    NOT_CONVERGED = 32
+    #: Proved to be the global minimum, where the fit was certified.
+    GLOBAL = 64
+    MASKED_BY_USER = 256
+    MASKED_TOO_FEW_BANDS = 512
+    MASKED_NO_SIGNAL = 1024
+
+    F_MEL_LOWER_F_BLOOD_LOWER = F_MEL_LOWER | F_BLOOD_LOWER
+    F_MEL_LOWER_F_BLOOD_UPPER = F_MEL_LOWER | F_BLOOD_UPPER
+    F_MEL_UPPER_F_BLOOD_LOWER = F_MEL_UPPER | F_BLOOD_LOWER
+    F_MEL_UPPER_F_BLOOD_UPPER = F_MEL_UPPER | F_BLOOD_UPPER
+    GLOBAL_CONVERGED = GLOBAL
+    GLOBAL_F_MEL_LOWER = GLOBAL | F_MEL_LOWER
+    GLOBAL_F_MEL_UPPER = GLOBAL | F_MEL_UPPER
+    GLOBAL_F_BLOOD_LOWER = GLOBAL | F_BLOOD_LOWER
+    GLOBAL_F_BLOOD_UPPER = GLOBAL | F_BLOOD_UPPER
+    GLOBAL_F_MEL_LOWER_F_BLOOD_LOWER = GLOBAL | F_MEL_LOWER | F_BLOOD_LOWER
+    GLOBAL_F_MEL_LOWER_F_BLOOD_UPPER = GLOBAL | F_MEL_LOWER | F_BLOOD_UPPER
+    GLOBAL_F_MEL_UPPER_F_BLOOD_LOWER = GLOBAL | F_MEL_UPPER | F_BLOOD_LOWER
+    GLOBAL_F_MEL_UPPER_F_BLOOD_UPPER = GLOBAL | F_MEL_UPPER | F_BLOOD_UPPER
+    GLOBAL_NO_DIFFUSE = GLOBAL | NO_DIFFUSE
 
     @property
     def meaning(self) -> str:
         """The status as a sentence."""
-        return f"{_MEANINGS[self.uncertified]}; certified global" if self >= CERTIFIED else _MEANINGS[self]
+        bounds = [words for flag, words in _ON_BOUNDS.items() if flag in self]
+        others = [words for flag, words in _MEANINGS.items() if flag in self]
+        if not others:
+            others = [f"converged with {' and '.join(bounds)}" if bounds else "converged inside the bounds"]
+        elif bounds:
+            others.append(f"with {' and '.join(bounds)}")
+        return "; ".join([*others, *(["certified global"] if Status.GLOBAL in self else [])])
+
+    @property
+    def label(self) -> str:
+        """Its name in lower case, as results store it; of a combination without a name those of its flags."""
+        name = "GLOBAL_CONVERGED" if self is Status.GLOBAL else self.name
+        return (name or str(int(self))).lower()
+
+    @property
+    def masked(self) -> bool:
+        """Whether the pixel was not fitted."""
+        return self >= Status.MASKED_BY_USER
 
     @property
     def uncertified(self) -> Status:
         """The status without what its certificate says."""
-        return Status(int(self) - CERTIFIED) if self >= CERTIFIED else self
+        return self & ~Status.GLOBAL
 
 
+_ON_BOUNDS = {
+    Status.F_MEL_LOWER: "f_mel on its lower bound",
+    Status.F_MEL_UPPER: "f_mel on its upper bound",
+    Status.F_BLOOD_LOWER: "f_blood on its lower bound",
+    Status.F_BLOOD_UPPER: "f_blood on its upper bound",
+}
 _MEANINGS = {
-    Status.CONVERGED: "converged inside the bounds",
-    Status.F_MEL_LOWER: "converged with f_mel on its lower bound",
-    Status.F_MEL_UPPER: "converged with f_mel on its upper bound",
-    Status.F_BLOOD_LOWER: "converged with f_blood on its lower bound",
-    Status.F_BLOOD_UPPER: "converged with f_blood on its upper bound",
-    Status.F_MEL_LOWER_F_BLOOD_LOWER: "converged with f_mel and f_blood on their lower bounds",
-    Status.F_MEL_LOWER_F_BLOOD_UPPER: "converged with f_mel on its lower and f_blood on its upper bound",
-    Status.F_MEL_UPPER_F_BLOOD_LOWER: "converged with f_mel on its upper and f_blood on its lower bound",
-    Status.F_MEL_UPPER_F_BLOOD_UPPER: "converged with f_mel and f_blood on their upper bounds",
     Status.NO_DIFFUSE: "best explained without diffuse light: i_d is 0 and the pigments are undetermined (NaN)",
     Status.NOT_CONVERGED: "did not converge: the maps hold the best point found, or NaN where squares overflow",
     Status.MASKED_BY_USER: "masked by the given mask",
     Status.MASKED_TOO_FEW_BANDS: "masked: fewer than 8 usable bands",
     Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not above 1e-12 (are light and radiance in one unit?)",
 }
+#: Flags of pixels that lie on the edge of the box of pigments: see whether the bounds, not the data, decide.
+AT_BOUND = Status.F_MEL_LOWER | Status.F_MEL_UPPER | Status.F_BLOOD_LOWER | Status.F_BLOOD_UPPER
 
 
-# Statuses of pixels that lie on the edge of the box of pigments: see whether the bounds, not the data, decide.
-AT_BOUND = tuple(s for s in Status if Status.F_MEL_LOWER <= s.uncertified <= Status.F_MEL_UPPER_F_BLOOD_UPPER)
+def flagged(status: Any, flag: Status) -> Any:
+    """Bool array: pixels of a map of statuses, numpy or dask, that have any of some flags."""
+    return (status & STATUS_TYPE(flag)) != 0
 
 
-def uncertified(status: np.ndarray) -> np.ndarray:
-    """Codes of statuses without what their certificates say: what became of the pixels themselves, uint8."""
-    return np.where(status >= CERTIFIED, status - CERTIFIED, status).astype(np.uint8)
+def uncertified(status: Any) -> Any:
+    """Statuses without what their certificates say: what became of the pixels themselves."""
+    return status & STATUS_TYPE(~Status.GLOBAL & 0xFFFF)
+
+
+def flag_table() -> dict[str, int]:
+    """Names of the single flags, in lower case, with their values."""
+    return {flag.name.lower(): int(flag) for flag in Status if flag.name}
+
+
+def translation(meanings: str, values: Any, *, masks: bool) -> np.ndarray:
+    """What each number of a file's map of statuses means here, by the names that the file gives.
+
+    Parameters
+    ----------
+    meanings : str
+        The file's ``flag_meanings``.
+    values : array of int
+        Its ``flag_masks``, or ``flag_values`` as files of version 0.1.0 have them.
+    masks : bool
+        Which of the two.
+
+    Returns
+    -------
+    uint16 array (65536,)
+        By number; the largest number where it has no meaning.
+
+    Raises
+    ------
+    KeyError
+        A name that this version does not know; it is the argument.
+    """
+    codes = [int(value) for value in np.atleast_1d(values)]
+    flags = [Status[name.upper()] for name in meanings.split()]
+    table = np.full(2**16, UNKNOWN, STATUS_TYPE)
+    if not masks:
+        table[codes] = flags
+        return table
+    number = np.arange(2**16)
+    found, left = np.zeros(2**16, STATUS_TYPE), number.copy()
+    for code, flag in zip(codes, flags, strict=True):
+        found[number & code == code] |= STATUS_TYPE(flag)
+        left &= ~code
+    return np.where(left == 0, found, UNKNOWN)
+
+
+UNKNOWN = STATUS_TYPE(2**16 - 1)

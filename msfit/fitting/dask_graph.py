@@ -10,6 +10,7 @@ import torch
 
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import is_lazy
+from msfit.data.status import STATUS_TYPE
 from msfit.fitting.inputs import as_cube
 from msfit.fitting.options import FitOptions, PixelKeywords, door
 from msfit.fitting.plan import Prepared, prepare
@@ -89,7 +90,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
         concatenate=True,
     )
     maps = {name: stack[k] for k, name in enumerate(names)}
-    maps["status"] = stack[-1].astype(np.uint8)
+    maps["status"] = stack[-1].astype(STATUS_TYPE)
     return to_dataset(collect(prepared, maps, prepared.attributes(prepared.notes)), counted=False)
 
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from msfit.data.cube import Cube
 from msfit.data.low_rank import LinearSpectra
+from msfit.data.status import STATUS_TYPE
 from msfit.fitting.worker import LEAST_SIGNAL, FittedBlock, Run, Worker, blocks, screen
 from msfit.solve.backends.low_rank import MixtureSolver
 from msfit.solve.solver import PigmentSolver
 
-_LEFT = np.uint8(255)  # the status of a pixel that is not to be fitted so
+_LEFT = STATUS_TYPE(2**16 - 1)  # the status of a pixel that is not to be fitted so
 
 
 class MixtureWorker:

@@ -12,7 +12,7 @@ import torch
 
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import row_blocks
-from msfit.data.result import FitResult, Status
+from msfit.data.result import STATUS_TYPE, FitResult, Status
 from msfit.errors import InputError
 from msfit.fitting.options import Progress
 from msfit.fitting.plan import Prepared
@@ -35,7 +35,7 @@ def begin_rows(
     cube, worker = prepared.cube, prepared.worker
     shape = (len(range(*rows.indices(cube.shape[0]))), *cube.shape[1:])
     count, names = int(np.prod(shape)), worker.maps()
-    status = np.full(count, Status.MASKED_BY_USER, np.uint8)
+    status = np.full(count, Status.MASKED_BY_USER, STATUS_TYPE)
     wanted = np.ones(count, bool) if mask is None else mask.ravel()
     status[wanted] = Status.CONVERGED
     begin = partial(_begin_samples, worker) if prepared.mixtures is None else prepared.mixtures.begin
@@ -95,7 +95,7 @@ def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, An
     """
     found = collect(prepared, maps, {})
     counts = found.counts()
-    if all(status.uncertified >= Status.MASKED_BY_USER for status in counts):
+    if all(status.masked for status in counts):
         reasons = ", ".join(f"{count:,} {status.meaning}" for status, count in counts.items())
         raise InputError(f"mask: no pixel is left to fit: {reasons}; check the data, the mask and the bands")
     notes = prepared.notes

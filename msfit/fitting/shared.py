@@ -17,7 +17,7 @@ from torch import Tensor
 
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import row_blocks
-from msfit.data.result import Status
+from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.worker import Block, blocks, pool, screen
 from msfit.skin.registry import Skin, SkinModel
@@ -64,7 +64,7 @@ def settle_shared(
     if drawn is None:
         return {**box, **{extra.name: (extra.default,) * 2 for extra in model.extra_parameters(list(spans))}}
     pixels, scale, all_of_them = drawn
-    status = np.full(len(pixels), Status.CONVERGED, np.uint8)
+    status = np.full(len(pixels), Status.CONVERGED, STATUS_TYPE)
 
     def sample() -> Iterator[Iterator[Block]]:
         yield blocks(pixels, scale, status, device)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from msfit.data.bands import FEWEST_BANDS
 from msfit.data.cube import Cube
-from msfit.data.result import CERTIFIED, Status
+from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
 from msfit.skin.registry import SkinModel
 from msfit.solve.certificate.certificate import GLOBAL, Certificate
@@ -161,7 +161,7 @@ _BY_EDGE = np.array(
         (Status.F_MEL_LOWER, Status.F_MEL_LOWER_F_BLOOD_LOWER, Status.F_MEL_LOWER_F_BLOOD_UPPER),
         (Status.F_MEL_UPPER, Status.F_MEL_UPPER_F_BLOOD_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER),
     ],
-    np.uint8,
+    STATUS_TYPE,
 )
 
 
@@ -179,14 +179,14 @@ def statuses(
         edge[axis] = np.where(fractions[axis] <= lower[axis], 1, 2 * (fractions[axis] >= upper[axis]))
     status = _BY_EDGE.ravel()[3 * edge[0] + edge[1]]
     # a global minimum is one, however the descent ended
-    status[~converged if proved is None else ~(converged | proved)] = Status.NOT_CONVERGED
+    status[~converged if proved is None else ~(converged | proved)] |= STATUS_TYPE(Status.NOT_CONVERGED)
     status[i_d <= 0] = Status.NO_DIFFUSE
-    return status if proved is None else status + np.uint8(CERTIFIED) * proved
+    return status if proved is None else status | STATUS_TYPE(Status.GLOBAL) * proved
 
 
 def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Statuses (n,) before the fit: converged where a pixel may be fitted, else why not."""
-    status = np.full(len(pixels), Status.CONVERGED, np.uint8)
+    status = np.full(len(pixels), Status.CONVERGED, STATUS_TYPE)
     if np.count_nonzero(usable) == usable.size:  # the usual case, told much faster than pixel by pixel
         bands, mean = np.broadcast_to(usable.shape[1], len(pixels)), np.einsum("pb->p", pixels) / usable.shape[1]
     else:

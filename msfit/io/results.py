@@ -12,6 +12,7 @@ import numpy as np
 
 from msfit.data.lazy_arrays import is_lazy
 from msfit.data.result import MAPS, FitResult, Status
+from msfit.data.status import STATUS_TYPE, UNKNOWN, flag_table, translation
 from msfit.errors import InputError
 from msfit.io.large import write_large
 from msfit.io.output import check_output, written_whole
@@ -28,7 +29,6 @@ _LONG_NAMES = {
     "gap": "rmse minus a lower bound of what any point within the bounds reaches",
 }
 _STD, _CORRELATION = "std_", "correlation_"
-_STATUS_NAMES = [status.name.lower() for status in Status]
 # Attributes of a file that describe the fit itself; all others are `FitResult.attrs`.
 _OWN = ("Conventions", "model", "bounds", "bands", "counts")
 
@@ -46,7 +46,7 @@ def to_dataset(result: FitResult, *, counted: bool = True) -> xarray.Dataset:
     -------
     xarray.Dataset
         Maps f_mel, f_blood, i_d, i_s, rmse [1], std_*, correlation_*, gap and extra parameters where there are any,
-        and status (uint8 with ``flag_values`` and ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the
+        and status (uint16 with ``flag_masks`` and ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the
         coordinate `wavelength` [nm]; model, bounds (JSON), bands, counts of each status (JSON) and `FitResult.attrs`
         as attributes.
     """
@@ -67,10 +67,10 @@ def to_dataset(result: FitResult, *, counted: bool = True) -> xarray.Dataset:
         variables["gap"] = (dims, result.gap, _describe("gap", result))
     flags = {
         "long_name": "what became of the pixel",
-        "flag_values": np.array([int(status) for status in Status], np.uint8),
-        "flag_meanings": " ".join(_STATUS_NAMES),
+        "flag_masks": np.array(list(flag_table().values()), STATUS_TYPE),
+        "flag_meanings": " ".join(flag_table()),
     }
-    variables["status"] = (dims, result.status.astype(np.uint8, copy=False), flags)
+    variables["status"] = (dims, result.status.astype(STATUS_TYPE, copy=False), flags)
     described = {"units": "nm", "long_name": "wavelengths of the bands that were fitted"}
     return xarray.Dataset(
         variables, {"wavelength": ("wavelength", result.wavelengths, described)}, _attributes(result, counted)
@@ -149,16 +149,16 @@ def _from_dataset(dataset: xarray.Dataset) -> FitResult:
     if missing:
         raise InputError(f"it holds no {', '.join(missing)}")
     status = dataset["status"]
-    names = str(status.attrs["flag_meanings"]).split()
-    flags = [int(value) for value in np.atleast_1d(status.attrs["flag_values"])]
-    if unknown := set(names) - set(_STATUS_NAMES):
-        raise InputError(f"its pixels have a status unknown to this version: {', '.join(sorted(unknown))}")
-    # by name, so that a later version may number them in another way
-    codes = np.full(256, 255, np.uint8)
-    codes[flags] = [Status[name.upper()] for name in names]
+    masks = "flag_masks" in status.attrs
+    try:  # by name, so that a later version may number them in another way
+        codes = translation(
+            str(status.attrs["flag_meanings"]), status.attrs["flag_masks" if masks else "flag_values"], masks=masks
+        )
+    except KeyError as unknown:
+        raise InputError(f"its pixels have a status unknown to this version: {unknown.args[0].lower()}") from None
     known = status.data
-    values = known.map_blocks(codes.__getitem__, dtype=np.uint8) if is_lazy(known) else codes[known]
-    if bool((values == 255).any()):
+    values = known.map_blocks(codes.__getitem__, dtype=STATUS_TYPE) if is_lazy(known) else codes[known]
+    if bool((values == UNKNOWN).any()):
         raise InputError("its pixels have a status without a meaning")
     f_mel, f_blood, i_d, i_s, rmse = (dataset[name].data for name in MAPS)
     bounds = {name: (float(low), float(high)) for name, (low, high) in json.loads(dataset.attrs["bounds"]).items()}
@@ -207,7 +207,7 @@ def _attributes(result: FitResult, counted: bool = True) -> dict[str, Any]:
         "bands": f"{bands.size} bands, {bands.min():g}-{bands.max():g} nm",
     }
     if counted:
-        own["counts"] = json.dumps({status.name.lower(): count for status, count in result.counts().items()})
+        own["counts"] = json.dumps({status.label: count for status, count in result.counts().items()})
     others = {name: _plain(value) for name, value in result.attrs.items() if name and value is not None}
     # a result that was read from a file keeps the versions that made it
     return {**_versions(), **others, **own}
@@ -261,7 +261,7 @@ def _as_mat(result: FitResult) -> bytes:
         **_arrays(result),
         "model": result.model,
         "bounds": {name: np.array(pair) for name, pair in result.bounds.items()},
-        "status_meanings": np.array([f"{int(status)}: {status.meaning}" for status in Status], dtype=object),
+        "status_meanings": np.array([f"{int(flag)}: {flag.meaning}" for flag in Status], dtype=object),
         "info": _matlab_names(_attributes(result)),
     }
     buffer = io.BytesIO()

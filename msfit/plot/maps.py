@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from msfit.data.result import MAPS, FitResult, Status, uncertified
+from msfit.data.result import MAPS, FitResult, Status, flagged, uncertified
 from msfit.errors import InputError
 from msfit.plot.fits import draw_fit, pixel_fit, pixel_of_rmse
 from msfit.plot.style import (
@@ -33,16 +33,16 @@ from msfit.plot.style import (
 _COLUMN = 3.3
 # A picture is drawn with no more pixels than this along its longer side.
 _FINEST = 800
-_BLOOD = (Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER)
-_MELANIN = (Status.F_MEL_LOWER, Status.F_MEL_UPPER)
-# Statuses that are shown alike, and their colours.
+_BLOOD = Status.F_BLOOD_LOWER | Status.F_BLOOD_UPPER
+_MELANIN = Status.F_MEL_LOWER | Status.F_MEL_UPPER
+# Statuses that are shown alike, and their colours; where two apply the later is shown.
 _KINDS = (
     ("inside the bounds", "#a9cfb4", lambda status: status == Status.CONVERGED),
-    ("f_mel at a bound", "#8b5331", lambda status: np.isin(status, _MELANIN)),
-    ("f_blood at a bound", "#e07b39", lambda status: np.isin(status, _BLOOD)),
-    ("both at a bound", "#9c3d5c", lambda status: (status > max(_BLOOD)) & (status < Status.NO_DIFFUSE)),
-    ("no diffuse light", "#f1dc8c", lambda status: status == Status.NO_DIFFUSE),
-    ("not converged", "#0072b2", lambda status: status == Status.NOT_CONVERGED),
+    ("f_mel at a bound", "#8b5331", lambda status: flagged(status, _MELANIN)),
+    ("f_blood at a bound", "#e07b39", lambda status: flagged(status, _BLOOD)),
+    ("both at a bound", "#9c3d5c", lambda status: flagged(status, _MELANIN) & flagged(status, _BLOOD)),
+    ("no diffuse light", "#f1dc8c", lambda status: flagged(status, Status.NO_DIFFUSE)),
+    ("not converged", "#0072b2", lambda status: flagged(status, Status.NOT_CONVERGED)),
     ("masked", MASKED, lambda status: status >= Status.MASKED_BY_USER),
 )
 
@@ -154,11 +154,11 @@ def draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
 def _draw_status(axes: Axes, result: FitResult) -> None:
     kinds = np.zeros(result.shape, int)
     handles = []
-    for number, (label, colour, belongs) in enumerate(_KINDS):
-        flags = belongs(uncertified(result.status))
-        kinds[flags] = number
-        if flags.any():
-            share = 100 * flags.mean()
+    for number, (_, _, belongs) in enumerate(_KINDS):
+        kinds[belongs(uncertified(result.status))] = number
+    for number, (label, colour, _) in enumerate(_KINDS):
+        if (kinds == number).any():
+            share = 100 * (kinds == number).mean()
             handles.append(
                 Patch(facecolor=colour, edgecolor="#9ca3af", linewidth=0.5, label=f"{label}: {_percent(share)}")
             )

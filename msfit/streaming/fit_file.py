@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from msfit.data.memory import parse_size, resident
-from msfit.data.result import FitResult
+from msfit.data.result import STATUS_TYPE, FitResult
 from msfit.errors import InputError
 from msfit.fitting.options import FileKeywords, FitOptions, door, is_path
 from msfit.fitting.plan import Prepared
@@ -220,4 +220,4 @@ def _prepared_once(recipe: Recipe, settings: dict[str, Any]) -> Prepared:
 
 def _kinds(prepared: Prepared) -> dict[str, np.dtype]:
     number = np.dtype(np.float64 if prepared.worker.dtype == torch.float64 else np.float32)
-    return {**dict.fromkeys(prepared.worker.maps(), number), "status": np.dtype(np.uint8)}
+    return {**dict.fromkeys(prepared.worker.maps(), number), "status": np.dtype(STATUS_TYPE)}

@@ -19,17 +19,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.io import loadmat
 
-from msfit.data.result import MAPS, FitResult, Status, uncertified
+from msfit.data.result import MAPS, FitResult, Status
+from msfit.data.status import flag_table
 from msfit.errors import InputError
 from msfit.io.results import load_result, save
 
 
 def a_result(shape: tuple[int, ...] = (4, 5), dtype: str = "float32", std: bool = True, **attrs: Any) -> FitResult:
     rng = np.random.default_rng(7)
-    status = rng.choice([int(s) for s in Status], shape).astype(np.uint8)
+    status = rng.choice([0, 1, 6, 16, 32, 33, 41, 64, 66, 80, 256, 512, 1024], shape).astype(np.uint16)
     maps = {name: rng.uniform(0, 1, shape).astype(dtype) for name in MAPS}
     for values in maps.values():
-        values[uncertified(status) >= Status.MASKED_BY_USER] = np.nan
+        values[status >= Status.MASKED_BY_USER] = np.nan
     return FitResult(
         **maps,
         status=status,
@@ -94,7 +95,7 @@ def test_xarray_opens_it_with_units_flags_and_bounds(tmp_path: Path) -> None:
     result.save(tmp_path / "out.h5")
     with xarray.open_dataset(tmp_path / "out.h5", engine="h5netcdf") as found:
         assert found["f_mel"].dims == ("y", "x")
-        assert found["status"].dtype == np.uint8
+        assert found["status"].dtype == np.uint16
         assert all(found[name].attrs["units"] == "1" for name in MAPS)
         assert found["wavelength"].attrs["units"] == "nm"
         assert (found["f_blood"].attrs["lower_bound"], found["f_blood"].attrs["upper_bound"]) == (0.02, 0.07)
@@ -102,8 +103,10 @@ def test_xarray_opens_it_with_units_flags_and_bounds(tmp_path: Path) -> None:
         assert found["correlation_f_mel_f_blood"].attrs["units"] == found["std_f_mel"].attrs["units"] == "1"
         assert found["f_mel"].encoding["zlib"]
         meanings = found["status"].attrs["flag_meanings"].split()
-        values = found["status"].attrs["flag_values"]
-        assert {int(v): m for v, m in zip(values, meanings, strict=True)} == {int(s): s.name.lower() for s in Status}
+        masks = found["status"].attrs["flag_masks"]
+        assert masks.dtype == found["status"].dtype  # as CF demands
+        assert dict(zip(meanings, masks.tolist(), strict=True)) == flag_table()
+        assert "global" in meanings
         counts = json.loads(found.attrs["counts"])
         assert sum(counts.values()) == result.status.size
         assert found.attrs["model"] == "alotaibi-smith-2019"
@@ -131,14 +134,14 @@ def test_matlab_and_numpy_read_the_exports(tmp_path: Path, shape: tuple[int, ...
     np.testing.assert_array_equal(matlab["bounds"]["f_mel"], [0.013, 0.43])
     assert matlab["info"]["source"] == "gesicht_ä.mat"
     assert matlab["info"]["x2_odd_name"] == 1
-    assert matlab["status_meanings"][0] == "0: converged inside the bounds"
+    assert matlab["status_meanings"][0] == "1: converged with f_mel on its lower bound"
 
 
 def test_a_status_is_read_by_its_name_not_its_number(tmp_path: Path) -> None:
     result = a_result(std=False)
     dataset = result.to_xarray().copy(deep=True)
-    dataset["status"].values[...] = dataset["status"].values + 100
-    dataset["status"].attrs["flag_values"] = dataset["status"].attrs["flag_values"] + np.uint8(100)
+    dataset["status"].values[...] = dataset["status"].values << 2
+    dataset["status"].attrs["flag_masks"] = dataset["status"].attrs["flag_masks"] << 2
     dataset.to_netcdf(tmp_path / "later.h5", engine="h5netcdf")
     assert_equal(load_result(tmp_path / "later.h5"), result)
 
@@ -260,8 +263,8 @@ def test_maps_of_another_shape_are_refused() -> None:
 
 
 def test_the_summary_counts_what_became_of_the_pixels() -> None:
-    status = np.array([0, 0, 1, 8, 9, 10, 11, 13], np.uint8)
-    values = np.where(uncertified(status) < Status.MASKED_BY_USER, 0.0074, np.nan)
+    status = np.array([0, 0, 1, 10, 16, 32, 256, 1024], np.uint16)
+    values = np.where(status < Status.MASKED_BY_USER, 0.0074, np.nan)
     result = FitResult(
         *[values] * 5,
         status=status,
@@ -275,3 +278,22 @@ def test_the_summary_counts_what_became_of_the_pixels() -> None:
         "5 of 15 bands not used"
     )
     assert "alotaibi" not in repr(result)
+
+
+OLD = Path(__file__).parent / "data" / "result_0_1_0.h5"
+
+
+def test_a_file_of_version_0_1_0_is_read_with_its_statuses_as_flags() -> None:
+    """Its statuses are numbers 0 to 13 and, where certified, 32 to 41."""
+    old = load_result(OLD)
+    assert old.attrs["msfit_version"] == "0.1.0"
+    with xarray.open_dataset(OLD, engine="h5netcdf") as file:
+        assert file["status"].dtype == np.uint8
+        numbers = dict(zip(file["status"].flag_meanings.split(), file["status"].flag_values.tolist(), strict=True))
+        counts = {status.label: count for status, count in old.counts().items()}
+        assert counts == json.loads(file.attrs["counts"])
+        assert counts == {name: n for name, k in numbers.items() if (n := (file["status"].values == k).sum())}
+    assert old.counts()[Status.GLOBAL_CONVERGED] > 5
+    np.testing.assert_array_equal(old.fitted, np.isfinite(old.rmse))
+    assert np.asarray(load_result(OLD, lazy=True).status).dtype == old.status.dtype
+    assert "certified global" in old.summary()
