@@ -5,7 +5,8 @@ what is fitted                backend                                    what it
 ============================  =========================================  ===============================================
 plain sum of squares, CPU     `backends.cpu`: search, polynomials and    about 25 times the reference
                               descent in numba
-the same, GPU with Triton     `backends.gpu`: descent in a kernel        (docs/speed.md)
+float32, weights or none,     `backends.gpu`: pixels to solutions in     nothing leaves the chip (docs/speed.md)
+GPU with Triton               one kernel
 scenes in coefficients, CPU   `backends.low_rank`: many bands by few     1.8 times at 148 bands
 weights, missing bands,       `backends.reference`: torch, on any        generality
 priors, bounds of shadings,   device and in any type
@@ -86,6 +87,10 @@ class PigmentSolver:
             whose, start = self.table.starts(self.table.coordinates(pixels.float().numpy()), len(pixels))
             inside = torch.from_numpy(start).to(self.lower).clamp(self.lower, self.upper)
             return self.reference.descend(torch.from_numpy(whose), inside, pixels)
+        if isinstance(self.compiled, GpuSolver):
+            if pixels.dtype == torch.float32 and prior is None:
+                return self.compiled.least(pixels, weights)
+            return self.reference(pixels, weights, prior)
         if not plain or self.compiled is None:
             return self.reference(pixels, weights, prior)
         if pixels.dtype == torch.float32:

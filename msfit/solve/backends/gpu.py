@@ -1,31 +1,36 @@
-"""The fit of two-layer skin on a GPU, all bands counting alike: search in torch, descent in a Triton kernel."""
+"""The fit of two-layer skin on a GPU, in single precision, with weights or without: one Triton kernel."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from msfit.skin.registry import Skin
-from msfit.solve.backends.reference import cheapest
 from msfit.solve.kernels.constants import Constants, constants
+from msfit.solve.kernels.polynomials import CompiledTable
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
 from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
 
-# Pixels that are searched together: the search holds a number a pixel and node.
-_CHUNK = 1 << 20
-
 
 class GpuSolver:
-    """What `Solver` does, where there is a kernel for it, in single precision."""
+    """What `PigmentSolver` does, where there is a kernel for it, in single precision."""
 
     def __init__(self, form: Constants, skin: Skin, lower: Tensor, upper: Tensor) -> None:
-        self.spectra = torch.from_numpy(form.spectra).to(lower.device)
-        self.thickness = float(form.thickness)
-        self.lower, self.upper = lower.float(), upper.float()
-        self.grid = Grid.over(skin.to(torch.float32, lower.device), self.lower, self.upper)
+        from msfit.solve.kernels import triton_fit  # Triton is not needed where there is no GPU
+
+        device = lower.device
+        # set up on the CPU, whose tables these are
+        box = lower.cpu().double(), upper.cpu().double()
+        on_cpu = skin.to(torch.float64, torch.device("cpu"))
+        spectra = np.asarray(Grid.over(on_cpu, *box).spectra)
+        self.form = form
+        self.grid = triton_fit.Grid.of(CompiledTable.over(on_cpu, *box), spectra, device)
+        self.spectra = torch.from_numpy(form.spectra).to(device)
+        self.channels = triton_fit.Channels.of(form.mixing, device) if form.mixing.size else None
 
     @classmethod
     def over(cls, skin: Skin, lower: Tensor, upper: Tensor) -> GpuSolver | None:
@@ -35,25 +40,12 @@ class GpuSolver:
         form = constants(skin)
         return None if form is None else cls(form, skin, lower, upper)
 
-    def least(self, pixels: Tensor) -> Solution:
-        """Of each pixel (n, band) float32 the descent that ended lowest, the earliest among equals."""
-        owner, solutions = self.ends(pixels)
-        return cheapest(owner, solutions, len(pixels))
+    def least(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:
+        """Of each pixel (n, band) float32, with weights (n, band) or None for ones, the minimum."""
+        from msfit.solve.kernels.triton_fit import fit
 
-    def ends(self, pixels: Tensor) -> tuple[Tensor, Solution]:
-        """The descents of pixels (n, band) float32, and whose they are: pixel index (descent,), sorted."""
-        from msfit.solve.kernels.triton_descent import descend  # Triton is not needed where there is no GPU
-
-        owners, ends = [], []
-        for first in range(0, len(pixels), _CHUNK):
-            chunk = pixels[first : first + _CHUNK].contiguous()
-            owner, start = self.grid.starts(chunk)
-            box = (self.lower, self.upper)
-            ends.append(
-                descend(chunk, owner, start, self.spectra, self.thickness, *box, TOLERANCE["float32"], MOST_STEPS)
-            )
-            owners.append(first + owner)
-        ended = torch.cat(ends)
-        i_d, i_s, cost = ended[:, 2:5].unbind(1)
-        solution = Solution(ended[:, :2], i_d, i_s, cost, ended[:, 10] > 0, ended[:, 11].to(torch.int16))
-        return torch.cat(owners), solution
+        ends = fit(
+            pixels, weights, self.form, self.spectra, self.grid, self.channels, TOLERANCE["float32"], MOST_STEPS
+        )
+        i_d, i_s, cost, converged, steps = (ends[:, column] for column in (2, 3, 4, 5, 6))
+        return Solution(ends[:, :2], i_d, i_s, cost, converged > 0, steps.to(torch.int16))
