@@ -44,8 +44,6 @@ class GpuSolver:
         """Of each pixel (n, band) float32, with weights (n, band) or None for ones, the minimum."""
         from msfit.solve.kernels.triton_fit import fit
 
-        ends = fit(
-            pixels, weights, self.form, self.spectra, self.grid, self.channels, TOLERANCE["float32"], MOST_STEPS
-        )
+        ends = fit(pixels, weights, self.form, self.spectra, self.grid, self.channels, TOLERANCE["float32"], MOST_STEPS)
         i_d, i_s, cost, converged, steps = (ends[:, column] for column in (2, 3, 4, 5, 6))
         return Solution(ends[:, :2], i_d, i_s, cost, converged > 0, steps.to(torch.int16))

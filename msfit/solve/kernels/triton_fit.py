@@ -400,7 +400,19 @@ def _refine(z, white, node, expansions, limits, TERMS: tl.constexpr):  # type: i
     """
     own = expansions + node * 18 * TERMS
     zero = white * 0.0
-    n00, n01, n02, n03, n04, n05, n10, n11, n12, n13, n14 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    n00, n01, n02, n03, n04, n05, n10, n11, n12, n13, n14 = (
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+    )
     n20, n21, n22, n23, n30, n31, n32, n40, n41, n50 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
     for k in tl.static_range(1, 16):
         c, at = _coordinate(z, k), own + k * TERMS
