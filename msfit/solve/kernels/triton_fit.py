@@ -1,9 +1,10 @@
 """The whole fit of two-layer skin as one kernel for GPUs: pixels are read once, solutions written once.
 
 A program takes a block of pixels, one a lane, through what the CPU does in several kernels, and shares their constants
-and tables: coordinates and the search of a grid (`numba_search`), expansions about the best nodes (`numba_polynomials`),
-bounded Newton steps on the exact objective (`numba_descent`). Between these nothing leaves the chip. The spectra of a
-block (64 pixels of 31 channels: 8 KB) stay in the first-level cache, so that reading them again costs no traffic.
+and tables: coordinates and the search of a grid (`numba_search`), expansions about the best nodes
+(`numba_polynomials`), bounded Newton steps on the exact objective (`numba_descent`). Between these nothing leaves the
+chip. The spectra of a block (64 pixels of 31 channels: 8 KB) stay in the first-level cache, so that reading them again
+costs no traffic.
 
 A channel is a weighted sum of the model at a few wavelengths, a band the model at one. With weights, or where a channel
 is missing, the search compares channels one by one instead of coordinates, and descents begin at the nodes.
@@ -68,9 +69,10 @@ class Grid:
         on_grid = np.ones((rows, spectra.shape[1], _COLUMNS), np.float32)
         on_grid[..., :columns] = spectra.reshape(rows, columns, -1).transpose(0, 2, 1)
         arrays = (table.basis, directions, ratios, on_grid, table.expansions, table.limits, table.fractions)
-        tensors = (torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device) for array in arrays)
+        basis, *others = (torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device) for a in arrays)
+        names = ("directions", "ratios", "spectra", "expansions", "limits", "fractions")
         low, high = ((float(end[0]), float(end[1])) for end in (table.lower, table.upper))
-        return cls((rows, columns), *tensors, low, high)
+        return cls((rows, columns), basis, **dict(zip(names, others, strict=True)), lower=low, upper=high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,7 +328,7 @@ def _search(  # type: ignore[no-untyped-def]
     pixels, weights, at, here, z, white, directions, ratios, on_grid, rows, columns, count, y_mean, total,
     WEIGHTED: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """The nodes (lane,) of up to four local maxima of what is explained, the highest first; -1 where there are fewer."""
+    """The nodes (lane,) of up to four local maxima of what is explained, the highest first; -1 where there are none."""
     column = tl.arange(0, COLUMNS)
     before = tl.zeros_like(y_mean).to(tl.int32)[:, None] + ((column + COLUMNS - 1) % COLUMNS)[None, :]
     after = tl.zeros_like(y_mean).to(tl.int32)[:, None] + ((column + 1) % COLUMNS)[None, :]
@@ -400,20 +402,9 @@ def _refine(z, white, node, expansions, limits, TERMS: tl.constexpr):  # type: i
     """
     own = expansions + node * 18 * TERMS
     zero = white * 0.0
-    n00, n01, n02, n03, n04, n05, n10, n11, n12, n13, n14 = (
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-    )
-    n20, n21, n22, n23, n30, n31, n32, n40, n41, n50 = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    n00, n01, n02, n03, n04, n05, n10 = zero, zero, zero, zero, zero, zero, zero
+    n11, n12, n13, n14, n20, n21, n22 = zero, zero, zero, zero, zero, zero, zero
+    n23, n30, n31, n32, n40, n41, n50 = zero, zero, zero, zero, zero, zero, zero
     for k in tl.static_range(1, 16):
         c, at = _coordinate(z, k), own + k * TERMS
         n00, n01, n02 = n00 + c * tl.load(at + 0), n01 + c * tl.load(at + 1), n02 + c * tl.load(at + 2)
