@@ -27,7 +27,7 @@ from msfit.fitting.bounds import resolve_bounds
 from msfit.io.datasets.issa import load_faces
 from msfit.skin.models import DEFAULT_MODEL, REFERENCE_MODEL, get_model
 from msfit.skin.registry import Skin
-from msfit.solve.extras import solver_over
+from msfit.solve.solver import solver_for
 
 PIGMENTS = ("f_mel", "f_blood")
 EXTRAS = ("saturation", "scattering", "epidermis")
@@ -146,7 +146,7 @@ def gaps(model: str, count: int) -> list[dict[str, Any]]:
         number = count if names == ("saturation",) else -(-count // 5)
         measured, wavelengths = issa_pixels(number)
         box = resolve_bounds(get_model(model), "wide", (*PIGMENTS, *names))
-        solver = solver_over(get_model(model), box, wavelengths, torch.float64, torch.device("cpu"))
+        solver = solver_for(get_model(model), box, wavelengths, np.float64)
         oracle = Oracle(solver.skin, solver.lower, solver.upper)
         noisy = random_pixels(solver.skin, solver.lower, solver.upper, wavelengths, number)
         for label, pixels in (("ISSA", measured), ("random", noisy)):

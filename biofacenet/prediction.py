@@ -24,7 +24,7 @@ from biofacenet.result import FaceResult
 from msfit.colour.colorimetry import rgb_weights
 from msfit.data.result import MAPS, STATUS_TYPE, Status
 from msfit.errors import InputError
-from msfit.fitting.plan import torch_device
+from msfit.fitting.devices import torch_device
 
 #: Pixels that are looked at: skin inside the face, or all.
 MASKS = ("auto", "none")

@@ -193,15 +193,15 @@ def fit(
 def _checked(door: str, given: dict[str, Any], *, figure: bool) -> FitOptions:
     """Options that are wrong for every input are reported once, before the first is read."""
     from msfit.fitting.bounds import resolve_bounds
+    from msfit.fitting.devices import resolve_device
     from msfit.fitting.options import FitOptions
-    from msfit.fitting.plan import torch_device
     from msfit.io.masks import read_mask
     from msfit.skin.models import get_model
 
     options = FitOptions.of(door, given)
     check_figure(options, figure)
     resolve_bounds(get_model(given["model"]), options.bounds, options.free, options.shared)
-    torch_device(options.device)
+    resolve_device(options.device)
     if options.mask not in (None, "auto", "none"):
         read_mask(options.mask)
     return options

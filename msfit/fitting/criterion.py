@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from msfit.data.bands import FEWEST_BANDS
 from msfit.data.cube import TURNED_ROUND, Cube
 from msfit.errors import InputError
 from msfit.fitting.options import FitOptions, is_number
-from msfit.solve.loss import Loss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from msfit.solve.loss import Loss
 
 # A band of less weight than this share of the largest is lost in the rounding of single precision.
 _LEAST_WEIGHT = 1e-6
@@ -59,6 +61,10 @@ class Criterion:
 
         Each pixel's scales are divided by their largest, so that no unit of radiance is too large or too small.
         """
+        import torch
+
+        from msfit.solve.loss import Loss
+
         weights = None if self.weights is None else torch.from_numpy(self.weights).to(pixels)
         sigma = None if self.noise is None else torch.from_numpy(self.noise).to(pixels.device)
         unit = torch.ones(len(pixels), 1, dtype=torch.float64, device=pixels.device)

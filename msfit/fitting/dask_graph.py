@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import torch
 
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import is_lazy
@@ -73,7 +72,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
     for part, axes in beside:
         full = part is not None and part.ndim == len(axes)
         parts += [array.asarray(part).rechunk(values.chunks[: len(axes)]), axes] if full else [None, None]
-    number = np.float64 if prepared.worker.dtype == torch.float64 else np.float32
+    number = prepared.worker.dtype
     names = prepared.worker.maps()
     stack = array.blockwise(
         _fit_tile,

@@ -10,25 +10,26 @@ from msfit.data.cube import Cube
 from msfit.data.low_rank import LinearSpectra
 from msfit.data.status import STATUS_TYPE
 from msfit.fitting.worker import LEAST_SIGNAL, FittedBlock, Run, Worker, blocks, screen
-from msfit.solve.backends.low_rank import MixtureSolver
+from msfit.solve.backends.cpu import CpuSolver
+from msfit.solve.backends.low_rank import LowRankSolver
 from msfit.solve.solver import PigmentSolver
 
 _LEFT = STATUS_TYPE(2**16 - 1)  # the status of a pixel that is not to be fitted so
 
 
-class MixtureWorker:
+class LowRankWorker:
     """Does what `Worker` does, for blocks of coefficients.
 
     A pixel is fitted from its coefficients if it is finite and clipped nowhere; all others are expanded, screened and
     fitted by the `Worker`.
     """
 
-    def __init__(self, worker: Worker, solver: MixtureSolver, values: LinearSpectra, light: np.ndarray) -> None:
+    def __init__(self, worker: Worker, solver: LowRankSolver, values: LinearSpectra, light: np.ndarray) -> None:
         self.worker, self.solver = worker, solver
         self.values, self.light = values, light
 
     @classmethod
-    def over(cls, cube: Cube, worker: Worker) -> MixtureWorker | None:
+    def over(cls, cube: Cube, worker: Worker) -> LowRankWorker | None:
         """For a cube of coefficients under space times spectrum, or None: where samples have to be seen one by one."""
         values = cube.values
         if not isinstance(values, LinearSpectra) or not isinstance(worker.solver, PigmentSolver) or worker.by_samples:
@@ -39,7 +40,8 @@ class MixtureWorker:
         if light is None or not (light > 0).all():
             return None
         spectra = np.column_stack((values.functions, values.mean)).astype(np.float64) / light[:, None]
-        solver = MixtureSolver.over(worker.solver, spectra)
+        kernel = worker.solver.kernel
+        solver = LowRankSolver.over(kernel, spectra) if isinstance(kernel, CpuSolver) else None
         return None if solver is None else cls(worker, solver, values, light)
 
     def begin(self, cube: Cube, rows: slice, status: np.ndarray, run: Run) -> Iterator[FittedBlock]:
@@ -55,24 +57,29 @@ class MixtureWorker:
         self, pixels: np.ndarray, fitted: Iterator[FittedBlock], status: np.ndarray, run: Run
     ) -> Iterator[FittedBlock]:
         left = []
-        for index, maps, found in fitted:
-            kept = found != _LEFT
+        for index, maps, codes in fitted:
+            kept = codes != _LEFT
             left.append(index[~kept])
-            yield (index, maps, found) if kept.all() else (index[kept], maps[:, kept], found[kept])
+            yield (index, maps, codes) if kept.all() else (index[kept], maps[:, kept], codes[kept])
         if (others := np.concatenate(left)).size:
             spectra = self._expanded(pixels[others])
             usable = np.isfinite(spectra)
             status[others] = own = screen(spectra, usable, np.ones(len(others), bool))
-            for index, maps, found in run(self.worker, blocks(spectra, usable, own, self.worker.device)):
-                yield others[index], maps, found
+            for index, maps, codes in run(self.worker, blocks(spectra, usable, own, self.worker.device)):
+                yield others[index], maps, codes
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Fit coefficients with, last, the light (n, term): maps (map, n) and statuses (n,)."""
-        mixtures = self.solver.mixtures(pixels, LEAST_SIGNAL)
-        solution = self.solver(mixtures)
-        maps, status = self.worker.told(solution, (solution.cost / self.solver.bands).sqrt())
-        status[~mixtures.sound] = _LEFT
-        return maps, status
+        projected = self.solver.pixels(pixels, LEAST_SIGNAL)
+        solution = self.solver(projected)
+        maps, codes = self.worker.to_maps(solution, np.sqrt(solution.cost / np.float32(self.solver.bands)))
+        usable = projected.usable
+        if usable.all():
+            return maps, codes
+        everything = np.full((len(maps), len(pixels)), np.nan, maps.dtype)
+        status = np.full(len(pixels), _LEFT)
+        everything[:, usable], status[usable] = maps, codes
+        return everything, status
 
     def _coefficients(self, cube: Cube, rows: slice) -> np.ndarray:
         coefficients = cube.values.coefficients[rows].reshape(-1, self.values.coefficients.shape[-1])

@@ -6,18 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-
 from msfit.data.bands import select_bands
-from msfit.data.cube import Cube, precision
-from msfit.errors import InputError
+from msfit.data.cube import Cube
 from msfit.fitting.bounds import resolve_bounds
 from msfit.fitting.criterion import resolve_criterion
-from msfit.fitting.low_rank import MixtureWorker
+from msfit.fitting.devices import resolve_device, resolve_dtype
+from msfit.fitting.low_rank import LowRankWorker
 from msfit.fitting.options import FitOptions
-from msfit.fitting.shared import settle_shared
-from msfit.fitting.worker import Worker, one_thread_in_blas
+from msfit.fitting.threads import one_thread
+from msfit.fitting.worker import Worker
 from msfit.skin.models import SkinModel, get_model
 
 
@@ -33,7 +30,7 @@ class Prepared:
     shared: tuple[str, ...]
     dropped: int  # bands
     notes: tuple[str, ...]
-    mixtures: MixtureWorker | None = None  # where pixels are fitted from coefficients
+    mixtures: LowRankWorker | None = None  # where pixels are fitted from coefficients
 
     def attributes(self, notes: tuple[str, ...]) -> dict[str, Any]:
         """What a result says of how it came about."""
@@ -44,7 +41,7 @@ class Prepared:
             "bands_dropped": self.dropped,
             "free": ",".join(self.free),
             **self._about_extras(),
-            "dtype": str(self.worker.dtype).removeprefix("torch."),
+            "dtype": self.worker.dtype.name,
             "device": str(self.worker.device),
             **self.worker.criterion.attributes(),
         }
@@ -72,31 +69,12 @@ def prepare(cube: Cube, options: FitOptions) -> Prepared:
     selected = chosen.wavelengths.size
     chosen, criterion = resolve_criterion(cube, chosen, options)
     dropped += selected - chosen.wavelengths.size
-    place, kind = torch_device(options.device), _torch_dtype(options.dtype, chosen)
+    place, kind = resolve_device(options.device), resolve_dtype(options.dtype, chosen)
     shared = tuple(options.shared)
+    if shared:
+        from msfit.fitting.shared import settle_shared  # torch's alone
     settled = settle_shared(skin_model, box, shared, chosen, criterion, place) if shared else box
-    with one_thread_in_blas():
+    with one_thread():
         worker = Worker.create(skin_model, settled, chosen, place, kind, criterion, options.std, options.certify)
-        mixtures = MixtureWorker.over(chosen, worker)
+        mixtures = LowRankWorker.over(chosen, worker)
     return Prepared(chosen, worker, skin_model, box, tuple(options.free), shared, dropped, tuple(notes), mixtures)
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of that name, "auto" being a GPU if there is one; an InputError where it cannot be used."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.ones(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        reason = str(error).split(". ")[0].splitlines()[0]
-        raise InputError(
-            f"device: {name!r} cannot be used ({reason}); expected auto, cpu or a GPU that is there"
-        ) from None
-    return device
-
-
-def _torch_dtype(name: str | None, cube: Cube) -> torch.dtype:
-    if name is None:
-        return torch.float64 if precision(cube.values.dtype) == np.float64 else torch.float32
-    return torch.float64 if name == "float64" else torch.float32

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import row_blocks
@@ -42,8 +41,7 @@ def begin_rows(
     fitted = begin(cube, rows, status, run) if wanted.any() else iter(())
 
     def end(progress: Progress | None) -> dict[str, np.ndarray]:
-        dtype = np.float64 if worker.dtype == torch.float64 else np.float32
-        maps = np.full((len(names), count), np.nan, dtype)
+        maps = np.full((len(names), count), np.nan, worker.dtype)
         done = 0
         for index, values, found in fitted:
             together = index.size and index[-1] - index[0] == index.size - 1

@@ -19,13 +19,14 @@ from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import row_blocks
 from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
+from msfit.fitting.devices import Device
 from msfit.fitting.worker import Block, blocks, pool, screen
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.descent import descend
-from msfit.solve.extras import ExtrasSolver, extras_lattice, lattice_minima, solver_over
+from msfit.solve.extras import ExtrasSolver, extras_lattice, lattice_minima
 from msfit.solve.problem import Problem, without
 from msfit.solve.solution import Local
-from msfit.solve.solver import PigmentSolver
+from msfit.solve.solver import PigmentSolver, solver_for
 
 _CHUNK = 32_768  # pixels that are read together
 _MOST_SAMPLES = 2**24  # of a block of rows, where a file's chunks span many of them
@@ -45,7 +46,7 @@ def settle_shared(
     shared: tuple[str, ...],
     cube: Cube,
     criterion: Criterion,
-    device: torch.device,
+    device: Device,
 ) -> dict[str, tuple[float, float]]:
     """The box {parameter: (lower, upper)} with the shared parameters held at their estimates.
 
@@ -125,7 +126,7 @@ class _Total:
     shared: tuple[str, ...]
     wavelengths: np.ndarray
     criterion: Criterion
-    device: torch.device
+    device: Device
 
     def over(self, source: _Source) -> Callable[[Tensor, Tensor], Local]:
         """That function on some pixels, as `descend` takes it."""
@@ -140,7 +141,7 @@ class _Total:
     def _at(self, values: list[float], source: _Source) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Cost, half its gradient and Hessian, and what rounding may do to the cost."""
         held = {name: (value, value) for name, value in zip(self.shared, values, strict=True)}
-        solver = solver_over(self.model, {**self.box, **held}, self.wavelengths, torch.float64, self.device)
+        solver = solver_for(self.model, {**self.box, **held}, self.wavelengths, np.float64, self.device)
         own = [name for name, (low, high) in list(self.box.items())[2:] if name not in held and low < high]
         fixed = {name: low for name, (low, high) in list(self.box.items())[2:] if name not in held and low == high}
         skin = self.model.at(self.wavelengths, torch.float64, self.device, free=(*own, *self.shared), held=fixed)

@@ -112,7 +112,7 @@ def fit_spatial(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[Spa
         raise InputError(f"cube: found {source.shape[0]} spectra; expected a picture (y, x, band), whose pixels touch")
     prepared = prepare(source, chosen)
     alone = assemble(prepared, fit_all(prepared, None), {})
-    picture = _picture(alone, prepared.model, weights, prepared.worker.device)
+    picture = _picture(alone, prepared.model, weights, torch.device(prepared.worker.device))
     found = smooth(
         picture,
         _unknowns(alone, picture.pixels.scale),

@@ -1,32 +1,31 @@
-"""Pixels in blocks: which can be fitted, and how blocks are worked off on all cores or a GPU."""
+"""Pixels in blocks: which can be fitted, what is made of a block's solutions, and how blocks are worked off."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from threadpoolctl import ThreadpoolController
-from torch import Tensor
 
 from msfit.data.bands import FEWEST_BANDS
 from msfit.data.cube import Cube
 from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
+from msfit.fitting.devices import Device
+from msfit.fitting.threads import cores, workers
 from msfit.skin.registry import SkinModel
-from msfit.solve.certificate.certificate import GLOBAL, Certificate
-from msfit.solve.extras import ExtrasSolver, solver_over
-from msfit.solve.loss import Loss
-from msfit.solve.problem import Problem
-from msfit.solve.robust import solve_robustly
 from msfit.solve.solution import Solution
-from msfit.solve.solver import PigmentSolver
-from msfit.solve.uncertainty import pairs, uncertainty
+from msfit.solve.solver import PigmentSolver, solver_for
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from msfit.solve.certificate.certificate import Certificate
+    from msfit.solve.extras import ExtrasSolver
+    from msfit.solve.loss import Loss
 
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
 _BLOCK, _BLOCK_TORCH, _BLOCK_GPU = 16_384, 4_096, 262_144
@@ -51,8 +50,8 @@ class Worker:
 
     solver: PigmentSolver | ExtrasSolver
     box: Mapping[str, tuple[float, float]]  # f_mel, f_blood, then the extra parameters; equal ends hold one
-    device: torch.device
-    dtype: torch.dtype
+    device: Device
+    dtype: np.dtype[Any]
     criterion: Criterion
     std: bool
     certificate: Certificate | None = None
@@ -63,14 +62,17 @@ class Worker:
         model: SkinModel,
         box: dict[str, tuple[float, float]],
         cube: Cube,
-        device: torch.device,
-        dtype: torch.dtype,
+        device: Device,
+        dtype: np.dtype[Any],
         criterion: Criterion,
         std: bool,
         certify: bool = False,
     ) -> Worker:
-        solver = solver_over(model, box, cube.wavelengths, dtype, device)
-        certificate = Certificate(solver.skin, solver.lower, solver.upper) if certify else None
+        solver, certificate = solver_for(model, box, cube.wavelengths, dtype, device), None
+        if certify:
+            from msfit.solve.certificate.certificate import Certificate
+
+            certificate = Certificate(solver.skin, solver.lower, solver.upper)
         return cls(solver, box, device, dtype, criterion, std, certificate)
 
     @property
@@ -86,67 +88,89 @@ class Worker:
     def maps(self) -> list[str]:
         """Names of the maps of a fitted block."""
         names = (*self.free, "i_d", "i_s")
-        certainty = [*(STD + name for name in names), *(CORRELATION + pair for pair in pairs(names))]
+        certainty = [
+            *(STD + name for name in names),
+            *(CORRELATION + ",".join(pair) for pair in combinations(names, 2)),
+        ]
         gap = [] if self.certificate is None else ["gap"]
         return [*PARAMETERS, "rmse", *self.extras, *(certainty if self.std else ()), *gap]
 
     @property
     def by_samples(self) -> bool:
         """Whether more is to be done of a pixel than the compiled fit, which is the fastest by far."""
-        plain = self.criterion.plain and not self.std and self.certificate is None and self.dtype == torch.float32
-        return not plain or isinstance(self.solver, ExtrasSolver) or self.solver.compiled is None
+        return not self._compiled or self.dtype != np.float32
+
+    @property
+    def _compiled(self) -> bool:
+        """Whether a block whose bands all count alike is fitted by a kernel, and nothing else is asked for."""
+        plain = self.criterion.plain and not self.std and self.certificate is None
+        return plain and isinstance(self.solver, PigmentSolver) and self.solver.kernel is not None
 
     def takes(self, weighted: bool) -> int:
         """Bytes of temporary arrays a sample, roughly and at most, that a call takes."""
         if self.criterion.huber is not None:
             return _TAKES_ROBUST
-        return _TAKES if weighted or self.by_samples else _TAKES_COMPILED
+        return _TAKES if weighted or not self._compiled else _TAKES_COMPILED
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (map, n) and statuses (n,)."""
-        y = torch.from_numpy(pixels).to(self.device, self.dtype)
+        if scale is not None or not self._compiled:
+            return self._by_reference(pixels, scale)
+        y = pixels.astype(self.dtype, copy=False)
+        assert isinstance(self.solver, PigmentSolver)
+        solution = self.solver(y)
+        return self.to_maps(solution, np.sqrt(solution.cost / y.dtype.type(y.shape[1])))
+
+    def _by_reference(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """The same in torch, with whatever is asked for."""
+        import torch
+
+        y = torch.from_numpy(pixels).to(self.device, getattr(torch, self.dtype.name))
         solver, criterion = self.solver, self.criterion
         loss = criterion.loss(None if scale is None else torch.from_numpy(scale).to(self.device), y)
-        if criterion.huber is None or isinstance(solver, ExtrasSolver):
-            solution = solver(y, loss.squares(y))
-        else:
-            solution = solve_robustly(solver.reference, solver(y, loss.squares(y)), y, loss)
-        gap = None
-        if self.certificate is not None:
-            solution, gap = self.certificate(y, loss.squares(y), solution)
-        more = []
-        if self.std:
-            certainty = uncertainty(solver.skin, solution, y, loss, solver.lower, solver.upper)
-            more = [certainty.std, certainty.correlation]
-        if gap is not None:
-            more.append(gap.to(self.dtype).unsqueeze(1))
-        proved = None if gap is None else gap <= GLOBAL
-        return self.told(solution, self._rmse(solution, y, loss), more, proved)
+        solution = solver(y, loss.squares(y))
+        if criterion.huber is not None and isinstance(solver, PigmentSolver):
+            from msfit.solve.robust import solve_robustly
 
-    def told(
-        self, solution: Solution, rmse: Tensor, more: Sequence[Tensor] = (), proved: Tensor | None = None
+            solution = solve_robustly(solver.reference, solution, y, loss)
+        gap, proved = None, None
+        if self.certificate is not None:
+            from msfit.solve.certificate.certificate import GLOBAL
+
+            solution, gap = self.certificate(y, loss.squares(y), solution)
+            proved = (gap <= GLOBAL).cpu().numpy()
+        more: list[Tensor] = []
+        if self.std:
+            from msfit.solve.uncertainty import uncertainty
+
+            certainty = uncertainty(solver.skin, solution, y, loss, solver.lower, solver.upper)
+            more = [certainty.std.T, certainty.correlation.T]
+        if gap is not None:
+            more.append(gap.to(y.dtype).unsqueeze(0))
+        rmse = self._rmse(solution, y, loss).cpu().numpy()
+        return self.to_maps(solution.numpy(), rmse, [rows.cpu().numpy() for rows in more], proved)
+
+    def to_maps(
+        self, solution: Solution, rmse: np.ndarray, more: Sequence[np.ndarray] = (), proved: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Maps (map, n) and statuses (n,) of solutions with their residual, and `more` columns of maps (n, ...)."""
-        fractions, i_d, i_s, residual, converged, lower, upper, *others = (
-            tensor.cpu().numpy()
-            for tensor in (
-                *(solution.x.T, solution.i_d, solution.i_s, rmse, solution.converged),
-                *(self.solver.lower, self.solver.upper),
-                *(columns.T for columns in more),
-            )
+        """Maps (map, n) and statuses (n,) of solutions in numpy with their RMSE, and `more` rows of maps (..., n)."""
+        lower, upper = (
+            np.array(end, solution.x.dtype) for end in zip(*(self.box[name] for name in self.free), strict=True)
         )
-        i_d = np.where(i_d > _LEAST_DIFFUSE * i_s, i_d, 0)
-        status = statuses(fractions, i_d, converged, lower, upper, None if proved is None else proved.cpu().numpy())
-        found = dict(zip(self.free, np.where(i_d > 0, fractions, np.nan), strict=True))
-        extras = (found.get(name, np.full_like(i_d, self.box[name][0])) for name in self.extras)
-        maps = np.vstack((*(found[name] for name in PIGMENTS), i_d, i_s, residual, *extras, *others))
-        known = np.isfinite(residual)
-        if not known.all():  # samples whose squares the type does not hold
-            maps[:, ~known], status[~known] = np.nan, Status.NOT_CONVERGED
+        i_d = np.where(solution.i_d > _LEAST_DIFFUSE * solution.i_s, solution.i_d, 0)
+        status = statuses(solution.x.T, i_d, solution.converged, lower, upper, proved)
+        values = dict(zip(self.free, np.where(i_d > 0, solution.x.T, np.nan), strict=True))
+        extras = (values.get(name, np.full_like(i_d, self.box[name][0])) for name in self.extras)
+        maps = np.vstack((*(values[name] for name in PIGMENTS), i_d, solution.i_s, rmse, *extras, *more))
+        finite = np.isfinite(rmse)
+        if not finite.all():  # samples whose squares the type does not hold
+            maps[:, ~finite], status[~finite] = np.nan, Status.NOT_CONVERGED
         return maps, status
 
     def _rmse(self, solution: Solution, pixels: Tensor, loss: Loss) -> Tensor:
         """Root mean squared residual in reflectance over the samples that count, whatever was minimised."""
+        from msfit.solve.problem import Problem
+
         bands = pixels.shape[1] if loss.scale is None else (loss.scale > 0).sum(1)
         if self.criterion.plain:
             return (solution.cost / bands).sqrt()
@@ -198,7 +222,7 @@ def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.nda
     return status
 
 
-def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: torch.device) -> Iterator[Block]:
+def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: Device) -> Iterator[Block]:
     """Blocks of pixels to fit: (index, pixels, scale), first those with all their bands where the scale is 1 or 0."""
     size = _BLOCK if device.type == "cpu" else _BLOCK_GPU
     fittable = status == Status.CONVERGED
@@ -230,37 +254,15 @@ def _pieces(worker: Work, blocks: Iterator[Block], room: int) -> Iterator[Block]
             yield index[part], pixels[part], None if scale is None else scale[part]
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def one_thread_in_blas() -> AbstractContextManager[Any]:
-    """While it lasts numpy's products take one thread: others would spin on for a while, on cores that a fit wants."""
-    return _libraries().limit(limits=1, user_api="blas")
-
-
 @contextmanager
-def pool(device: torch.device, room: int = ROOM) -> Iterator[Run]:
-    """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache.
-
-    Torch's own threads would split every small operation and wait for each other after each. On a CPU the temporary
-    arrays of a thread stay below `room` bytes.
+def pool(device: Device, room: int = ROOM, threads: int | None = None) -> Iterator[Run]:
+    """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache,
+    or as many as `threads` says. On a CPU the temporary arrays of a thread stay below `room` bytes.
     """
     if device.type != "cpu":
         yield lambda worker, blocks: ((index, *worker(pixels, scale)) for index, pixels, scale in blocks)
         return
-    cores = torch.get_num_threads()
-    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as threads:
-
-        def run(worker: Work, blocks: Iterator[Block]) -> Iterator[FittedBlock]:
-            pieces = _pieces(worker, blocks, room)
-            return iter(threads.map(lambda block: (block[0], *worker(block[1], block[2])), pieces))
-
-        try:
-            yield run
-        except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
-        finally:
-            torch.set_num_threads(cores)
+    with workers(threads or cores()) as each:
+        yield lambda worker, blocks: each(
+            lambda block: (block[0], *worker(block[1], block[2])), _pieces(worker, blocks, room)
+        )

@@ -14,13 +14,20 @@ def namespace(array: Any) -> Any:
     Of these, both have under one name and with the same order of arguments: abs, broadcast_to, clip, concatenate, cos,
     exp, expm1, finfo, maximum, ones_like, sqrt, stack, where.
     """
-    return np if isinstance(array, np.ndarray | np.generic | float) else sys.modules["torch"]
+    return np if isinstance(array, np.ndarray | np.generic | float | int) else sys.modules["torch"]
 
 
-def converted(array: Any, dtype: Any, device: Any) -> Any:
-    """An array or tensor as a tensor of a torch type on a device."""
+def is_tensor(value: Any) -> bool:
+    """Whether it is a torch tensor; torch is not loaded for the answer."""
+    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
+
+
+def converted(array: Any, dtype: Any, device: Any = "cpu") -> Any:
+    """An array or tensor in a numpy type, or as a tensor of a torch type on a device."""
+    if dtype in (np.float32, np.float64):
+        return np.asarray(array.detach().cpu() if is_tensor(array) else array).astype(dtype)[()]
     import torch
 
     # a copy, lest a tensor writes to an array that others keep
-    tensor = torch.from_numpy(np.array(array)) if isinstance(array, np.ndarray | np.generic | float) else array
+    tensor = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.array(array))
     return tensor.to(dtype=dtype, device=device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class AutogradSkin:
     free: tuple[str, ...] = ()
     held: Mapping[str, float] = field(default_factory=dict)
 
-    def to(self, dtype: torch.dtype, device: torch.device) -> AutogradSkin:
+    def to(self, dtype: Any, device: Any = "cpu") -> AutogradSkin:
         """The same skin in another type or place."""
         return replace(self, wavelengths=self.wavelengths.to(dtype=dtype, device=device))
 

@@ -19,10 +19,9 @@ from importlib import resources
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from msfit.errors import InputError
+from msfit.skin.arrays import converted, namespace
 from msfit.skin.chromophores import extinction
 from msfit.skin.layers import HalfSpace, TwoLayers, infinite_scattering_slope
 from msfit.skin.registry import Parameter, Skin, SkinModel, add_model
@@ -105,18 +104,18 @@ class InternallyReflecting(Generic[_Layers]):
     """
 
     layers: _Layers
-    reflection: Tensor
+    reflection: Any
 
-    def to(self, dtype: torch.dtype, device: torch.device) -> InternallyReflecting[_Layers]:
-        """The same skin with its constants in another type or place."""
-        return InternallyReflecting(self.layers.to(dtype, device), self.reflection.to(dtype=dtype, device=device))
+    def to(self, dtype: Any, device: Any = "cpu") -> InternallyReflecting[_Layers]:
+        """The same skin with its constants in a numpy type, or a torch type on a device."""
+        return InternallyReflecting(self.layers.to(dtype, device), converted(self.reflection, dtype, device))
 
-    def reflectance(self, fractions: Tensor) -> Tensor:
+    def reflectance(self, fractions: Any) -> Any:
         """Reflectance (..., band) at the parameters of the layers, (..., parameter)."""
         inside = self.layers.reflectance(fractions)
         return (1 - self.reflection) * inside / (1 - self.reflection * inside)
 
-    def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def jacobian(self, fractions: Any) -> tuple[Any, tuple[Any, ...]]:
         """Reflectance (..., band) and its derivative with respect to each parameter, each (..., band)."""
         inside, derivatives = self.layers.jacobian(fractions)
         bounces = 1 / (1 - self.reflection * inside)
@@ -125,12 +124,16 @@ class InternallyReflecting(Generic[_Layers]):
         return out * inside, tuple(slope * derivative for derivative in derivatives)
 
 
-def skin_of(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> InternallyReflecting[TwoLayers]:
-    """The model with any values of its constants, differentiable in them, on wavelengths (band,) [nm], float64."""
-    nm = torch.from_numpy(np.array(wavelengths, dtype=np.float64))
+def skin_of(values: Mapping[str, Any], wavelengths: np.ndarray) -> InternallyReflecting[TwoLayers]:
+    """The model with any values of its constants on wavelengths (band,) [nm], float64.
+
+    Where the values are tensors so is the skin, differentiable in them; where they are numbers it is numpy's.
+    """
+    xp = namespace(values["melanosome_550"])
+    nm = xp.asarray(np.asarray(wavelengths, dtype=np.float64))
     melanosome = values["melanosome_550"] * (nm / 550) ** -values["melanin_exponent"]
     melanosome = melanosome * _correction(values, "melanin", nm)
-    baseline = values["baseline_constant"] + values["baseline_amplitude"] * torch.exp(
+    baseline = values["baseline_constant"] + values["baseline_amplitude"] * xp.exp(
         -(nm - 154) / values["baseline_decay"]
     )
     baseline = baseline * _correction(values, "baseline", nm)
@@ -144,7 +147,7 @@ def skin_of(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> Internally
     layers = TwoLayers(
         depth=thickness * epidermis,
         depth_mel=thickness * (melanosome - epidermis),
-        depth_blood=torch.zeros_like(nm),
+        depth_blood=xp.zeros_like(nm),
         absorption=baseline,
         absorption_blood=blood - baseline,
         scattering=scattering,
@@ -153,41 +156,43 @@ def skin_of(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> Internally
     return InternallyReflecting(layers, values["internal_reflection"])
 
 
-def _packed_blood(values: Mapping[str, Tensor], wavelengths: np.ndarray) -> Tensor:
+def _packed_blood(values: Mapping[str, Any], wavelengths: np.ndarray) -> Any:
     """Absorption of blood [cm^-1] that light meets only in vessels: times (1 - exp(-mu_a D)) / (mu_a D).
 
     R. L. P. van Veen, W. Verkruysse, H. J. C. M. Sterenborg, Opt. Lett. 27, 246 (2002).
     """
-    oxygenated, deoxygenated = (
-        torch.from_numpy(extinction(name, wavelengths)) for name in ("oxyhaemoglobin", "deoxyhaemoglobin")
-    )
     saturation = values["oxygen_saturation"]
+    xp = namespace(saturation)
+    oxygenated, deoxygenated = (
+        xp.asarray(extinction(name, wavelengths)) for name in ("oxyhaemoglobin", "deoxyhaemoglobin")
+    )
     blood = _molar(values) * (saturation * oxygenated + (1 - saturation) * deoxygenated)
     shadow = blood * _diameter(values)
-    return blood * -torch.expm1(-shadow) / shadow
+    return blood * -xp.expm1(-shadow) / shadow
 
 
-def _molar(values: Mapping[str, Tensor]) -> Tensor:
+def _molar(values: Mapping[str, Any]) -> Any:
     """Absorption [cm^-1] of blood per molar extinction of its haemoglobin."""
     return (math.log(10) / _HAEMOGLOBIN_MOLAR_MASS) * values["haemoglobin"]
 
 
-def _diameter(values: Mapping[str, Tensor]) -> Tensor:
+def _diameter(values: Mapping[str, Any]) -> Any:
     """Of the vessels [cm]."""
     return 1e-4 * values["vessel_diameter"]
 
 
-def _correction(values: Mapping[str, Tensor], spectrum: str, nm: Tensor) -> Tensor:
+def _correction(values: Mapping[str, Any], spectrum: str, nm: Any) -> Any:
     """Smooth factor on a spectrum: exp of a short cosine series on the calibrated wavelengths, constant beyond them."""
     low, high = CALIBRATED
-    phase = math.pi * ((nm - low) / (high - low)).clamp(0, 1)
+    xp = namespace(nm)
+    phase = math.pi * xp.clip((nm - low) / (high - low), 0.0, 1.0)
     orders = [name for name in values if name.startswith(f"{spectrum}_cosine_")]
-    series = [values[name] * torch.cos(int(name.rsplit("_", 1)[1]) * phase) for name in orders]
-    return torch.exp(torch.stack(series).sum(0))
+    series = [values[name] * xp.cos(int(name.rsplit("_", 1)[1]) * phase) for name in orders]
+    return xp.exp(xp.stack(series).sum(0))
 
 
-def _estimates() -> dict[str, Tensor]:
-    return {row.name: torch.tensor(row.estimate, dtype=torch.float64) for row in constants()}
+def _estimates() -> dict[str, float]:
+    return {row.name: row.estimate for row in constants()}
 
 
 def _issa_2025(wavelengths: np.ndarray) -> InternallyReflecting[TwoLayers]:
@@ -200,18 +205,16 @@ def _varying_issa_2025(
     """The same with more than the pigments free: packed blood, (1 - exp(-mu D)) / D, has a mu linear in saturation."""
     values = _estimates()
     skin = skin_of(values, wavelengths)
-    oxygenated, deoxygenated = (
-        torch.from_numpy(extinction(name, wavelengths)) for name in ("oxyhaemoglobin", "deoxyhaemoglobin")
-    )
+    oxygenated, deoxygenated = (extinction(name, wavelengths) for name in ("oxyhaemoglobin", "deoxyhaemoglobin"))
     s, diameter = values["oxygen_saturation"], _diameter(values)
     slope = _molar(values) * (oxygenated - deoxygenated)
     shadow = _molar(values) * (s * oxygenated + (1 - s) * deoxygenated) * diameter
     layers = VaryingLayers(
         skin.layers,
         saturation=s,
-        dermal_blood=slope * torch.exp(-shadow),
+        dermal_blood=slope * np.exp(-shadow),
         flattening=slope * diameter,
-        epidermal_blood=torch.zeros(2, slope.numel(), dtype=torch.float64),
+        epidermal_blood=np.zeros((2, slope.size)),
         by_scattering=infinite_scattering_slope,
     )
     return InternallyReflecting(layers.vary(free, held), skin.reflection)
@@ -229,7 +232,7 @@ MSFIT_ISSA_2025 = add_model(
             Parameter("f_mel", "1", "melanosome volume fraction of the epidermis", (0.0, 0.43), (0.013, 0.43), 0.10),
             Parameter("f_blood", "1", "blood volume fraction of the dermis", (0.0, 0.07), (0.001, 0.07), 0.01),
         ),
-        extras=(oxygen_saturation(float(_estimates()["oxygen_saturation"])), dermal_scattering(), EPIDERMIS),
+        extras=(oxygen_saturation(_estimates()["oxygen_saturation"]), dermal_scattering(), EPIDERMIS),
         varying=_varying_issa_2025,
     )
 )

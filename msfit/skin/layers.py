@@ -4,21 +4,21 @@
 
 The optical depth of the epidermis and the absorption of the dermis are linear in the two volume fractions; R is the
 Kubelka-Munk reflectance of the dermis. This is the family of all the named models (Alotaibi & Smith, BMVC 2019, eq 12).
+The formulas are written once for numpy arrays and torch tensors; a skin is of the kind of its constants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
+from msfit.skin.arrays import converted, namespace
 
 # (absorption, scattering) -> (reflectance, its derivative with respect to absorption)
-Dermis = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Dermis = Callable[[Any, Any], tuple[Any, Any]]
 # (absorption, scattering, reflectance, its derivative with respect to absorption) -> that with respect to scattering
-ScatteringSlope = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+ScatteringSlope = Callable[[Any, Any, Any, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,37 +28,32 @@ class TwoLayers:
     OD = depth + f_mel depth_mel + f_blood depth_blood; mu_a = absorption + f_blood absorption_blood.
     """
 
-    depth: Tensor
-    depth_mel: Tensor
-    depth_blood: Tensor
-    absorption: Tensor
-    absorption_blood: Tensor
-    scattering: Tensor
+    depth: Any
+    depth_mel: Any
+    depth_blood: Any
+    absorption: Any
+    absorption_blood: Any
+    scattering: Any
     dermis: Dermis
 
-    @classmethod
-    def from_numpy(cls, dermis: Dermis, **spectra: np.ndarray) -> TwoLayers:
-        """Build from float64 spectra (band,)."""
-        return cls(**{name: torch.from_numpy(np.asarray(values)) for name, values in spectra.items()}, dermis=dermis)
+    def to(self, dtype: Any, device: Any = "cpu") -> TwoLayers:
+        """The same skin with its constants in a numpy type, or a torch type on a device."""
+        return replace(self, **{k: converted(v, dtype, device) for k, v in vars(self).items() if k != "dermis"})
 
-    def to(self, dtype: torch.dtype, device: torch.device) -> TwoLayers:
-        """The same skin with its constants in another type or place."""
-        tensors = {name: value.to(dtype=dtype, device=device) for name, value in vars(self).items() if name != "dermis"}
-        return TwoLayers(**tensors, dermis=self.dermis)
-
-    def reflectance(self, fractions: Tensor) -> Tensor:
+    def reflectance(self, fractions: Any) -> Any:
         """Reflectance (..., band) at fractions (..., 2), the last dimension holding f_mel and f_blood."""
         f_mel, f_blood = fractions[..., :1], fractions[..., 1:]
         depth = self.depth + f_mel * self.depth_mel + f_blood * self.depth_blood
         return (
-            torch.exp(-2 * depth) * self.dermis(self.absorption + f_blood * self.absorption_blood, self.scattering)[0]
+            namespace(depth).exp(-2 * depth)
+            * self.dermis(self.absorption + f_blood * self.absorption_blood, self.scattering)[0]
         )
 
-    def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def jacobian(self, fractions: Any) -> tuple[Any, tuple[Any, Any]]:
         """Reflectance (..., band) and its derivatives with respect to f_mel and f_blood, each (..., band)."""
         f_mel, f_blood = fractions[..., :1], fractions[..., 1:]
         depth = self.depth + f_mel * self.depth_mel + f_blood * self.depth_blood
-        transmittance = torch.exp(-2 * depth)
+        transmittance = namespace(depth).exp(-2 * depth)
         dermis, slope = self.dermis(self.absorption + f_blood * self.absorption_blood, self.scattering)
         reflectance = transmittance * dermis
         by_mel = reflectance * (-2 * self.depth_mel)
@@ -77,11 +72,12 @@ class FiniteKubelkaMunk:
 
     thickness: float
 
-    def __call__(self, absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, absorption: Any, scattering: Any) -> tuple[Any, Any]:
         """Reflectance and its derivative with respect to absorption."""
         extinction = absorption + scattering
-        k = torch.sqrt(absorption * (extinction + scattering))
-        decay = torch.exp(k * (-2 * self.thickness))
+        xp = namespace(extinction)
+        k = xp.sqrt(absorption * (extinction + scattering))
+        decay = xp.exp(k * (-2 * self.thickness))
         coth = (1 + decay) / (1 - decay)
         reflectance = scattering / (extinction + k * coth)
         # d(K coth Kd) / dK = coth - K d (coth^2 - 1);  dK / dmu_a = (mu_a + mu_s) / K
@@ -96,18 +92,17 @@ def finite_scattering_slope(thickness: float) -> ScatteringSlope:
     d R_d = R^2 K^2 d (coth^2 Kd - 1) / s.
     """
 
-    def slope(absorption: Tensor, scattering: Tensor, reflectance: Tensor, by_absorption: Tensor) -> Tensor:
+    def slope(absorption: Any, scattering: Any, reflectance: Any, by_absorption: Any) -> Any:
         k2 = absorption * (absorption + 2 * scattering)
-        decay = torch.exp(torch.sqrt(k2) * (-2 * thickness))
+        xp = namespace(k2)
+        decay = xp.exp(xp.sqrt(k2) * (-2 * thickness))
         excess = 4 * decay / (1 - decay) ** 2  # coth^2 - 1
         return (reflectance**2 * k2 * thickness * excess / scattering - absorption * by_absorption) / scattering
 
     return slope
 
 
-def infinite_scattering_slope(
-    absorption: Tensor, scattering: Tensor, reflectance: Tensor, by_absorption: Tensor
-) -> Tensor:
+def infinite_scattering_slope(absorption: Any, scattering: Any, reflectance: Any, by_absorption: Any) -> Any:
     """How the reflectance of an infinitely thick layer changes with its scattering: it depends on their ratio alone."""
     return -absorption / scattering * by_absorption
 
@@ -123,12 +118,13 @@ class HalfSpace:
 
     loss: float
 
-    def __call__(self, absorption: Tensor, scattering: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, absorption: Any, scattering: Any) -> tuple[Any, Any]:
         """Reflectance and its derivative with respect to absorption."""
         s = 0.75 * scattering - self.loss * absorption
-        s = torch.where(s > 0, s, torch.nan)
+        xp = namespace(s)
+        s = xp.where(s > 0, s, xp.nan)
         x = 2 * absorption / s
-        root = torch.sqrt(x * (x + 2))
+        root = xp.sqrt(x * (x + 2))
         reflectance = 1 / (1 + x + root)
         x_slope = (2 + self.loss * x) / s
         return reflectance, -reflectance / root * x_slope

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from msfit.errors import InputError
 from msfit.skin import DEFAULT_MODEL, REFERENCE_MODEL
-from msfit.skin.autograd import AutogradSkin
+from msfit.skin.arrays import is_tensor
 from msfit.skin.calibrated import MSFIT_ISSA_2025
 from msfit.skin.published import ALOTAIBI_SMITH_2019
 from msfit.skin.registry import BLOOD, MELANIN, Parameter, Skin, SkinModel, add_model, get_model, model_names
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Names of the maps of a fit, which no extra parameter may have.
 TAKEN = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status", "wavelengths", "wavelength", "gap")
@@ -82,31 +83,57 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = REFEREN
     limits = {"f_mel": (0.0, 1.0), "f_blood": (0.0, 1.0)}
     limits |= {parameter.name: parameter.wide for parameter in skin_model.extra_parameters(extras)}
     given = {"f_mel": f_mel, "f_blood": f_blood, **extras}
-    like = next((values for values in given.values() if isinstance(values, Tensor)), None)
+    like = next((values for values in given.values() if is_tensor(values)), None)
+    wavelengths = wavelengths.detach().cpu().numpy() if is_tensor(wavelengths) else wavelengths
     if like is not None:
-        dtype = like.dtype if like.is_floating_point() else torch.float64
-        values = {name: torch.as_tensor(value, dtype=dtype, device=like.device) for name, value in given.items()}
-    else:
-        arrays = {name: _numbers(name, value) for name, value in given.items()}
-        single = all(a.dtype == np.float32 for a in arrays.values())
-        dtype = torch.float32 if single else torch.float64
-        kind = np.float32 if single else np.float64
-        values = {name: torch.from_numpy(np.array(a, dtype=kind)) for name, a in arrays.items()}
+        return _of_tensors(skin_model, given, limits, wavelengths, like)
+    arrays = {name: _numbers(name, value) for name, value in given.items()}
+    dtype = np.float32 if all(array.dtype == np.float32 for array in arrays.values()) else np.float64
+    for name, array in arrays.items():
+        _check_range(name, array, *limits[name])
+    skin = skin_model.in_numpy(wavelengths, dtype, free=extras)
+    try:
+        x = np.stack(np.broadcast_arrays(*(array.astype(dtype) for array in arrays.values())), -1)
+    except ValueError:
+        raise _shapes(arrays) from None
+    if skin is None:
+        import torch
+
+        values = torch.from_numpy(x)
+        return skin_model.at(wavelengths, values.dtype, free=extras).reflectance(values).numpy()
+    with np.errstate(all="ignore"):  # NaN where a parameter is, or where the model does not hold
+        return skin.reflectance(x)
+
+
+def _of_tensors(
+    skin_model: SkinModel,
+    given: Mapping[str, Any],
+    limits: Mapping[str, tuple[float, float]],
+    wavelengths: Any,
+    like: Any,
+) -> Tensor:
+    """The same of tensors, in the type and place of one of them."""
+    import torch
+
+    dtype = like.dtype if like.is_floating_point() else torch.float64
+    values = {name: torch.as_tensor(value, dtype=dtype, device=like.device) for name, value in given.items()}
     for name, value in values.items():
         _check_range(name, value, *limits[name])
-    if isinstance(wavelengths, Tensor):
-        wavelengths = wavelengths.detach().cpu().numpy()
-    skin = skin_model.at(wavelengths, dtype, values["f_mel"].device, free=extras)
+    skin = skin_model.at(wavelengths, dtype, like.device, free=list(given)[2:])
     try:
         together = torch.stack(torch.broadcast_tensors(*values.values()), dim=-1)
     except RuntimeError:
-        shapes = " and ".join(str(tuple(value.shape)) for value in values.values())
-        raise InputError(f"{', '.join(values)}: found shapes {shapes}; expected shapes that broadcast") from None
-    result = skin.reflectance(together)
-    return result if like is not None else result.numpy()
+        raise _shapes(values) from None
+    reflectance: Tensor = skin.reflectance(together)
+    return reflectance
 
 
-def _check_range(name: str, values: Tensor, low: float, high: float) -> None:
+def _shapes(values: Mapping[str, Any]) -> InputError:
+    shapes = " and ".join(str(tuple(value.shape)) for value in values.values())
+    return InputError(f"{', '.join(values)}: found shapes {shapes}; expected shapes that broadcast")
+
+
+def _check_range(name: str, values: Any, low: float, high: float) -> None:
     slack = 1e-6 * high if name not in ("f_mel", "f_blood") else 0.0  # bounds may have been rounded to single precision
     if bool(((values < low - slack) | (values > high + slack)).any()):
         advice = "volume fractions: divide percent by 100" if name in ("f_mel", "f_blood") else "values inside"
@@ -193,10 +220,16 @@ def register_model(
     defaults = {extra.name: extra.default for extra in extras}
 
     def varying(wavelengths: np.ndarray, free: tuple[str, ...], held: Mapping[str, float]) -> Skin:
+        import torch
+
+        from msfit.skin.autograd import AutogradSkin
+
         others = {key: value for key, value in {**defaults, **held}.items() if key not in free}
         return AutogradSkin(name, reflectance, torch.from_numpy(wavelengths), free, others)
 
     def on_bands(wavelengths: np.ndarray) -> Skin:
         return varying(wavelengths, (), {})
 
-    return add_model(SkinModel(name, summary, source, (low, high), on_bands, tuple(parameters), tuple(extras), varying))
+    return add_model(
+        SkinModel(name, summary, source, (low, high), on_bands, tuple(parameters), tuple(extras), varying, True)
+    )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 from msfit.skin.chromophores import extinction
 from msfit.skin.layers import (
@@ -66,8 +65,8 @@ def _alotaibi_smith(wavelengths: np.ndarray, melanin_scale: float, epidermal: _E
     base = _baseline(wavelengths)
     epidermal_blood, epidermal_change = epidermal(oxygenated, deoxygenated)
     thickness = 0.3  # of the dermis
-    layers = TwoLayers.from_numpy(
-        FiniteKubelkaMunk(thickness),
+    layers = TwoLayers(
+        dermis=FiniteKubelkaMunk(thickness),
         depth=base,
         depth_mel=melanin_scale * melanin - base,
         depth_blood=0.25 * (epidermal_blood - base),  # a quarter of the dermis's blood reaches the epidermis
@@ -84,10 +83,10 @@ def _varying(
 ) -> VaryingLayers:
     return VaryingLayers(
         layers,
-        saturation=torch.tensor(_SATURATION, dtype=torch.float64),
-        dermal_blood=torch.from_numpy(dermal_blood),
-        flattening=torch.zeros(dermal_blood.size, dtype=torch.float64),
-        epidermal_blood=torch.from_numpy(epidermal_blood),
+        saturation=_SATURATION,
+        dermal_blood=dermal_blood,
+        flattening=np.zeros_like(dermal_blood),
+        epidermal_blood=epidermal_blood,
         by_scattering=by_scattering,
     )
 
@@ -108,8 +107,8 @@ def _jacques_km(wavelengths: np.ndarray) -> VaryingLayers:
     oxygenated, deoxygenated = (extinction(name, wavelengths) for name in ("oxyhaemoglobin", "deoxyhaemoglobin"))
     blood = molar * (_SATURATION * oxygenated + (1 - _SATURATION) * deoxygenated)
     thickness = 0.006  # of the epidermis [cm]
-    layers = TwoLayers.from_numpy(
-        HalfSpace(loss=0.25),
+    layers = TwoLayers(
+        dermis=HalfSpace(loss=0.25),
         depth=thickness * base,
         depth_mel=thickness * (melanosome - base),
         depth_blood=np.zeros_like(base),

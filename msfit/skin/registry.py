@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import torch
 
 from msfit.errors import InputError
 
@@ -15,10 +14,10 @@ _Self = TypeVar("_Self", bound="Skin")
 
 
 class Skin(Protocol):
-    """A skin model on a fixed set of bands: what the solver needs of it."""
+    """A skin model on a fixed set of bands: what the solver needs of it, in numpy arrays or tensors."""
 
-    def to(self: _Self, dtype: torch.dtype, device: torch.device) -> _Self:
-        """The same skin with its constants in another type or place."""
+    def to(self: _Self, dtype: Any, device: Any = "cpu") -> _Self:
+        """The same skin with its constants in a numpy type, or a torch type on a device."""
 
     def reflectance(self, fractions: Any) -> Any:
         """Reflectance (..., band) at parameters (..., parameter)."""
@@ -77,6 +76,8 @@ class SkinModel:
     varying : callable, where there are extras
         (wavelengths, names of free extras, {name: value} of held ones) -> `Skin` whose third and further parameters are
         the free ones.
+    torch_only : bool
+        The model's functions take tensors alone; else `on_bands` and `varying` make skins in numpy.
     """
 
     name: str
@@ -87,24 +88,26 @@ class SkinModel:
     parameters: tuple[Parameter, ...] = (MELANIN, BLOOD)
     extras: tuple[Parameter, ...] = ()
     varying: Callable[[np.ndarray, tuple[str, ...], Mapping[str, float]], Skin] | None = None
+    torch_only: bool = False
 
     def at(
         self,
         wavelengths: Any,
-        dtype: torch.dtype = torch.float64,
-        device: torch.device | str = "cpu",
+        dtype: Any = None,
+        device: Any = "cpu",
         *,
         free: Collection[str] = (),
         held: Mapping[str, float] | None = None,
     ) -> Skin:
-        """The model on some wavelengths.
+        """The model on some wavelengths, in torch.
 
         Parameters
         ----------
         wavelengths : array (band,)
             [nm], inside `wavelength_range`, in any order.
-        dtype, device
-            Of the tensors that it will work on. The spectral constants are always computed in float64 first.
+        dtype, device : torch.dtype, torch.device or str
+            Of the tensors that it works on, by default float64 on the CPU. Spectral constants are always computed in
+            float64 first.
         free : collection of str
             Extras that follow f_mel and f_blood as parameters of the skin, in this order.
         held : mapping of float, optional
@@ -115,6 +118,23 @@ class SkinModel:
         InputError
             A wavelength outside the model's range; an extra that the model does not have.
         """
+        import torch
+
+        skin = self._skin(wavelengths, free, held)
+        return skin.to(torch.float64 if dtype is None else dtype, torch.device(device))
+
+    def in_numpy(
+        self,
+        wavelengths: Any,
+        dtype: Any = np.float64,
+        *,
+        free: Collection[str] = (),
+        held: Mapping[str, float] | None = None,
+    ) -> Skin | None:
+        """The same in numpy; None of a model that is torch's alone."""
+        return None if self.torch_only else self._skin(wavelengths, free, held).to(dtype)
+
+    def _skin(self, wavelengths: Any, free: Collection[str], held: Mapping[str, float] | None) -> Skin:
         bands = np.atleast_1d(np.asarray(wavelengths, dtype=np.float64))
         low, high = self.wavelength_range
         if bands.ndim != 1 or bands.size == 0 or not np.isfinite(bands).all():
@@ -129,8 +149,8 @@ class SkinModel:
         held = held or {}
         self.extra_parameters([*free, *held])
         if self.varying is None or not (free or held):
-            return self.on_bands(bands).to(dtype, torch.device(device))
-        return self.varying(bands, tuple(free), held).to(dtype, torch.device(device))
+            return self.on_bands(bands)
+        return self.varying(bands, tuple(free), held)
 
     def extra_parameters(self, names: Collection[str]) -> list[Parameter]:
         """The extras of these names.

@@ -13,9 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from msfit.skin.arrays import converted, namespace
 from msfit.skin.layers import ScatteringSlope, TwoLayers
 from msfit.skin.registry import Parameter
 
@@ -69,10 +67,10 @@ class VaryingLayers:
     """
 
     layers: TwoLayers
-    saturation: Tensor
-    dermal_blood: Tensor
-    flattening: Tensor
-    epidermal_blood: Tensor
+    saturation: Any
+    dermal_blood: Any
+    flattening: Any
+    epidermal_blood: Any
     by_scattering: ScatteringSlope
     free: tuple[str, ...] = ()
     held: Mapping[str, float] = field(default_factory=dict)
@@ -82,27 +80,25 @@ class VaryingLayers:
         varying = replace(self, free=free, held=dict(held))
         return varying if free else varying._fixed()
 
-    def to(self, dtype: torch.dtype, device: torch.device) -> VaryingLayers:
-        """The same skin with its constants in another type or place."""
-        moved: dict[str, Any] = {
-            name: value.to(dtype=dtype, device=device)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
-        }
+    def to(self, dtype: Any, device: Any = "cpu") -> VaryingLayers:
+        """The same skin with its constants in a numpy type, or a torch type on a device."""
+        names = ("saturation", "dermal_blood", "flattening", "epidermal_blood")
+        moved = {name: converted(getattr(self, name), dtype, device) for name in names}
         return replace(self, layers=self.layers.to(dtype, device), **moved)
 
-    def reflectance(self, fractions: Tensor) -> Tensor:
+    def reflectance(self, fractions: Any) -> Any:
         """Reflectance (..., band) at f_mel, f_blood and the free parameters, in the last dimension of `fractions`."""
         depth, thickness, absorption, scattering = self._properties(fractions)
-        return torch.exp(-2 * (depth * thickness)) * self.layers.dermis(absorption, scattering)[0]
+        return namespace(depth).exp(-2 * (depth * thickness)) * self.layers.dermis(absorption, scattering)[0]
 
-    def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def jacobian(self, fractions: Any) -> tuple[Any, tuple[Any, ...]]:
         """Reflectance (..., band) and its derivative with respect to every parameter, each (..., band)."""
         layers = self.layers
         f_blood = fractions[..., 1:2]
         depth, thickness, absorption, scattering = self._properties(fractions)
         depth_blood, absorption_blood = self._blood(fractions)
-        transmittance = torch.exp(-2 * (depth * thickness))
+        xp = namespace(depth)
+        transmittance = xp.exp(-2 * (depth * thickness))
         dermis, slope = layers.dermis(absorption, scattering)
         reflectance = transmittance * dermis
         by_depth = -2 * thickness * reflectance
@@ -111,7 +107,7 @@ class VaryingLayers:
             if name == "saturation":
                 t = self._value("saturation", fractions) - self.saturation
                 change = by_depth * (self.epidermal_blood[0] + 2 * t * self.epidermal_blood[1])
-                change = change + transmittance * slope * (self.dermal_blood * torch.exp(-self.flattening * t))
+                change = change + transmittance * slope * (self.dermal_blood * xp.exp(-self.flattening * t))
                 slopes.append(f_blood * change)
             elif name == "scattering":
                 by_scattering = self.by_scattering(absorption, scattering, dermis, slope)
@@ -120,7 +116,7 @@ class VaryingLayers:
                 slopes.append(-2 * depth * reflectance)
         return reflectance, tuple(slopes)
 
-    def _properties(self, fractions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _properties(self, fractions: Any) -> tuple[Any, Any, Any, Any]:
         """Optical depth and relative thickness of the epidermis, absorption and scattering of the dermis."""
         layers = self.layers
         f_mel, f_blood = fractions[..., :1], fractions[..., 1:2]
@@ -130,25 +126,25 @@ class VaryingLayers:
         scattering = self._value("scattering", fractions) * layers.scattering
         return depth, self._value("epidermis", fractions), absorption, scattering
 
-    def _blood(self, fractions: Tensor) -> tuple[Tensor, Tensor]:
+    def _blood(self, fractions: Any) -> tuple[Any, Any]:
         """What the optical depth and the absorption of the dermis grow by with f_blood."""
         t = self._value("saturation", fractions) - self.saturation
         curved = self.flattening * t
         # one of the two is 0 where curved is: there the limit is t itself
-        growth = torch.where(curved == 0, t, -torch.expm1(-curved) / torch.where(curved == 0, 1, self.flattening))
+        xp = namespace(curved)
+        growth = xp.where(curved == 0, t, -xp.expm1(-curved) / xp.where(curved == 0, 1, self.flattening))
         depth_blood = self.layers.depth_blood + t * (self.epidermal_blood[0] + t * self.epidermal_blood[1])
         return depth_blood, self.layers.absorption_blood + self.dermal_blood * growth
 
-    def _value(self, name: str, fractions: Tensor) -> Tensor:
+    def _value(self, name: str, fractions: Any) -> Any:
         if name in self.free:
             column = 2 + self.free.index(name)
             return fractions[..., column : column + 1]
-        own = self.saturation if name == "saturation" else self.saturation.new_ones(())
-        return own if name not in self.held else torch.full_like(own, self.held[name])
+        return self.held.get(name, self.saturation if name == "saturation" else 1.0)
 
     def _fixed(self) -> TwoLayers:
         """Plain layers at the held values."""
-        nothing = self.saturation.new_zeros(2)
+        nothing = self.dermal_blood[:0]  # no parameter is looked at
         depth_blood, absorption_blood = self._blood(nothing)
         thickness = self._value("epidermis", nothing)
         return replace(

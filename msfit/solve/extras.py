@@ -8,24 +8,27 @@ parameters are far less well determined than pigments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from msfit.skin.registry import Skin, SkinModel
+from msfit.skin.registry import Skin
 from msfit.solve.backends.reference import cheapest
 from msfit.solve.descent import descend
 from msfit.solve.problem import Problem
 from msfit.solve.search import lattice, local_maxima
 from msfit.solve.solution import Local, Solution
-from msfit.solve.solver import PigmentSolver
 from msfit.solve.tolerances import MOST_STARTS, TOLERANCE
 
 # Where the lattice has its nodes, as shares of the box, by the number of extra parameters.
 _LEVELS = {1: (0.0, 0.17, 0.33, 0.5, 0.67, 0.83, 1.0), 2: (0.0, 0.25, 0.5, 0.75, 1.0), 3: (0.0, 0.33, 0.67, 1.0)}
+
+
+if TYPE_CHECKING:
+    from msfit.solve.solver import PigmentSolver
 
 
 class ExtrasSolver:
@@ -35,19 +38,21 @@ class ExtrasSolver:
     ----------
     skin : Skin
         With all the parameters, in float64.
-    held_at : callable
-        Values of the extras -> skin of the pigments alone, in float64.
+    pigments_at : callable
+        Values of the extras -> solver of the pigments alone, in float64.
     lower, upper : tensor (2 + extras,)
         The box, float64. Equal ends hold a pigment fixed; those of an extra differ.
     """
 
-    def __init__(self, skin: Skin, held_at: Callable[[list[float]], Skin], lower: Tensor, upper: Tensor) -> None:
+    def __init__(
+        self, skin: Skin, pigments_at: Callable[[list[float]], PigmentSolver], lower: Tensor, upper: Tensor
+    ) -> None:
         self.skin, self.lower, self.upper = skin, lower, upper
         # an extra that cannot be zero is a factor: what it multiplies trades with its reciprocal along a straight line
         self.factor = (lower > 0) & (torch.arange(lower.numel(), device=lower.device) >= 2)
         self.nodes, self.shape = extras_lattice(torch.stack((lower[2:], upper[2:]), 1))
         # its corners are nodes, so a box in which the model does not hold is refused
-        self.solvers = [PigmentSolver(held_at(node), lower[:2], upper[:2]) for node in self.nodes.tolist()]
+        self.solvers = [pigments_at(node) for node in self.nodes.tolist()]
 
     def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
@@ -101,30 +106,3 @@ def lattice_minima(cost: Tensor, shape: list[int], most: int) -> tuple[Tensor, T
     node = local_maxima(-cost, torch.full_like(cost[:, :1], -torch.inf), shape, most, diagonal=False)
     pixel, rank = torch.where(node >= 0)
     return pixel, node[pixel, rank]
-
-
-def solver_over(
-    model: SkinModel,
-    box: Mapping[str, tuple[float, float]],
-    wavelengths: np.ndarray,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> PigmentSolver | ExtrasSolver:
-    """The solver of a model over a box {parameter: (lower, upper)}, f_mel and f_blood first.
-
-    Extras whose ends are equal are held; with others it is a `ExtrasSolver`, in float64 whatever `dtype` says.
-    """
-    spans = dict(list(box.items())[2:])
-    held = {name: low for name, (low, high) in spans.items() if low == high}
-    free = [name for name in spans if name not in held]
-    dtype = torch.float64 if free else dtype
-    ends = [span for name, span in box.items() if name not in held]
-    lower, upper = (torch.tensor(end, dtype=dtype, device=device) for end in zip(*ends, strict=True))
-    skin = model.at(wavelengths, dtype, device, free=free, held=held)
-    if not free:
-        return PigmentSolver(skin, lower, upper)
-
-    def held_at(values: list[float]) -> Skin:
-        return model.at(wavelengths, dtype, device, held=held | dict(zip(free, values, strict=True)))
-
-    return ExtrasSolver(skin, held_at, lower, upper)

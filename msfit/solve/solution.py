@@ -53,6 +53,12 @@ class Solution:
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return Solution(*(namespace(first).concatenate((first, second)) for first, second in pairs))
 
+    def torch(self) -> Solution:
+        """The same, of numpy arrays, in tensors."""
+        import torch
+
+        return Solution(*(torch.from_numpy(value) for value in vars(self).values()))
+
     def numpy(self) -> Solution:
         """The same in numpy arrays."""
         return Solution(*(value.cpu().numpy() if hasattr(value, "cpu") else value for value in vars(self).values()))

@@ -1,47 +1,62 @@
 """Which algorithm runs: the only place that chooses a backend.
 
-============================  =========================================  ===============================================
-what is fitted                backend                                    what it buys
-============================  =========================================  ===============================================
-plain sum of squares, CPU     `backends.cpu`: search, polynomials and    about 25 times the reference
-                              descent in numba
-float32, weights or none,     `backends.gpu`: pixels to solutions in     nothing leaves the chip (docs/speed.md)
-GPU with Triton               one kernel
-scenes in coefficients, CPU   `backends.low_rank`: many bands by few     1.8 times at 148 bands
-weights, missing bands,       `backends.reference`: torch, on any        generality
-priors, bounds of shadings,   device and in any type
-users' own models
-Huber's loss                  `robust`, rounds of the reference
-extra parameters              `extras`, the solver of the pigments at
-                              every node of a lattice, then the descent
-                              in all of them
-============================  =========================================  ===============================================
+=====================================  ==================  =============================================================
+what is fitted                         backend             how
+=====================================  ==================  =============================================================
+plain sum of squares, two-layer skin,  `backends.cpu`      search, polynomials and descent in numba, float32 and
+on a CPU                                                   float64; torch is not loaded
+the same, spectra kept as              `backends.low_rank` the same on few coordinates of many bands
+coefficients, 64 bands or more
+float32, weights or none, two-layer    `backends.gpu`      pixels to solutions in one kernel: nothing leaves the chip
+skin, on a GPU with Triton
+users' own models, plain, on a CPU     `backends.          search and polynomials in numba, descent in torch
+                                       reference`
+weights, missing bands, priors,        `backends.          all in torch, on any device and in any type
+bounds of the shadings, all else       reference`
+Huber's loss                           `robust`            rounds of weighted fits by the reference
+extra parameters                       `extras`            these solvers at every node of a lattice over the extras,
+                                                           then the reference's descent in all parameters
+=====================================  ==================  =============================================================
+
+"Plain" is a sum of squares in which all bands of a pixel count alike. Solvers are kept for as long as the process lasts
+(the last few of them), because their tables depend on the model, the bands, the box and the type alone.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from msfit.skin.registry import Skin
-from msfit.solve.backends.cpu import CompiledSolver
-from msfit.solve.backends.gpu import GpuSolver
-from msfit.solve.backends.reference import ReferenceSolver, cheapest
-from msfit.solve.kernels.polynomials import CompiledTable
+from msfit.skin.arrays import converted, is_tensor
+from msfit.skin.registry import Skin, SkinModel
+from msfit.solve.backends.cpu import CpuSolver
+from msfit.solve.kernels.polynomials import SearchTable
 from msfit.solve.problem import NON_NEGATIVE, Prior, ShadingBounds
+from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
+
+if TYPE_CHECKING:
+    from msfit.solve.backends.gpu import GpuSolver
+    from msfit.solve.backends.reference import ReferenceSolver
+    from msfit.solve.extras import ExtrasSolver
+
+_KEPT = 32  # solvers
 
 
 class Solver(Protocol):
-    """Fits pixels (n, band) under a skin over the box [lower, upper] of its parameters."""
+    """Fits pixels (n, band) under a skin over the box [lower, upper] of its parameters, arrays (p,)."""
 
-    skin: Skin
-    lower: Tensor
-    upper: Tensor
+    @property
+    def skin(self) -> Skin: ...
+    @property
+    def lower(self) -> Any: ...
+    @property
+    def upper(self) -> Any: ...
 
-    def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:
+    def __call__(self, pixels: Any, weights: Any = None) -> Solution:
         """Fit pixels with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
 
 
@@ -51,11 +66,15 @@ class PigmentSolver:
     Parameters
     ----------
     skin : Skin
-        The model on the pixels' bands, in their type and place.
-    lower, upper : tensor (2,)
-        The box. Equal ends hold a parameter fixed.
+        The model on the pixels' bands, in numpy or torch.
+    lower, upper : array (2,)
+        The box, of the same kind. Equal ends hold a parameter fixed.
     shadings : ShadingBounds
         Bounds of i_d and i_s.
+    dtype : numpy dtype, optional
+        Of the pixels; by default that of the box.
+    device : str
+        Where torch computes, if it does; that of the box where it is a tensor.
     backend : {"auto", "reference"}
         "reference" leaves every kernel out.
     """
@@ -63,46 +82,123 @@ class PigmentSolver:
     def __init__(
         self,
         skin: Skin,
-        lower: Tensor,
-        upper: Tensor,
+        lower: Any,
+        upper: Any,
         shadings: ShadingBounds = NON_NEGATIVE,
         *,
+        dtype: Any = None,
+        device: str = "cpu",
         backend: str = "auto",
     ) -> None:
-        self.skin, self.lower, self.upper = skin, lower, upper
-        self.reference = ReferenceSolver(skin, lower, upper, shadings)
-        self.compiled: CompiledSolver | GpuSolver | None = None
-        self.table: CompiledTable | None = None
+        self._skin, self.shadings = skin, shadings
+        self.device = str(lower.device) if is_tensor(lower) else device
+        self.dtype = np.dtype(dtype or str(lower.dtype).removeprefix("torch."))
+        self.box = converted(lower, np.float64), converted(upper, np.float64)
+        self.kernel: CpuSolver | GpuSolver | None = None
+        self.table: SearchTable | None = None
         if backend == "auto" and shadings == NON_NEGATIVE:
-            if lower.device.type == "cuda":
-                self.compiled = GpuSolver.over(skin, lower, upper)
-            elif lower.device.type == "cpu":
-                self.compiled = CompiledSolver.over(skin, lower, upper)
-                self.table = None if self.compiled is not None else CompiledTable.over(skin, lower, upper)
+            self._choose(layered=not hasattr(skin, "function"))  # a user's function stays in torch
 
-    def __call__(self, pixels: Tensor, weights: Tensor | None = None, prior: Prior | None = None) -> Solution:
-        """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
+    def _choose(self, layered: bool) -> None:
+        if layered and self.device == "cpu":
+            self.kernel = CpuSolver.over(self._skin.to(np.float64), *self.box, self.dtype)
+        elif layered and self.device.startswith("cuda") and self.dtype == np.float32:
+            from msfit.solve.backends.gpu import GpuSolver
+
+            self.kernel = GpuSolver.over(self._skin.to(np.float64), *self.box, self.device)
+        if self.kernel is None and self.device == "cpu":
+            self.table = SearchTable.over(self.skin, Grid.over(self.skin, self.lower, self.upper), *self._tensors)
+
+    @cached_property
+    def _tensors(self) -> tuple[Any, Any]:
+        import torch
+
+        kind = getattr(torch, self.dtype.name)
+        return converted(self.box[0], kind, self.device), converted(self.box[1], kind, self.device)
+
+    @property
+    def lower(self) -> Any:
+        """Lower end of the box, a tensor (2,) in the pixels' type and place."""
+        return self._tensors[0]
+
+    @property
+    def upper(self) -> Any:
+        """Upper end of the box."""
+        return self._tensors[1]
+
+    @cached_property
+    def skin(self) -> Skin:
+        """The skin in torch, in the pixels' type and place."""
+        return self._skin.to(self.lower.dtype, self.lower.device)
+
+    @cached_property
+    def reference(self) -> ReferenceSolver:
+        """The same solver in torch, without kernels."""
+        from msfit.solve.backends.reference import ReferenceSolver
+
+        return ReferenceSolver(self.skin, self.lower, self.upper, self.shadings)
+
+    def __call__(self, pixels: Any, weights: Any = None, prior: Prior | None = None) -> Solution:
+        """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive.
+
+        The solution is in arrays of the kind of `pixels`.
+        """
         plain = weights is None and prior is None
-        if plain and self.table is not None:
-            whose, start = self.table.starts(self.table.coordinates(pixels.float().numpy()), len(pixels))
-            inside = torch.from_numpy(start).to(self.lower).clamp(self.lower, self.upper)
-            return self.reference.descend(torch.from_numpy(whose), inside, pixels)
-        if isinstance(self.compiled, GpuSolver):
-            if pixels.dtype == torch.float32 and prior is None:
-                return self.compiled.least(pixels, weights)
-            return self.reference(pixels, weights, prior)
-        if not plain or self.compiled is None:
-            return self.reference(pixels, weights, prior)
-        if pixels.dtype == torch.float32:
-            return self.compiled.least(pixels)
-        owner, ends = self.compiled.ends(pixels.float())
-        # polish every float32 end in float64: ends that tie in float32 may differ
-        start = ends.x.to(pixels.dtype).clamp(self.lower, self.upper)
-        best = self.reference.descend(owner, start, pixels)
-        no_diffuse = torch.nonzero(best.i_d <= 0).squeeze(1)
-        if not no_diffuse.numel():
-            return best
-        # search in float32 does not see where diffuse light explains next to nothing
-        again = self.reference(pixels[no_diffuse])
-        everyone = torch.arange(len(pixels), device=pixels.device)
-        return cheapest(torch.cat((everyone, no_diffuse)), best.joined(again), len(pixels))
+        if plain and isinstance(self.kernel, CpuSolver):
+            solution = self.kernel(pixels.numpy() if is_tensor(pixels) else pixels)
+            return solution.torch() if is_tensor(pixels) else solution
+        y = pixels if is_tensor(pixels) else converted(pixels, self.lower.dtype, self.device)
+        w = weights if weights is None or is_tensor(weights) else converted(weights, y.dtype, self.device)
+        if prior is None and self.kernel is not None and not isinstance(self.kernel, CpuSolver):
+            solution = self.kernel(y, w)
+        elif plain and self.table is not None:
+            solution = self._from_table(y)
+        else:
+            solution = self.reference(y, w, prior)
+        return solution if is_tensor(pixels) else solution.numpy()
+
+    def _from_table(self, pixels: Any) -> Solution:
+        """Searched by the compiled table, descended by the reference."""
+        import torch
+
+        assert self.table is not None
+        owner, start = self.table.starts(self.table.coordinates(pixels.float().numpy()), len(pixels))
+        inside = torch.from_numpy(start).to(self.lower).clamp(self.lower, self.upper)
+        return self.reference.descend(torch.from_numpy(owner), inside, pixels)
+
+
+def solver_for(
+    model: SkinModel, box: Mapping[str, tuple[float, float]], wavelengths: np.ndarray, dtype: Any, device: str = "cpu"
+) -> PigmentSolver | ExtrasSolver:
+    """The solver of a model over a box {parameter: (lower, upper)}, f_mel and f_blood first.
+
+    Extras whose ends are equal are held; with others it is an `ExtrasSolver`, in float64 whatever `dtype` says.
+    """
+    key = model, tuple(box.items()), np.asarray(wavelengths, np.float64).tobytes(), np.dtype(dtype).name, str(device)
+    return _kept_solver(*key)
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept_solver(
+    model: SkinModel, box: tuple[tuple[str, tuple[float, float]], ...], wavelengths: bytes, dtype: str, device: str
+) -> PigmentSolver | ExtrasSolver:
+    bands = np.frombuffer(wavelengths).copy()
+    held = {name: low for name, (low, high) in box[2:] if low == high}
+    free = [name for name, (low, high) in box[2:] if low < high]
+    lower, upper = (np.array(end) for end in zip(*(span for name, span in box if name not in held), strict=True))
+
+    def pigments(held: Mapping[str, float], dtype: str = dtype) -> PigmentSolver:
+        skin = model.in_numpy(bands, held=held)
+        ends = lower[:2], upper[:2]
+        return PigmentSolver(model.at(bands, held=held) if skin is None else skin, *ends, dtype=dtype, device=device)
+
+    if not free:
+        return pigments(held)
+    import torch
+
+    from msfit.solve.extras import ExtrasSolver
+
+    where = torch.device(device)
+    skin = model.at(bands, torch.float64, where, free=free, held=held)
+    ends = (torch.from_numpy(end).to(where) for end in (lower, upper))
+    return ExtrasSolver(skin, lambda values: pigments(held | dict(zip(free, values, strict=True)), "float64"), *ends)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from msfit.data.cube import precision
 from msfit.data.lazy_arrays import MARGIN, reading_bytes, reads_a_chunk, row_blocks
@@ -52,7 +51,9 @@ def plan(prepared: Prepared, budget: int, tasks: int, threads: int, chunk: int, 
     if proof is not None:
         _check(budget, resident(), fixed + proof.set_up_bytes, tasks)
     # Compilers and libraries take their share at the first fit.
-    worker(np.full((1, bands), 0.5, np.float32), None)
+    sample = np.full((1, bands), 0.5, np.float32)
+    for scale in (None, sample):  # pixels that lack a band need torch
+        worker(sample, scale)
     used = resident()
     _check(budget, used, fixed, tasks)
     left = budget - used - fixed
@@ -81,11 +82,11 @@ def _check(budget: int, used: int, more: int, tasks: int) -> None:
 def _bytes_a_sample(worker: Worker, arrays: list[Any]) -> int:
     """Samples as they are stored; as reflectance, before and after division; as blocks; scales of residuals, likewise;
     which are usable, twice."""
-    number = 8 if worker.dtype == torch.float64 else precision(arrays[0].dtype).itemsize
+    number = 8 if worker.dtype == np.float64 else precision(arrays[0].dtype).itemsize
     scales = 0 if worker.criterion.plain else 2
     return sum(a.dtype.itemsize for a in arrays) + number * (2 + scales + len(arrays)) + 2
 
 
 def _bytes_of_maps(worker: Worker) -> int:
     """Of a pixel."""
-    return (1 + len(worker.maps())) * (8 if worker.dtype == torch.float64 else 4)
+    return (1 + len(worker.maps())) * worker.dtype.itemsize

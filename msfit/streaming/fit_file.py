@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-import torch
 
 from msfit.data.memory import parse_size, resident
 from msfit.data.result import STATUS_TYPE, FitResult
@@ -21,6 +20,7 @@ from msfit.errors import InputError
 from msfit.fitting.options import FileKeywords, FitOptions, door, is_path
 from msfit.fitting.plan import Prepared
 from msfit.fitting.rows import CHUNK, assemble, fit_rows
+from msfit.fitting.threads import cores
 from msfit.fitting.worker import pool
 from msfit.io.extras import need
 from msfit.io.output import check_output, part_of
@@ -162,7 +162,7 @@ def _here(prepared: Prepared) -> Iterator[_Place]:
                 yield item, fit_rows(prepared, slice(*item[:2]), threads, item[2])
 
     with need("dask").config.set(scheduler="threads"):
-        yield _Place(1, torch.get_num_threads(), lambda room: partial(run, room))
+        yield _Place(1, cores(), lambda room: partial(run, room))
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def _there(recipe: Recipe, prepared: Prepared, scheduler: str) -> Iterator[_Plac
     """On a cluster; the recipe is told what was settled here, so that every worker settles it alike."""
     settled: dict[str, Any] = {
         "device": prepared.worker.device.type,
-        "dtype": str(prepared.worker.dtype).removeprefix("torch."),
+        "dtype": prepared.worker.dtype.name,
     }
     if prepared.shared:  # estimated here, from all pixels
         settled |= {"free": (*prepared.free, *prepared.shared), "shared": (), "bounds": dict(prepared.worker.box)}
@@ -189,10 +189,9 @@ def fit_remotely(recipe: Recipe, settings: dict[str, Any], room: int, item: Item
     InputError
         The worker does not see the same file, or settles the fit in another way.
     """
-    torch.set_num_threads(1)
     with need("dask").config.set(scheduler="synchronous"):
         prepared = _prepared_once(recipe, settings)
-        with pool(prepared.worker.device, room) as threads:
+        with pool(prepared.worker.device, room, 1) as threads:
             return fit_rows(prepared, slice(*item[:2]), threads, item[2])
 
 
@@ -219,5 +218,4 @@ def _prepared_once(recipe: Recipe, settings: dict[str, Any]) -> Prepared:
 
 
 def _kinds(prepared: Prepared) -> dict[str, np.dtype]:
-    number = np.dtype(np.float64 if prepared.worker.dtype == torch.float64 else np.float32)
-    return {**dict.fromkeys(prepared.worker.maps(), number), "status": np.dtype(STATUS_TYPE)}
+    return {**dict.fromkeys(prepared.worker.maps(), prepared.worker.dtype), "status": np.dtype(STATUS_TYPE)}

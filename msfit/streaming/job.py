@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from msfit import __version__
 from msfit.data.cube import Cube
@@ -23,6 +22,7 @@ from msfit.fitting.inputs import masked
 from msfit.fitting.options import FitOptions
 from msfit.fitting.plan import Prepared, prepare
 from msfit.io import files_of, load
+from msfit.skin.registry import SkinModel
 
 _BYTES_TO_FIND_SKIN = 40  # a pixel: flags, labels and areas of patches
 _LOOK = 30  # s between looks at whether a file has changed
@@ -77,15 +77,25 @@ class Recipe:
         return {
             "version": __version__,
             "source": self.fingerprint(),
-            "model": [model.name, _digest(model.at(nm).reflectance(torch.from_numpy(points)).numpy())],
+            "model": [model.name, _digest(_reflectance(model, nm, points))],
             "bounds": {name: list(ends) for name, ends in prepared.worker.box.items()},
             "bands": _digest(cube.wavelengths),
             "mask": None if cube.mask is None else _digest(cube.mask),
-            "dtype": str(prepared.worker.dtype),
+            "dtype": prepared.worker.dtype.name,
             "device": prepared.worker.device.type,
             **{name: _plain(value) for name, value in self.loading.items() if name != "memory"},
             **{name: _plain(value) for name, value in self.options.given().items() if name not in elsewhere},
         }
+
+
+def _reflectance(model: SkinModel, nm: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What tells a model from another of its name."""
+    skin = model.in_numpy(nm)
+    if skin is not None:
+        return np.asarray(skin.reflectance(x))
+    import torch  # a user's own model
+
+    return np.asarray(model.at(nm).reflectance(torch.from_numpy(x)))
 
 
 class Watch:

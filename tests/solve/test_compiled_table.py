@@ -8,7 +8,8 @@ import torch
 
 from msfit.skin.models import get_model, model_names
 from msfit.solve.kernels.numba_polynomials import ACROSS, terms
-from msfit.solve.kernels.polynomials import CompiledTable
+from msfit.solve.kernels.polynomials import SearchTable
+from msfit.solve.search import Grid
 from msfit.solve.solver import PigmentSolver
 
 NM = np.arange(400.0, 701.0, 10.0)
@@ -23,18 +24,25 @@ def skin(model: str, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]
     return fractions, shading[:, :1] * get_model(model).at(NM, torch.float32).reflectance(fractions) + shading[:, 1:]
 
 
+def table_of(model: str, nm: np.ndarray = NM, box: tuple[torch.Tensor, torch.Tensor] = BOX) -> SearchTable:
+    model_skin = get_model(model).in_numpy(nm)
+    assert model_skin is not None
+    ends = [end.double().numpy() for end in box]
+    return SearchTable.over(model_skin, Grid.over(model_skin, *ends), *ends)
+
+
 def starts(
     model: str, pixels: torch.Tensor, box: tuple[torch.Tensor, torch.Tensor] = BOX
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Where descents of pixels begin: pixel index and pigments."""
-    table = CompiledTable.over(get_model(model).at(NM, torch.float32), *box)
+    table = table_of(model, box=box)
     owner, start = table.starts(table.coordinates(pixels.numpy()), len(pixels))
     return torch.from_numpy(owner), torch.from_numpy(start)
 
 
 @pytest.mark.parametrize("model", model_names())
 def test_expansions_are_the_model_about_their_nodes(model: str) -> None:
-    known = CompiledTable.over(get_model(model).at(NM, torch.float32), *BOX)
+    known = table_of(model)
     rng = np.random.default_rng(0)
     node = rng.integers(len(known.expansions), size=500)
     limits = known.limits[node].reshape(-1, 2, 2)
@@ -53,7 +61,7 @@ def test_expansions_are_the_model_about_their_nodes(model: str) -> None:
 @pytest.mark.parametrize("bands", [8, 12, 31])
 def test_the_basis_is_orthonormal_with_white_first(bands: int) -> None:
     nm = np.linspace(400, 700, bands)
-    known = CompiledTable.over(get_model("alotaibi-smith-2019").at(nm, torch.float32), *BOX)
+    known = table_of("alotaibi-smith-2019", nm)
     count = min(bands, 1 + ACROSS)
     np.testing.assert_allclose(known.basis[:, 0], bands**-0.5, rtol=1e-6)
     expected = np.diag(np.arange(1 + ACROSS) < count).astype(float)

@@ -18,30 +18,31 @@ import sys
 import numpy as np
 import torch
 from msfit.skin.models import get_model
-from msfit.solve.backends.cpu import CompiledSolver
+from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.backends.gpu import GpuSolver
 from msfit.solve.backends.reference import ReferenceSolver
 from msfit.solve.kernels.constants import constants
 
 model, bands, count, problem = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 rng = np.random.default_rng(bands)
-skin = get_model(model).at(np.linspace(410, 700, bands), torch.float32)
+skin = get_model(model).in_numpy(np.linspace(410, 700, bands))
 lower, upper = torch.zeros(2), torch.tensor([0.43, 0.07])
 if problem == "held":
     lower[1] = upper[1] = 0.03
 x = torch.from_numpy(rng.random((count, 2)) ** 1.5).float() * upper
 light = torch.from_numpy(rng.uniform((0.3, 0.0), (1.2, 0.1), (count, 2))).float()
-pixels = light[:, :1] * skin.reflectance(x) + light[:, 1:]
+pixels = light[:, :1] * torch.from_numpy(skin.reflectance(x.double().numpy())).float() + light[:, 1:]
 pixels += 0.005 * torch.from_numpy(rng.standard_normal(pixels.shape)).float()
 pixels[: count // 8] = torch.from_numpy(rng.random((count // 8, bands))).float()  # no skin at all
 weights = None
 if problem == "weighted":
     weights = torch.from_numpy(rng.choice([0.0, 0.5, 1.0, 2.0], pixels.shape)).float()
     weights[:, :: max(1, bands // 8)] = 1.0
-gpu = GpuSolver(constants(skin), skin, lower, upper)
-found = gpu.least(pixels, weights)
+box = [end.double().numpy() for end in (lower, upper)]
+gpu = GpuSolver(constants(skin), skin, *box, "cpu")
+found = gpu(pixels, weights)
 if weights is None:
-    expected = CompiledSolver.over(skin, lower, upper).least(pixels)
+    expected = CpuSolver.over(skin, *box, np.float32)(pixels.numpy()).torch()
 else:
     double = get_model(model).at(np.linspace(410, 700, bands), torch.float64)
     expected = ReferenceSolver(double, lower.double(), upper.double())(pixels.double(), weights.double())

@@ -15,19 +15,19 @@ from benchmarks.extra_parameters import Oracle, issa_pixels, random_pixels
 from msfit.fitting.bounds import resolve_bounds
 from msfit.skin.models import get_model
 from msfit.solve.descent import box_step, descend
-from msfit.solve.extras import ExtrasSolver, solver_over
+from msfit.solve.extras import ExtrasSolver
 from msfit.solve.problem import Problem
 from msfit.solve.solution import Local
+from msfit.solve.solver import solver_for
 
 NM = np.arange(400.0, 701.0, 10.0)
 DOUBLE = torch.float64
-CPU = torch.device("cpu")
 SETS = (("saturation",), ("epidermis",), ("saturation", "scattering", "epidermis"))
 
 
 def joint_solver(model: str, names: tuple[str, ...], bounds: str = "wide") -> ExtrasSolver:
     box = resolve_bounds(get_model(model), bounds, ("f_mel", "f_blood", *names))
-    solver = solver_over(get_model(model), box, NM, DOUBLE, CPU)
+    solver = solver_for(get_model(model), box, NM, np.float64)
     assert isinstance(solver, ExtrasSolver)
     return solver
 

@@ -70,7 +70,7 @@ def test_a_hundred_thousand_noise_free_pixels_are_recovered(model: str) -> None:
 def test_compiled_search_and_torch_search_lead_to_the_same_minimum(model: str) -> None:
     solver, pixels = PigmentSolver(get_model(model).at(NM), LOWER, UPPER), random_pixels(3000, seed=5)
     compiled = solver(pixels)
-    assert solver.compiled is not None
+    assert solver.kernel is not None
     plain = solver.reference(pixels)
     torch.testing.assert_close(compiled.cost.sqrt(), plain.cost.sqrt(), rtol=1e-9, atol=1e-9)
 
@@ -82,7 +82,7 @@ def test_compiled_descent_ends_where_torch_does(model: str) -> None:
         nm = np.linspace(400, 700, bands)
         skin = get_model(model).at(nm, torch.float32)
         solver = PigmentSolver(skin, LOWER.float(), UPPER.float())
-        assert solver.compiled is not None
+        assert solver.kernel is not None
         pixels = torch.from_numpy(np.stack([np.interp(nm, NM, p) for p in random_pixels(500, seed=5).numpy()])).float()
         compiled = solver(pixels)
         plain = solver.reference(pixels)

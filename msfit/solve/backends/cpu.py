@@ -1,54 +1,67 @@
-"""The fit of two-layer skin on a CPU, all bands counting alike: search and descent compiled."""
+"""The fit of two-layer skin on a CPU, all bands counting alike: search, polynomials and descent in numba."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from msfit.skin.registry import Skin
 from msfit.solve.kernels.constants import Constants, constants
-from msfit.solve.kernels.polynomials import CompiledTable
+from msfit.solve.kernels.numba_descent import descend
+from msfit.solve.kernels.polynomials import SearchTable
+from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
+from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
 
 
-class CompiledSolver:
-    """Search, polynomials and descent in numba, in single precision."""
+class CpuSolver:
+    """Fits pixels in single or double precision, without torch.
 
-    def __init__(self, form: Constants, table: CompiledTable, lower: Tensor, upper: Tensor) -> None:
-        self.form, self.table = form, table
-        self.box = [end.float().numpy() for end in (lower, upper)]
+    The search is in single precision, and so in which basins descents begin; the descent is in that of the pixels.
+
+    Parameters
+    ----------
+    skin : Skin
+        Two layers, in numpy.
+    lower, upper : float64 array (2,)
+        The box of the pigments.
+    dtype : numpy dtype
+        float32 or float64, of the pixels.
+    """
+
+    def __init__(self, form: Constants, skin: Skin, lower: np.ndarray, upper: np.ndarray, dtype: Any) -> None:
+        self.form, self.dtype = form, np.dtype(dtype)
+        self.grid = Grid.over(skin, lower, upper)
+        self.table = SearchTable.over(skin, self.grid, lower, upper)
+        self.skin, self.bounds = skin, (lower, upper)
+        self.box = [end.astype(dtype) for end in (lower, upper)]
+        self.limits = np.array([TOLERANCE[self.dtype.name], np.finfo(dtype).eps], dtype)
 
     @classmethod
-    def over(cls, skin: Skin, lower: Tensor, upper: Tensor) -> CompiledSolver | None:
+    def over(cls, skin: Skin, lower: np.ndarray, upper: np.ndarray, dtype: Any) -> CpuSolver | None:
         """For a skin over a box, or None where there is no compiled code for it."""
-        form = constants(skin)
-        return None if form is None else cls(form, CompiledTable.over(skin, lower, upper), lower, upper)
+        form = constants(skin, dtype)
+        return None if form is None else cls(form, skin, lower, upper, dtype)
 
-    def ends(self, pixels: Tensor) -> tuple[Tensor, Solution]:
-        """All descents of pixels (n, band) float32, and whose they are: pixel index (descent,), sorted."""
-        owner, start = self.table.starts(self.table.coordinates(pixels.numpy()), len(pixels))
-        return torch.from_numpy(owner), self._descend(self.form, pixels, owner, start, np.arange(owner.size))
+    def __call__(self, pixels: np.ndarray) -> Solution:
+        """Fit pixels (n, band): of each the descent that ended lowest, the earliest among equals."""
+        pixels = np.ascontiguousarray(pixels)  # other orders would be compiled, and round, differently
+        coordinates = self.table.coordinates(pixels.astype(np.float32, copy=False))
+        solution = self.least(self.form, pixels, *self.table.starts(coordinates, len(pixels)))
+        if self.dtype == np.float32 or not (none := np.flatnonzero(solution.i_d <= 0)).size:
+            return solution
+        # search in single precision does not see where diffuse light explains next to nothing
+        again = self.least(self.form, pixels[none], *self.grid.starts(pixels[none]))
+        better = again.cost < solution.cost[none]
+        for values, others in zip(vars(solution).values(), vars(again).values(), strict=True):
+            values[none[better]] = others[better]
+        return solution
 
-    def least(self, pixels: Tensor) -> Solution:
-        """Of each pixel (n, band) float32 the descent that ended lowest, the earliest among equals."""
-        owner, start = self.table.starts(self.table.coordinates(pixels.numpy()), len(pixels))
-        return self._descend(self.form, pixels, owner, start, owner)
-
-    def least_of(self, form: Constants, pixels: np.ndarray, coordinates: np.ndarray) -> Solution:
-        """The same for pixels (n, coordinate) as `form` has skin, and by their coordinates in the table."""
-        owner, start = self.table.starts(coordinates, len(pixels))
-        return self._descend(form, torch.from_numpy(pixels), owner, start, owner)
-
-    def _descend(
-        self, form: Constants, pixels: Tensor, owner: np.ndarray, start: np.ndarray, group: np.ndarray
-    ) -> Solution:
-        from msfit.solve.kernels.numba_descent import descend  # numba is not needed where there is a GPU
-
-        # other orders would be compiled, and round, differently
-        spectra = pixels.contiguous().numpy()
-        ends = descend(spectra, owner, start, group, form.spectra, form.thickness, form.mixing, *self.box)
-        x_0, x_1, i_d, i_s, cost, converged, steps = torch.from_numpy(np.ascontiguousarray(ends.T))[
-            [0, 1, 2, 3, 4, 10, 11]
-        ]
-        return Solution(torch.stack((x_0, x_1), 1), i_d, i_s, cost, converged > 0, steps.to(torch.int16))
+    def least(self, form: Constants, pixels: np.ndarray, owner: np.ndarray, start: np.ndarray) -> Solution:
+        """Of each pixel (n, coordinate), as `form` has skin, the lowest end of its descents from `start` (start, 2)."""
+        start = np.clip(start.astype(self.dtype), *self.box)
+        model = form.spectra, form.thickness, form.mixing
+        ends = descend(pixels, owner, start, owner, *model, *self.box, self.limits, self.dtype.type(MOST_STEPS))
+        _, _, i_d, i_s, cost, converged, steps = ends.T
+        return Solution(ends[:, :2], i_d.copy(), i_s.copy(), cost.copy(), converged > 0, steps.astype(np.int16))

@@ -10,40 +10,46 @@ from torch import Tensor
 
 from msfit.skin.registry import Skin
 from msfit.solve.kernels.constants import Constants, constants
-from msfit.solve.kernels.polynomials import CompiledTable
+from msfit.solve.kernels.polynomials import SearchTable
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
 from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
 
 
 class GpuSolver:
-    """What `PigmentSolver` does, where there is a kernel for it, in single precision."""
+    """What `PigmentSolver` does, where there is a kernel for it, in single precision.
 
-    def __init__(self, form: Constants, skin: Skin, lower: Tensor, upper: Tensor) -> None:
+    Parameters
+    ----------
+    skin : Skin
+        Two layers, in numpy.
+    lower, upper : float64 array (2,)
+        The box of the pigments.
+    device : torch.device or str
+        Where the kernel runs: a GPU, or the CPU in Triton's interpreter.
+    """
+
+    def __init__(
+        self, form: Constants, skin: Skin, lower: np.ndarray, upper: np.ndarray, device: torch.device | str
+    ) -> None:
         from msfit.solve.kernels import triton_fit  # Triton is not needed where there is no GPU
 
-        device = lower.device
-        # set up on the CPU, whose tables these are
-        box = lower.cpu().double(), upper.cpu().double()
-        on_cpu = skin.to(torch.float64, torch.device("cpu"))
-        spectra = np.asarray(Grid.over(on_cpu, *box).spectra)
+        grid = Grid.over(skin, lower, upper)
         self.form = form
-        self.grid = triton_fit.Grid.of(CompiledTable.over(on_cpu, *box), spectra, device)
+        self.grid = triton_fit.Grid.of(SearchTable.over(skin, grid, lower, upper), grid.spectra, device)
         self.spectra = torch.from_numpy(form.spectra).to(device)
         self.channels = triton_fit.Channels.of(form.mixing, device) if form.mixing.size else None
 
     @classmethod
-    def over(cls, skin: Skin, lower: Tensor, upper: Tensor) -> GpuSolver | None:
-        """For a skin over a box, or None where there is no GPU, no Triton or no kernel for it."""
-        if lower.device.type != "cuda" or find_spec("triton") is None:
-            return None
-        form = constants(skin)
-        return None if form is None else cls(form, skin, lower, upper)
+    def over(cls, skin: Skin, lower: np.ndarray, upper: np.ndarray, device: str) -> GpuSolver | None:
+        """For a skin over a box, or None where there is no Triton or no kernel for it."""
+        form = None if find_spec("triton") is None else constants(skin)
+        return None if form is None else cls(form, skin, lower, upper, device)
 
-    def least(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:
+    def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:
         """Of each pixel (n, band) float32, with weights (n, band) or None for ones, the minimum."""
         from msfit.solve.kernels.triton_fit import fit
 
         ends = fit(pixels, weights, self.form, self.spectra, self.grid, self.channels, TOLERANCE["float32"], MOST_STEPS)
-        i_d, i_s, cost, converged, steps = (ends[:, column] for column in (2, 3, 4, 5, 6))
+        _, _, i_d, i_s, cost, converged, steps = ends.unbind(1)
         return Solution(ends[:, :2], i_d, i_s, cost, converged > 0, steps.to(torch.int16))

@@ -11,19 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from msfit.skin.registry import Skin
-from msfit.solve.backends.cpu import CompiledSolver
+from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.kernels.constants import Constants
 from msfit.solve.kernels.low_rank_basis import Compression, compress, directions
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
-from msfit.solve.solver import PigmentSolver
 
 _ERROR = 1.5e-6
-# Fewer bands than so many are left as they are.
+# With fewer bands than so many there is nothing to gain (benchmarks/fit_speed.py).
 _MANY = 64
 # Numbers of coordinates that are tried; with more there would be nothing to gain over all bands.
 _COUNTS = range(20, 52, 4)
@@ -34,78 +31,81 @@ _NODES, _OTHERS = 25, 36
 
 
 @dataclass(frozen=True, eq=False)
-class Mixtures:
-    """Pixels by their coordinates: `few` for the search, as `CompiledTable` has them, and `fine` (n, coordinate).
+class LowRankPixels:
+    """Pixels by their coordinates, those of them that can be fitted so.
 
-    `outside` (n,): sum of squares over bands of what no coordinate holds; `sound` (n,): whether the pixel is finite,
-    nowhere below zero, not dark, and not a difference of much larger terms, so that the rest holds. One that is not has
-    zeros. All else is float32.
+    Attributes
+    ----------
+    usable : bool array (n,)
+        Whether a pixel is finite, nowhere below zero, not dark, and not a difference of much larger terms.
+    search : float32 array (block, coordinate, lane)
+        Of the usable ones, what `SearchTable` compares with its nodes.
+    coordinates : float32 array (usable, coordinate)
+    outside : float32 array (usable,)
+        Sum of squares over bands of what no coordinate holds.
     """
 
-    few: np.ndarray
-    fine: np.ndarray
+    usable: np.ndarray
+    search: np.ndarray
+    coordinates: np.ndarray
     outside: np.ndarray
-    sound: np.ndarray
 
 
-class MixtureSolver:
-    """Minimises what `PigmentSolver` does, for pixels given by coefficients, in single precision on a CPU.
+class LowRankSolver:
+    """Minimises the plain sum of squares of pixels that are given by coefficients, in single precision on a CPU.
 
     Parameters
     ----------
-    solver : PigmentSolver
-        That of the bands; its compiled form must be there.
-    compiled : CompiledSolver
-        The same.
+    solver : CpuSolver
+        That of the bands.
+    compression : Compression
+        Of the skin's reflectances.
     spectra : float64 array (band, term)
         Pixels are u @ spectra.T.
     """
 
-    def __init__(self, solver: PigmentSolver, compiled: CompiledSolver, spectra: np.ndarray) -> None:
-        self.compiled, self.bands = compiled, len(spectra)
-        self.form = compiled.form
-        outside = fine = some = spectra[:0]
-        slack = np.zeros(spectra.shape[1])
-        found = None if len(spectra) < _MANY else _fine(solver.skin, solver.lower, solver.upper)
-        if found is not None:
-            self.form = _compressed(compiled.form, found)
-            outside, fine = _outside(spectra, found), found.basis.T @ spectra
-            some, slack = _some(spectra)
-        few = compiled.table.basis.T.astype(float) @ spectra
-        self.coordinates = len(fine) or self.bands
+    def __init__(self, solver: CpuSolver, compression: Compression, spectra: np.ndarray) -> None:
+        self.solver, self.bands = solver, len(spectra)
+        self.form = _compressed(solver.form, compression)
+        outside, fine = _outside(spectra, compression), compression.basis.T @ spectra
+        some, slack = _some(spectra)
+        few = solver.table.basis.T.astype(float) @ spectra
         level, sizes = spectra.mean(0), np.sqrt((spectra**2).mean(0))
+        self.coordinates = len(fine)
         self._arrays = [_filled(rows) for rows in (spectra, some, slack, level, sizes, outside, few, fine)]
 
     @classmethod
-    def over(cls, solver: PigmentSolver, spectra: np.ndarray) -> MixtureSolver | None:
-        """For pixels u @ spectra.T on the solver's bands, or None where there is no compiled code for its skin."""
-        return cls(solver, solver.compiled, spectra) if isinstance(solver.compiled, CompiledSolver) else None
+    def over(cls, solver: CpuSolver, spectra: np.ndarray) -> LowRankSolver | None:
+        """For pixels u @ spectra.T on the solver's bands, or None where it would not pay."""
+        if len(spectra) < _MANY or solver.dtype != np.float32:
+            return None
+        compression = _fine(solver.skin, *solver.bounds)
+        return None if compression is None else cls(solver, compression, spectra)
 
-    def mixtures(self, coefficients: np.ndarray, signal: float) -> Mixtures:
+    def pixels(self, coefficients: np.ndarray, signal: float) -> LowRankPixels:
         """Pixels from `coefficients` (n, term): those of all spectra but the last, then the light that divides them.
 
         `signal` is the least mean reflectance of a pixel that is not dark.
         """
-        from msfit.solve.kernels.numba_low_rank import mixtures  # numba is not needed where there is a GPU
+        from msfit.solve.kernels.numba_low_rank import project
 
-        few, fine, outside, sound = mixtures(coefficients, *self._arrays, np.float32(signal))
-        return Mixtures(few, fine, outside, sound)
+        return LowRankPixels(*project(coefficients, *self._arrays, np.float32(signal)))
 
-    def __call__(self, pixels: Mixtures) -> Solution:
-        """Fit pixels. The cost is that over all bands."""
-        solution = self.compiled.least_of(self.form, pixels.fine, pixels.few)
-        cost = solution.cost * (self.bands / self.coordinates) + torch.from_numpy(pixels.outside)
-        return replace(solution, cost=cost)
+    def __call__(self, pixels: LowRankPixels) -> Solution:
+        """Fit the usable pixels. The cost is that over all bands."""
+        starts = self.solver.table.starts(pixels.search, len(pixels.coordinates))
+        solution = self.solver.least(self.form, pixels.coordinates, *starts)
+        return replace(solution, cost=solution.cost * (self.bands / self.coordinates) + pixels.outside)
 
 
-def _fine(skin: Skin, lower: Tensor, upper: Tensor) -> Compression | None:
+def _fine(skin: Skin, lower: np.ndarray, upper: np.ndarray) -> Compression | None:
     """The fewest coordinates that hold all reflectances, or None where they are many."""
-    known, others = (Grid.over(skin, lower, upper, nodes).spectra.double().numpy() for nodes in (_NODES, _OTHERS))
-    most = directions(known, max(_COUNTS))
+    nodes, others = (Grid.over(skin, lower, upper, count).spectra for count in (_NODES, _OTHERS))
+    most = directions(nodes, max(_COUNTS))
     for count in _COUNTS:
-        found = compress(known, most[:, :count])
-        if max(found.error, found.missed(others)) <= _ERROR:
-            return found
+        compression = compress(nodes, most[:, :count])
+        if max(compression.error, compression.missed(others)) <= _ERROR:
+            return compression
     return None
 
 

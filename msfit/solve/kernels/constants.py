@@ -9,10 +9,11 @@ is infinite, coth(K D) is 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 
+from msfit.skin.arrays import converted
 from msfit.skin.calibrated import InternallyReflecting
 from msfit.skin.layers import FiniteKubelkaMunk, HalfSpace, TwoLayers
 from msfit.skin.registry import Skin
@@ -23,33 +24,34 @@ _INFINITE = 1e6
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """`spectra` (band, 8) float32: d, d_mel, d_blood, a, a_blood, s, s_blood, rho; `thickness`: D.
+    """`spectra` (band, 8): d, d_mel, d_blood, a, a_blood, s, s_blood, rho; `thickness`: D.
 
     `mixing` (coordinate, band): where it is not empty, a pixel is not given on these bands but by as many coordinates,
     and the skin's are its reflectance times it; bands are filled up with zeros to a multiple of four.
     """
 
     spectra: np.ndarray
-    thickness: np.float32
+    thickness: Any
     mixing: np.ndarray
 
 
-def constants(skin: Skin) -> Constants | None:
-    """The constants of a skin, or None where it is not of this form."""
+def constants(skin: Skin, dtype: Any = np.float32) -> Constants | None:
+    """The constants of a skin in a numpy type, or None where it is not of this form."""
     layers = skin.layers if isinstance(skin, InternallyReflecting) else skin
     if not isinstance(layers, TwoLayers):
         return None
+    layers = layers.to(np.float64)
     absorption, absorption_blood, scattering = layers.absorption, layers.absorption_blood, layers.scattering
     if isinstance(layers.dermis, FiniteKubelkaMunk):
-        thickness, scattering_blood = layers.dermis.thickness, torch.zeros_like(scattering)
+        thickness, scattering_blood = layers.dermis.thickness, np.zeros_like(scattering)
     elif isinstance(layers.dermis, HalfSpace):
         thickness, loss = _INFINITE, layers.dermis.loss
         scattering, scattering_blood = 0.75 * scattering - loss * absorption, -loss * absorption_blood
         absorption, absorption_blood = 2 * absorption, 2 * absorption_blood
     else:
         return None
-    rho = skin.reflection if isinstance(skin, InternallyReflecting) else torch.zeros(())
+    rho = converted(skin.reflection, np.float64) if isinstance(skin, InternallyReflecting) else np.float64(0)
     depths = (-2 * layers.depth, -2 * layers.depth_mel, -2 * layers.depth_blood)
-    dermis = (absorption, absorption_blood, scattering, scattering_blood, rho.expand_as(scattering))
-    spectra = torch.stack([column.float() for column in (*depths, *dermis)], 1)
-    return Constants(spectra.cpu().contiguous().numpy(), np.float32(thickness), np.empty((0, 0), np.float32))
+    dermis = (absorption, absorption_blood, scattering, scattering_blood, np.broadcast_to(rho, scattering.shape))
+    spectra = np.stack((*depths, *dermis), 1).astype(dtype)
+    return Constants(spectra, np.dtype(dtype).type(thickness), np.empty((0, 0), dtype))

@@ -1,4 +1,7 @@
-"""The descent of `newton` as compiled code for CPUs, on two layers of skin: the exact model, residual and Jacobian.
+"""The bounded descent as compiled code for CPUs, on two layers of skin: the exact model, residual and Jacobian.
+
+The reference is `msfit.solve.descent` on `msfit.solve.problem`; here p = 2, and after a step that fails the next is
+damped instead of kept in a trust region. Single and double precision are compiled from the same code.
 
 Descents run side by side, one a lane: the innermost loop always goes over the lanes and does the same to all, so the
 compiler turns it into vector instructions, and a descent cannot depend on its neighbours. A lane whose descent has
@@ -9,56 +12,79 @@ compete for places of the cache; all else in `state`: constant offsets tell the 
 from __future__ import annotations
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
-from msfit.solve.kernels.numba_options import aligned, compiled, inlined
+from msfit.solve.kernels.numba_options import EXACT, aligned, compiled, inlined
 
 LANES = 32
 # Rows of a band: the pixel, the model's reflectance and its derivatives by melanin and by blood.
 _Y, _R, _BY_MEL, _BY_BLOOD = (LANES * k for k in range(4))
 _WIDTH = 4 * LANES + 16
-# Rows of the state: the best point so far with the objective there; what was learnt on the way;
-_X0, _X1, _I_D, _I_S, _COST, _G0, _G1, _H00, _H01, _H11 = (LANES * k for k in range(10))
-_CONVERGED, _STEPS, _T0, _T1, _C00, _C01, _C11, _DAMPING = (LANES * k for k in range(10, 18))
+# Rows of the state: the best point so far, which is what comes out; the objective there and what was learnt on the way;
+RESULTS = 7
+_X0, _X1, _I_D, _I_S, _COST, _CONVERGED, _STEPS = (LANES * k for k in range(RESULTS))
+_G0, _G1, _H00, _H01, _H11, _T0, _T1, _C00, _C01, _C11, _DAMPING = (LANES * k for k in range(7, 18))
 # the shadings of the point that is tried, T; whether a lane is done; and what is summed up over the bands.
 _TRIED_D, _TRIED_S, _DONE, _MEAN, _ENERGY = (LANES * k for k in range(18, 23))
 _MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(23, 37))
 _KEPT = ((_X0, _T0), (_X1, _T1), (_I_D, _TRIED_D), (_I_S, _TRIED_S), (_COST, _EE))  # where a point is better
 _MIXED, _WIDE, _ROWS = LANES * 37, LANES * 3, 37 + 4 * 3  # a reflectance with its derivatives, and four of them
-RESULTS = 12  # the first rows of the state come out
-# Columns of a skin's constants, see `two_layers.constants`.
+# Columns of a skin's constants, see `constants.constants`.
 _DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
 
+# Numbers that are exact in both types, or need not be, in the narrower: so each type is computed in alone.
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
-_TINY, _EPS, _INFINITE = np.finfo(np.float32).tiny, np.finfo(np.float32).eps, np.float32(np.inf)
-_LOG2_E, _LN_2_HIGH, _LN_2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
-_E2, _E3, _E4 = np.float32(5.0000001201e-1), np.float32(1.6666665459e-1), np.float32(4.1665795894e-2)
-_E5, _E6, _E7 = np.float32(8.3334519073e-3), np.float32(1.3981999507e-3), np.float32(1.9875691500e-4)
-_TOLERANCE = np.float32(1e-6)  # as in newton
-_BIAS, _EXPONENT, _MOST_STEPS = np.int32(127), np.int32(1 << 23), np.float32(200)
+_TINY, _INFINITE = np.finfo(np.float32).tiny, np.float32(np.inf)
 
 
-@compiled
 def _exp(x):  # type: ignore[no-untyped-def]
-    """e^x of float32 to a unit in the last place, 0 below e^-87: Cephes' expf (S. Moshier), without branches."""
+    """e^x to about a unit in the last place, 0 far below: Cephes' expf and exp (S. Moshier), without branches."""
+    return np.exp(x)
+
+
+def _exp_single(x):  # type: ignore[no-untyped-def]
     x = x if x > np.float32(-87) else np.float32(-87)
-    n = np.floor(x * _LOG2_E + _HALF)
-    x = x - n * _LN_2_HIGH - n * _LN_2_LOW
-    series = ((((_E7 * x + _E6) * x + _E5) * x + _E4) * x + _E3) * x + _E2
-    return (series * x * x + x + _ONE) * np.int32((np.int32(n) + _BIAS) * _EXPONENT).view(np.float32)
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    x = x - n * np.float32(0.693359375) - n * np.float32(-2.12194440e-4)
+    series = np.float32(1.9875691500e-4) * x + np.float32(1.3981999507e-3)
+    series = ((series * x + np.float32(8.3334519073e-3)) * x + np.float32(4.1665795894e-2)) * x
+    series = (series + np.float32(1.6666665459e-1)) * x + np.float32(5.0000001201e-1)
+    return (series * x * x + x + np.float32(1)) * np.int32((np.int32(n) + np.int32(127)) << 23).view(np.float32)
+
+
+def _exp_double(x):  # type: ignore[no-untyped-def]
+    x = x if x > -700.0 else -700.0
+    n = np.floor(x * 1.4426950408889634 + 0.5)
+    x = x - n * 6.93145751953125e-1
+    x = x - n * 1.42860682030941723212e-6
+    square = x * x
+    odd = x * ((1.26177193074810590878e-4 * square + 3.02994407707441961300e-2) * square + 1.0)
+    even = (3.00198505138664455042e-6 * square + 2.52448340349684104192e-3) * square + 2.27265548208155028766e-1
+    even = even * square + 2.0
+    # n in the lowest bits of a number: 1.5 * 2^52 is added
+    power = (np.float64(n + 6755399441055744.0).view(np.int64) + 1023) << 52
+    return (1.0 + 2.0 * odd / (even - odd)) * np.int64(power).view(np.float64)
+
+
+@overload(_exp, jit_options=EXACT)
+def _exp_of(x):  # type: ignore[no-untyped-def]
+    return _exp_single if x == types.float32 else _exp_double
 
 
 @compiled
-def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper):  # type: ignore[no-untyped-def]
-    """Ends of descents as in `newton.descend`, of each group the lowest and of equals the first: (group, RESULTS).
+def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper, limits, most_steps):  # type: ignore[no-untyped-def]
+    """Ends of descents, of each group the lowest and of equals the first: (group, RESULTS).
 
-    pixels (n, band) float32; owner and group (start,), the pixel and the group of each start, groups numbered from 0;
-    start (start, 2) float32; skin, thickness and mixing, see `two_layers.Constants`; lower, upper (2,) float32.
+    pixels (n, band); owner and group (start,), the pixel and the group of each start, groups numbered from 0; start
+    (start, 2); skin, thickness and mixing, see `constants.Constants`; lower, upper (2,); limits (2,): the tolerance and
+    the rounding unit of the type, in which all else is too.
     """
     bands = pixels.shape[1]
     groups = group[-1] + 1 if group.size > 0 else 0
-    results, best = np.empty((groups, RESULTS), np.float32), np.full(groups, -1)
-    rows, state = aligned(bands * _WIDTH).reshape(bands, _WIDTH), aligned(_ROWS * LANES)
-    raw = aligned(mixing.shape[1] * _WIDTH).reshape(-1, _WIDTH) if mixing.size > 0 else rows
+    results, best = np.empty((groups, RESULTS), pixels.dtype), np.full(groups, -1)
+    rows, state = aligned(bands * _WIDTH, pixels).reshape(bands, _WIDTH), aligned(_ROWS * LANES, pixels)
+    raw = aligned(mixing.shape[1] * _WIDTH, pixels).reshape(-1, _WIDTH) if mixing.size > 0 else rows
     descent = np.full(LANES, -1)
     state[_DONE : _DONE + LANES] = _ONE
     begun = ended = 0
@@ -78,8 +104,8 @@ def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper):
                 _begin(pixels[owner[begun]], start[begun], rows, state, lane)
                 begun += 1
         _evaluate(skin, thickness, mixing, raw, rows, state)
-        _judge(state)
-        _step(state, lower[0], lower[1], upper[0], upper[1])
+        _judge(state, limits[1])
+        _step(state, lower[0], lower[1], upper[0], upper[1], limits[0], limits[1], most_steps)
     return results
 
 
@@ -96,7 +122,7 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
 
 @compiled
 def _evaluate(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-untyped-def]
-    """The objective at the points that are tried: `objective.evaluate` up to what `_judge` does with the sums."""
+    """The objective at the points that are tried: `Problem.evaluate` up to what `_judge` does with the sums."""
     state[_MEAN:_MIXED] = _ZERO
     for band in range(skin.shape[0]):
         _skin(skin[band], thickness, raw[band], state)
@@ -174,21 +200,21 @@ def _spread(line, state):  # type: ignore[no-untyped-def]
 
 @compiled
 def _shade(state, bands):  # type: ignore[no-untyped-def]
-    """The best shadings, as in `shading`; while i_s is free, means are taken out of the spectra from here on."""
+    """The best shadings, as `problem.bounded_pair` has them; while i_s is free spectra are about their means hence."""
     for lane in range(LANES):
         r, y, rr, ry = state[_MEAN_R + lane], state[_MEAN + lane] / bands, state[_RR + lane], state[_RY + lane]
         i_d = ry / (rr if rr > _TINY else _TINY)
         i_s = y - i_d * r
-        matte = i_s < _ZERO
+        diffuse_only = i_s < _ZERO
         whole = rr + bands * r * r
-        i_d = (ry + bands * r * y) / (whole if whole > _TINY else _TINY) if matte else i_d
-        lit = i_d > _ZERO
-        i_s = (_ZERO if matte else i_s) if lit else (y if y > _ZERO else _ZERO)
-        glossy, length = _ONE if i_s > _ZERO else _ZERO, rr if i_s > _ZERO else whole
-        state[_TRIED_D + lane], state[_TRIED_S + lane] = i_d if lit else _ZERO, i_s
+        i_d = (ry + bands * r * y) / (whole if whole > _TINY else _TINY) if diffuse_only else i_d
+        diffuse = i_d > _ZERO
+        i_s = (_ZERO if diffuse_only else i_s) if diffuse else (y if y > _ZERO else _ZERO)
+        specular, length = _ONE if i_s > _ZERO else _ZERO, rr if i_s > _ZERO else whole
+        state[_TRIED_D + lane], state[_TRIED_S + lane] = i_d if diffuse else _ZERO, i_s
         state[_RR + lane] = length if length > _TINY else _TINY
         for row in (_MEAN_R, _MEAN_0, _MEAN_1):
-            state[row + lane] *= glossy
+            state[row + lane] *= specular
 
 
 @compiled
@@ -209,7 +235,7 @@ def _clip(x, low, high):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _judge(state):  # type: ignore[no-untyped-def]
+def _judge(state, eps):  # type: ignore[no-untyped-def]
     """Accept or refuse the point that was tried, and learn from it what Gauss-Newton leaves out of the curvature."""
     for lane in range(LANES):
         # the projected objective's gradient and Gauss-Newton Hessian there, both halved
@@ -219,7 +245,7 @@ def _judge(state):  # type: ignore[no-untyped-def]
         h_00, h_11 = state[_S00 + lane] - r_0 * r_0 / rr, state[_S11 + lane] - r_1 * r_1 / rr
         h_00, h_11 = square * _clip(h_00, _ZERO, _INFINITE), square * _clip(h_11, _ZERO, _INFINITE)
         h_01 = square * (state[_S01 + lane] - r_0 * r_1 / rr)
-        better = state[_EE + lane] <= state[_COST + lane] + _rounding(state[_COST + lane], state[_ENERGY + lane])
+        better = state[_EE + lane] <= state[_COST + lane] + _rounding(state[_COST + lane], state[_ENERGY + lane], eps)
         s_0, s_1 = state[_T0 + lane] - state[_X0 + lane], state[_T1 + lane] - state[_X1 + lane]
         y_0, y_1 = g_0 - state[_G0 + lane], g_1 - state[_G1 + lane]
         for kept, tried in _KEPT:
@@ -229,14 +255,14 @@ def _judge(state):  # type: ignore[no-untyped-def]
         h_00, h_01 = h_00 if better else state[_H00 + lane], h_01 if better else state[_H01 + lane]
         h_11 = h_11 if better else state[_H11 + lane]
         state[_H00 + lane], state[_H01 + lane], state[_H11 + lane] = h_00, h_01, h_11
-        # the symmetric secant update, as in newton
+        # the symmetric secant update, as in `descent`
         c_00, c_01, c_11 = state[_C00 + lane], state[_C01 + lane], state[_C11 + lane]
         z_0 = y_0 - (h_00 + c_00) * s_0 - (h_01 + c_01) * s_1
         z_1 = y_1 - (h_01 + c_01) * s_0 - (h_11 + c_11) * s_1
         length = h_00 * s_0 * s_0 + h_11 * s_1 * s_1
-        known = length > _TINY
-        z_0, z_1 = z_0 if known else _ZERO, z_1 if known else _ZERO
-        u_0, u_1 = h_00 * s_0 / length if known else _ZERO, h_11 * s_1 / length if known else _ZERO
+        usable = length > _TINY
+        z_0, z_1 = z_0 if usable else _ZERO, z_1 if usable else _ZERO
+        u_0, u_1 = h_00 * s_0 / length if usable else _ZERO, h_11 * s_1 / length if usable else _ZERO
         miss = z_0 * s_0 + z_1 * s_1
         state[_C00 + lane] = c_00 + _TWO * z_0 * u_0 - miss * u_0 * u_0
         state[_C01 + lane] = c_01 + z_0 * u_1 + z_1 * u_0 - miss * u_0 * u_1
@@ -248,14 +274,14 @@ def _judge(state):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _rounding(cost, energy):  # type: ignore[no-untyped-def]
+def _rounding(cost, energy, eps):  # type: ignore[no-untyped-def]
     """What rounding of the residuals, of the pixel's size, may do to the sum of squares."""
-    return np.float32(4) * _EPS * (np.sqrt(cost * energy) + _EPS * energy)
+    return np.float32(4) * eps * (np.sqrt(cost * energy) + eps * energy)
 
 
 @compiled
-def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
-    """Say what to try next, as `newton` does; or that the descent is done."""
+def _step(state, low_0, low_1, high_0, high_1, tolerance, eps, most_steps):  # type: ignore[no-untyped-def]
+    """What to try next: the minimum of the quadratic model in the box; or that the descent has converged."""
     for lane in range(LANES):
         x_0, x_1, g_0, g_1 = state[_X0 + lane], state[_X1 + lane], state[_G0 + lane], state[_G1 + lane]
         h_00, h_01, h_11 = state[_H00 + lane], state[_H01 + lane], state[_H11 + lane]
@@ -273,7 +299,7 @@ def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
         h_00, h_11 = h_00 if h_00 > _TINY else _TINY, h_11 if h_11 > _TINY else _TINY
         # the free minimum, with one coordinate held to the box and the other solved for it, both ways
         determinant = h_00 * h_11 - h_01 * h_01
-        determinant = _INFINITE if determinant <= np.float32(8) * _EPS * h_00 * h_11 else determinant
+        determinant = _INFINITE if determinant <= np.float32(8) * eps * h_00 * h_11 else determinant
         least_0, most_0, least_1, most_1 = low_0 - x_0, high_0 - x_0, low_1 - x_1, high_1 - x_1
         a_0 = _clip((h_01 * g_1 - h_11 * g_0) / determinant, least_0, most_0)
         b_1 = _clip((h_01 * g_0 - h_00 * g_1) / determinant, least_1, most_1)
@@ -282,11 +308,11 @@ def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
         value_a = g_0 * a_0 + g_1 * a_1 + _HALF * (h_00 * a_0 * a_0 + h_11 * a_1 * a_1) + h_01 * a_0 * a_1
         value_b = g_0 * b_0 + g_1 * b_1 + _HALF * (h_00 * b_0 * b_0 + h_11 * b_1 * b_1) + h_01 * b_0 * b_1
         s_0, s_1 = a_0 if value_a <= value_b else b_0, a_1 if value_a <= value_b else b_1
-        promise = -(value_a if value_a <= value_b else value_b)
+        predicted = -(value_a if value_a <= value_b else value_b)
         at_0, at_1 = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
-        # damping shortens the promise by at most 1 + damping: a damped step must not look like a converged one
+        # damping lowers the predicted decrease by at most 1 + damping: a damped step must not look like a converged one
         cost = state[_COST + lane]
-        done = _TWO * promise * damped <= _TOLERANCE * cost + _rounding(cost, state[_ENERGY + lane])
+        done = _TWO * predicted * damped <= tolerance * cost + _rounding(cost, state[_ENERGY + lane], eps)
         # from the point of the sums the last step is taken untried; the shadings follow in first order
         taken = _ONE if done & (state[_T0 + lane] == x_0) & (state[_T1 + lane] == x_1) else _ZERO
         s_0, s_1, i_d, i_s = taken * (at_0 - x_0), taken * (at_1 - x_1), state[_I_D + lane], state[_I_S + lane]
@@ -296,4 +322,4 @@ def _step(state, low_0, low_1, high_0, high_1):  # type: ignore[no-untyped-def]
         state[_I_D + lane], state[_I_S + lane] = i_d + more, i_s if i_s > _ZERO else _ZERO
         state[_X0 + lane], state[_X1 + lane] = at_0 if taken > _ZERO else x_0, at_1 if taken > _ZERO else x_1
         state[_T0 + lane], state[_T1 + lane], state[_CONVERGED + lane] = at_0, at_1, _ONE if done else _ZERO
-        state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= _MOST_STEPS) else _ZERO
+        state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= most_steps) else _ZERO

@@ -1,6 +1,6 @@
 """Pixels from few coefficients each, as compiled code for CPUs: what is fitted is made where it is used, in the cache.
 
-Pixels are worked on side by side as in `compiled_search`, whose words on that hold here.
+Pixels are worked on side by side as in `numba_search`.
 """
 
 from __future__ import annotations
@@ -17,37 +17,29 @@ _LINE, _LEAST, _LEAST_OF_ALL, _SQUARES, _U = (LANES * k for k in range(5))
 
 
 @compiled
-def mixtures(coefficients, spectra, some, slack, level, sizes, outside, few, fine, signal):  # type: ignore[no-untyped-def]
-    """What a fit needs to know of pixels u @ spectra.T, without the pixels.
+def project(coefficients, spectra, some, slack, level, sizes, outside, few, fine, signal):  # type: ignore[no-untyped-def]
+    """Coordinates of those pixels u @ spectra.T that may be fitted by them, without the pixels.
 
     coefficients (n, k + 1): of the k spectra and, last, the light l at the pixel; u is (coefficients, 1) / l. All else
     is float32, with a column a term, filled up with zeros to a multiple of four: spectra (band, term), their means
     `level` (term,) and root mean squares `sizes` (term,); few and fine (coordinate, term), whose products with u come
-    out, where there are no fine ones those of spectra; and outside (row, term), of whose product the sum of squares
-    does. `some` (row, term) of the spectra, if any, tell that a pixel is nowhere below zero: others differ from means
-    of these by no more than `slack` (term,). `signal`: least mean of a pixel.
+    out; and outside (row, term), of whose product the sum of squares does. `some` (row, term) of the spectra tell that
+    a pixel is nowhere below zero: others differ from means of these by no more than `slack` (term,). `signal`: least
+    mean of a pixel.
 
-    Returns few @ u (block, coordinate, LANES), fine @ u (n, coordinate) and |outside @ u|^2 (n,), all float32, and
-    whether the pixel may be fitted so (n,): finite, nowhere below zero, not dark, and not a difference of much larger
-    terms. Of one that may not all else is zero.
+    Returns whether a pixel may be fitted so (n,): finite, nowhere below zero, not dark, and not a difference of much
+    larger terms. Of the m that may, one after the other: few @ u (block, coordinate, LANES), fine @ u (m, coordinate)
+    and |outside @ u|^2 (m,), all float32.
     """
-    count, number, terms = len(coefficients), coefficients.shape[1] - 1, spectra.shape[1]
-    whole = len(fine) == 0
-    of_fine = np.empty((count, len(spectra) if whole else len(fine)), np.float32)
-    lines = aligned(of_fine.shape[1] * LANES).reshape(-1, LANES)
-    of_few = aligned(-(-count // LANES) * len(few) * LANES).reshape(-1, len(few), LANES)
-    squares, sound = np.empty(count, np.float32), np.empty(count, np.bool_)
-    state = aligned(_U + terms * LANES)
-    for block in range(len(of_few)):
-        first = block * LANES
+    count, terms = len(coefficients), spectra.shape[1]
+    usable, m = np.empty(count, np.bool_), 0
+    of_fine, squares = np.empty((count, len(fine)), np.float32), np.empty(count, np.float32)
+    of_few = aligned(-(-count // LANES) * len(few) * LANES, spectra).reshape(-1, len(few), LANES)
+    state, at = aligned(_U + terms * LANES, spectra), np.empty(LANES, np.int64)
+    for first in range(0, count, LANES):
         here = min(LANES, count - first)
-        for lane in range(here):
-            scale = _ONE / np.float32(coefficients[first + lane, number])
-            for k in range(number):
-                state[_U + k * LANES + lane] = np.float32(coefficients[first + lane, k]) * scale
-            state[_U + number * LANES + lane] = scale
-        state[_LEAST : _LEAST + LANES] = _INFINITE if len(some) > 0 else -_INFINITE
-        state[_LEAST_OF_ALL : _LEAST_OF_ALL + LANES] = _INFINITE
+        _coefficients(coefficients, first, here, state)
+        state[_LEAST : _LEAST + LANES] = state[_LEAST_OF_ALL : _LEAST_OF_ALL + LANES] = _INFINITE
         for row in range(len(some)):
             _product(some[row], state)
             _lower(state, _LEAST)
@@ -56,36 +48,49 @@ def mixtures(coefficients, spectra, some, slack, level, sizes, outside, few, fin
             for band in range(len(spectra)):
                 _product(spectra[band], state)
                 _lower(state, _LEAST_OF_ALL)
-                if whole:
-                    lines[band] = state[_LINE : _LINE + LANES]
+        else:
+            state[_LEAST_OF_ALL : _LEAST_OF_ALL + LANES] = _ZERO
         _product(level, state)
+        before = m
         for lane in range(here):
             size, mean = _ZERO, state[_LINE + lane]
             for k in range(terms):
                 size += abs(state[_U + k * LANES + lane]) * sizes[k]
-            kept = (size <= _LARGE + _TIMES * mean) & (size < _INFINITE) & (mean > signal)
-            lit = (state[_LEAST + lane] >= _ZERO) | (state[_LEAST_OF_ALL + lane] >= _ZERO)
-            sound[first + lane] = kept & lit
-            if not (kept & lit):
-                for k in range(terms):
-                    state[_U + k * LANES + lane] = _ZERO
-                if whole:
-                    lines[:, lane] = _ZERO
+            sound = (size <= _LARGE + _TIMES * mean) & (size < _INFINITE) & (mean > signal)
+            sound = sound & (state[_LEAST_OF_ALL + lane] >= _ZERO)
+            usable[first + lane], at[lane] = sound, m if sound else -1
+            m += 1 if sound else 0
+        if m == before:
+            continue
         state[_SQUARES : _SQUARES + LANES] = _ZERO
         for row in range(len(outside)):
             _product(outside[row], state)
             _add_square(state)
-        squares[first : first + here] = state[_SQUARES : _SQUARES + here]
+        for lane in range(here):
+            if at[lane] >= 0:
+                squares[at[lane]] = state[_SQUARES + lane]
         for row in range(len(few)):
             _product(few[row], state)
-            of_few[block, row] = state[_LINE : _LINE + LANES]
+            for lane in range(here):
+                if at[lane] >= 0:
+                    of_few[at[lane] // LANES, row, at[lane] % LANES] = state[_LINE + lane]
         for row in range(len(fine)):
             _product(fine[row], state)
-            lines[row] = state[_LINE : _LINE + LANES]
-        for lane in range(here):
-            for row in range(len(lines)):
-                of_fine[first + lane, row] = lines[row, lane]
-    return of_few, of_fine, squares, sound
+            for lane in range(here):
+                if at[lane] >= 0:
+                    of_fine[at[lane], row] = state[_LINE + lane]
+    return usable, of_few[: -(-m // LANES)], of_fine[:m], squares[:m]
+
+
+@compiled
+def _coefficients(coefficients, first, here, state):  # type: ignore[no-untyped-def]
+    """The coefficients u of a block of pixels into the state."""
+    number = coefficients.shape[1] - 1
+    for lane in range(here):
+        scale = _ONE / np.float32(coefficients[first + lane, number])
+        for k in range(number):
+            state[_U + k * LANES + lane] = np.float32(coefficients[first + lane, k]) * scale
+        state[_U + number * LANES + lane] = scale
 
 
 @compiled

@@ -11,6 +11,8 @@ from numba import njit
 # Pixels that are searched side by side, and so lie in memory: their coordinates are (block, coordinate, LANES).
 LANES = 32
 
+# Of functions whose sums must not be reordered.
+EXACT: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 
 
@@ -34,8 +36,11 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 @inlined
-def aligned(count):  # type: ignore[no-untyped-def]
-    """Room for `count` float32, zero, that begins with a line of the cache: a vector then never lies across two."""
-    room = np.zeros(count + 15, np.float32)
-    first = (-(room.ctypes.data // 4)) % 16
-    return room[first : first + count]
+def aligned(count, like):  # type: ignore[no-untyped-def]
+    """Scratch space for `count` numbers of an array's type, zero, that begins with a line of the cache.
+
+    A vector then never lies across two lines.
+    """
+    scratch = np.zeros(count + 15, like.dtype)
+    first = (-(scratch.ctypes.data // scratch.itemsize)) % (64 // scratch.itemsize)
+    return scratch[first : first + count]

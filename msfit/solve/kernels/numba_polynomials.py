@@ -46,7 +46,7 @@ def refine(z, owner, node, expansions, limits, fractions, lower, upper):  # type
     lower, upper (2,), the box.
     """
     found = np.empty((owner.size, 2), np.float32)
-    state, lines = aligned(_ROWS * LANES), aligned(LANES * TERMS).reshape(LANES, TERMS)
+    state, lines = aligned(_ROWS * LANES, expansions), aligned(LANES * TERMS, expansions).reshape(LANES, TERMS)
     for first in range(0, owner.size, LANES):
         here = min(LANES, owner.size - first)
         for lane in range(here):

@@ -34,8 +34,8 @@ def coordinates(pixels, basis):  # type: ignore[no-untyped-def]
     Written out, because how a library multiplies matrices, and rounds, may depend on their sizes.
     """
     count, bands = pixels.shape
-    found = aligned(-(-count // LANES) * basis.shape[1] * LANES).reshape(-1, basis.shape[1], LANES)
-    values = aligned(bands * LANES)
+    found = aligned(-(-count // LANES) * basis.shape[1] * LANES, pixels).reshape(-1, basis.shape[1], LANES)
+    values = aligned(bands * LANES, pixels)
     for block in range(len(found)):
         first = block * LANES
         for lane in range(min(LANES, count - first)):
@@ -74,10 +74,10 @@ def search(z, count, table):  # type: ignore[no-untyped-def]
     owner, node = np.empty(MOST_STARTS * count, np.int64), np.empty(MOST_STARTS * count, np.int64)
     rows, columns = table.shape[:2]
     # between columns that explain nothing
-    explained = aligned(rows * (columns + 2) * LANES).reshape(rows, columns + 2, LANES)
+    explained = aligned(rows * (columns + 2) * LANES, table).reshape(rows, columns + 2, LANES)
     explained[:] = _LOWEST
     # the largest of each node and its two neighbours in a row, in three rows at a time
-    along, tops = aligned(3 * columns * LANES).reshape(3, columns, LANES), aligned(LANES)
+    along, tops = aligned(3 * columns * LANES, table).reshape(3, columns, LANES), aligned(LANES, table)
     found = 0
     for block in range(len(z)):
         first = block * LANES

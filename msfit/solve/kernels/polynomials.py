@@ -26,14 +26,13 @@ from msfit.solve.search import Grid, stretch
 _POINTS, _REACH = 6, 0.8
 # So far from its node a start may lie: a little farther than where expansions are at their best.
 _FARTHEST = 1.0
-_STRIP = 2**16  # samples of the model that are computed together, in the cache
 
 
 Spectra = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class CompiledTable:
+class SearchTable:
     """All float32: `basis` (band, 1 + ACROSS), orthonormal or zero, white first; `nodes` (row, column, NODE), see
     `compiled_search`; what `compiled_refinement` wants to know of each node, and of the box.
     """
@@ -47,9 +46,8 @@ class CompiledTable:
     upper: np.ndarray
 
     @classmethod
-    def over(cls, skin: Skin, lower: Any, upper: Any) -> CompiledTable:
-        """For a skin over the box [lower, upper], arrays (2,) of its kind."""
-        grid = Grid.over(skin, lower, upper)
+    def over(cls, skin: Skin, grid: Grid, lower: Any, upper: Any) -> SearchTable:
+        """For a skin over the box [lower, upper], arrays (2,) of its kind, and its grid there."""
         shape, low, high = grid.shape, np.asarray(lower, np.float64), np.asarray(upper, np.float64)
         spectra = np.asarray(grid.spectra, np.float64)
 
@@ -58,14 +56,9 @@ class CompiledTable:
 
         def reflectance(places: np.ndarray) -> np.ndarray:
             inside = np.clip(fractions(places), low, high)
-            strips = np.array_split(inside, -(-inside.shape[0] * spectra.shape[1] // _STRIP))
-            like = namespace(lower)
-            return np.concatenate(
-                [
-                    np.asarray(skin.reflectance(s if like is np else like.asarray(s).to(lower)), np.float64)
-                    for s in strips
-                ]
-            )
+            if isinstance(lower, np.ndarray):
+                return skin.reflectance(inside)
+            return np.asarray(skin.reflectance(namespace(lower).asarray(inside).to(lower)), np.float64)
 
         place, last = np.stack(np.unravel_index(np.arange(len(spectra)), shape), 1), np.array(shape) - 1
         far = np.full(place.shape, _FARTHEST)

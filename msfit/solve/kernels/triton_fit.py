@@ -25,7 +25,7 @@ from torch import Tensor
 from msfit.solve.kernels.constants import Constants
 from msfit.solve.kernels.numba_polynomials import ACROSS, TERMS
 from msfit.solve.kernels.numba_search import RANK
-from msfit.solve.kernels.polynomials import CompiledTable
+from msfit.solve.kernels.polynomials import SearchTable
 
 # Pixels of a program; columns of the grid, filled up to a power of two.
 _BLOCK, _COLUMNS = 64, 16
@@ -57,7 +57,7 @@ class Grid:
     upper: tuple[float, float]
 
     @classmethod
-    def of(cls, table: CompiledTable, spectra: np.ndarray, device: torch.device | str) -> Grid:
+    def of(cls, table: SearchTable, spectra: np.ndarray, device: torch.device | str) -> Grid:
         """From the tables of the CPU, and the reflectance (node, channel) at their nodes."""
         rows, columns = table.nodes.shape[:2]
         if columns >= _COLUMNS:
