@@ -20,6 +20,7 @@ from msfit.data.lazy_arrays import row_blocks
 from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
+from msfit.fitting.threads import one_thread
 from msfit.fitting.worker import Block, blocks, pool, screen
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.descent import descend
@@ -171,6 +172,10 @@ class _Sums:
     criterion: Criterion
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        with one_thread():
+            return self._sums(pixels, scale), np.empty(0)
+
+    def _sums(self, pixels: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
         y = torch.from_numpy(pixels).to(self.values)
         loss = self.criterion.loss(None if scale is None else torch.from_numpy(scale).to(y.device), y)
         weights = loss.squares(y)
@@ -185,5 +190,4 @@ class _Sums:
         cost = at.dot(at.residual, at.residual)
         gradient = [-at.dot(slope, at.residual) for slope in at.slopes[count:]]
         hessian = [at.dot(a, b) for a in slopes for b in slopes]
-        sums = torch.stack([cost, *gradient, *hessian]).sum(1)
-        return sums.cpu().numpy(), np.empty(0)
+        return torch.stack([cost, *gradient, *hessian]).sum(1).cpu().numpy()

@@ -19,14 +19,14 @@ def cores() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    if "torch" in sys.modules:
-        return int(sys.modules["torch"].get_num_threads())
+    if hasattr(torch := sys.modules.get("torch"), "get_num_threads"):  # not while another thread still loads it
+        return int(torch.get_num_threads())
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch's operations that the calling thread begins run on it alone.
+    """Torch's operations that the calling thread begins run on it alone; nothing where torch is not loaded.
 
     They are too small to be split, and after a fork the threads that they would be split over are gone. OpenMP keeps
     the number of threads for each thread by itself, so no other sees a difference.
@@ -34,7 +34,9 @@ def one_thread() -> Iterator[None]:
     if "torch" not in sys.modules:
         yield
         return
-    sys.modules["torch"].get_num_threads()  # sets the number for a thread that is new to torch, which would undo ours
+    import torch  # waits for another thread that is loading it
+
+    torch.get_num_threads()  # sets the number for a thread that is new to torch, which would undo ours
     pools = _openmp()
     before = [pool.num_threads for pool in pools]
     try:
@@ -57,16 +59,8 @@ def _openmp() -> list[Any]:
 def workers(count: int) -> Iterator[Callable[[Callable[[_Item], _Out], Iterable[_Item]], Iterator[_Out]]]:
     """A map over some threads, in order, whose work begins at once; where an error ends it what waits is dropped."""
     with ThreadPoolExecutor(count) as threads:
-
-        def each(work: Callable[[_Item], _Out], items: Iterable[_Item]) -> Iterator[_Out]:
-            def alone(item: _Item) -> _Out:
-                with one_thread():
-                    return work(item)
-
-            return iter(threads.map(alone, items))
-
         try:
-            yield each
+            yield lambda work, items: iter(threads.map(work, items))
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise

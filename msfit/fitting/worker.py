@@ -15,7 +15,7 @@ from msfit.data.cube import Cube
 from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
-from msfit.fitting.threads import cores, workers
+from msfit.fitting.threads import cores, one_thread, workers
 from msfit.skin.registry import SkinModel
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver, solver_for
@@ -115,7 +115,10 @@ class Worker:
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (map, n) and statuses (n,)."""
         if scale is not None or not self._compiled:
-            return self._by_reference(pixels, scale)
+            import torch  # noqa: F401 -- before it can be held to one thread
+
+            with one_thread():
+                return self._by_reference(pixels, scale)
         y = pixels.astype(self.dtype, copy=False)
         assert isinstance(self.solver, PigmentSolver)
         solution = self.solver(y)

@@ -19,7 +19,7 @@ def namespace(array: Any) -> Any:
 
 def is_tensor(value: Any) -> bool:
     """Whether it is a torch tensor; torch is not loaded for the answer."""
-    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
+    return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
 def converted(array: Any, dtype: Any, device: Any = "cpu") -> Any:
