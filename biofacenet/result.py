@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FaceResult(FitResult):
     """Maps of a face, (y, x), as of `msfit.FitResult`: its tools save, render and draw them.
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from msfit.fitting.spatial import fit_spatial as fit_spatial
     from msfit.io import load as load
     from msfit.io.results import load_result as load_result
+    from msfit.mask import skin_mask as skin_mask
     from msfit.rendering import render as render
+    from msfit.skin.models import models as models
     from msfit.skin.models import reflectance as reflectance
     from msfit.skin.models import register_model as register_model
     from msfit.streaming.fit_file import fit_file as fit_file
@@ -39,7 +41,9 @@ _HOME = {
     "load": "msfit.io",
     "load_result": "msfit.io.results",
     "reflectance": "msfit.skin.models",
+    "models": "msfit.skin.models",
     "register_model": "msfit.skin.models",
+    "skin_mask": "msfit.mask",
     "fit": "msfit.fitting.in_memory",
     "fit_file": "msfit.streaming.fit_file",
     "fit_lazy": "msfit.fitting.dask_graph",
@@ -58,4 +62,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted(__all__)

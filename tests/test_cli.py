@@ -30,7 +30,7 @@ def scene(tmp_path: Path) -> Path:
     """Skin of 6 x 5 pixels, two bands more than the models hold on."""
     rng = np.random.default_rng(4)
     f_mel, f_blood = rng.uniform(0.03, 0.2, (6, 5)), rng.uniform(0.005, 0.05, (6, 5))
-    skin = msfit.reflectance(f_mel, f_blood, BANDS) * 0.8 + 0.05
+    skin = msfit.reflectance(f_mel, f_blood, BANDS, model="alotaibi-smith-2019") * 0.8 + 0.05
     bands = np.concatenate([BANDS, [730.0, 740.0]])
     values = np.concatenate([skin, skin[..., -2:]], axis=-1) + 0.002 * rng.standard_normal((6, 5, 35))
     path = tmp_path / "scene.mat"

@@ -36,7 +36,7 @@ MAPS = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(5)
     values = rng.uniform(0.4, 1.0, (H, W, 1)) * msfit.reflectance(
-        rng.uniform(0.02, 0.4, (H, W)), rng.uniform(0.004, 0.06, (H, W)), NM
+        rng.uniform(0.02, 0.4, (H, W)), rng.uniform(0.004, 0.06, (H, W)), NM, model="alotaibi-smith-2019"
     )
     path = tmp_path_factory.mktemp("scene") / "scene.h5"
     with h5py.File(path, "w") as file:

@@ -131,7 +131,7 @@ def test_rows_may_be_written_to(reflectance: np.ndarray) -> None:
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("each", [False, True])
 def test_radiance_in_percent_of_its_light_is_refused(lazy: bool, each: bool) -> None:
-    skin = 0.8 * msfit.reflectance(np.full((30, 30), 0.1), 0.03, NM) + 0.02
+    skin = 0.8 * msfit.reflectance(np.full((30, 30), 0.1), 0.03, NM, model="alotaibi-smith-2019") + 0.02
     light = np.linspace(1e3, 3e3, NM.size)
     light = light * np.ones((30, 30, 1)) if each else light
     wrapped = dask.array.from_array if lazy else np.asarray
@@ -142,7 +142,7 @@ def test_radiance_in_percent_of_its_light_is_refused(lazy: bool, each: bool) -> 
 
 def test_glints_lamps_shadows_and_dim_light_are_no_percent() -> None:
     rng = np.random.default_rng(0)
-    skin = 0.8 * msfit.reflectance(np.full((30, 30), 0.1), 0.03, NM) + 0.02
+    skin = 0.8 * msfit.reflectance(np.full((30, 30), 0.1), 0.03, NM, model="alotaibi-smith-2019") + 0.02
     skin[:12] = 100.0  # a window
     lamp = np.linspace(1e3, 3e3, NM.size)
     assert Cube(skin * lamp, NM, lamp).shape == (30, 30)

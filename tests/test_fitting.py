@@ -18,7 +18,7 @@ from msfit.fitting.inputs import as_cube
 
 NM = np.arange(400.0, 701.0, 10.0)
 fit = partial(msfit.fit, model="alotaibi-smith-2019")
-SKIN = 0.8 * msfit.reflectance([[0.05, 0.10, 0.2], [0.01, 0.3, 0.02]], 0.03, NM) + 0.05
+SKIN = 0.8 * msfit.reflectance([[0.05, 0.10, 0.2], [0.01, 0.3, 0.02]], 0.03, NM, model="alotaibi-smith-2019") + 0.05
 
 
 def test_published_figures_on_the_iset_cheeks(reference_data: Path) -> None:
@@ -89,7 +89,11 @@ def test_saturated_bands_get_no_weight() -> None:
 
 def test_noise_below_zero_is_data() -> None:
     rng = np.random.default_rng(0)
-    dark = 0.3 * msfit.reflectance(0.4, 0.05, NM) + 0.01 * rng.standard_normal((200, 31)) + 0.005
+    dark = (
+        0.3 * msfit.reflectance(0.4, 0.05, NM, model="alotaibi-smith-2019")
+        + 0.01 * rng.standard_normal((200, 31))
+        + 0.005
+    )
     assert ((dark < 0).any(1) & (dark.mean(1) > 0)).sum() > 100
     found = fit(dark, NM)
     np.testing.assert_array_equal(found.fitted, dark.mean(1) > 0)
@@ -143,7 +147,11 @@ def test_diffuse_light_the_size_of_rounding_is_none(model: str, bands: int) -> N
 @pytest.mark.parametrize("sample", [1e12, 1e25])
 def test_an_absurd_sample_spoils_its_own_pixel_alone(bands: int, dtype: str, sample: float) -> None:
     nm = np.linspace(400, 720, bands)
-    pixels = 0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.1 + 0.01 * np.random.default_rng(0).normal(size=(5, bands))
+    pixels = (
+        0.8 * msfit.reflectance(0.1, 0.03, nm, model="alotaibi-smith-2019")
+        + 0.1
+        + 0.01 * np.random.default_rng(0).normal(size=(5, bands))
+    )
     alone = fit(np.delete(pixels, 3, 0), nm, dtype=dtype)
     pixels[3, 7] = sample
     found = fit(pixels, nm, dtype=dtype)
@@ -157,7 +165,7 @@ def test_bands_inside_the_models_range_are_used() -> None:
     nm = np.arange(380.0, 781.0, 10.0)
     wide = np.full((2, nm.size), 0.4)
     inside = (nm >= 400) & (nm <= 720)
-    wide[:, inside] = 0.8 * msfit.reflectance(0.1, 0.03, nm[inside]) + 0.05
+    wide[:, inside] = 0.8 * msfit.reflectance(0.1, 0.03, nm[inside], model="alotaibi-smith-2019") + 0.05
     found = fit(wide, nm)
     np.testing.assert_array_equal(found.wavelengths, nm[inside])
     assert found.attrs["bands_dropped"] == 8
@@ -171,7 +179,7 @@ def test_bands_inside_the_models_range_are_used() -> None:
 def test_standard_deviations() -> None:
     rng = np.random.default_rng(1)
     sigma = 0.003
-    pixel = 0.8 * msfit.reflectance(0.08, 0.03, NM) + 0.1
+    pixel = 0.8 * msfit.reflectance(0.08, 0.03, NM, model="alotaibi-smith-2019") + 0.1
     found = fit(pixel + sigma * rng.standard_normal((4000, 31)), NM, std=True)
     assert found.std is not None
     inside = found.status == Status.CONVERGED
@@ -413,7 +421,7 @@ def test_arrays_of_other_kinds() -> None:
 def test_notes_on_what_the_user_may_not_expect() -> None:
     assert fit(SKIN, NM).attrs["note"] == ""
     assert "430-700" in fit(SKIN[..., 3:], NM[3:], bands="400:700").attrs["note"]
-    dark_percent = 100 * (0.5 * msfit.reflectance(np.full(40, 0.35), 0.03, NM) + 0.01)
+    dark_percent = 100 * (0.5 * msfit.reflectance(np.full(40, 0.35), 0.03, NM, model="alotaibi-smith-2019") + 0.01)
     assert "percent" in fit(dark_percent, NM).attrs["note"]
 
 

@@ -25,7 +25,9 @@ def linear_scene(bands: int = 148, dtype: Any = np.float32, noise: float = 0.003
     rng = np.random.default_rng(seed)
     nm = np.linspace(405, 715, bands)
     pigments = rng.uniform((0.01, 0.005), (0.3, 0.08), (H * W, 2)).T
-    spectra = rng.uniform(0.3, 1, (H * W, 1)) * msfit.reflectance(*pigments, nm) + rng.uniform(0, 0.1, (H * W, 1))
+    spectra = rng.uniform(0.3, 1, (H * W, 1)) * msfit.reflectance(
+        *pigments, nm, model="alotaibi-smith-2019"
+    ) + rng.uniform(0, 0.1, (H * W, 1))
     spectra += noise * rng.standard_normal((H * W, TERMS)) @ rng.standard_normal((TERMS, bands))
     mean = spectra.mean(0)
     basis = np.linalg.svd(spectra - mean, full_matrices=False)[2][:TERMS].T
@@ -236,7 +238,7 @@ def test_a_dip_between_the_bands_that_are_looked_at_first_is_seen() -> None:
     """One band below zero, whichever it is: as if all had been looked at."""
     rng = np.random.default_rng(3)
     nm = np.linspace(405, 715, 148)
-    functions = np.column_stack((msfit.reflectance(0.1, 0.03, nm), np.zeros(nm.size)))
+    functions = np.column_stack((msfit.reflectance(0.1, 0.03, nm, model="alotaibi-smith-2019"), np.zeros(nm.size)))
     for band in rng.choice(nm.size, 12, replace=False):
         dip = functions.copy()
         dip[band, 1] = -1

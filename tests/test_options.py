@@ -15,6 +15,7 @@ import torch
 import typer.main
 
 import msfit
+import msfit.synth
 from msfit.cli.app import app
 from msfit.errors import InputError
 from msfit.fitting.options import DOORS, CommonKeywords, FitOptions
@@ -227,3 +228,14 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_default_model_is_registered() -> None:
     assert FitOptions().model == DEFAULT_MODEL == get_model(DEFAULT_MODEL).name
     assert get_model(REFERENCE_MODEL).name == REFERENCE_MODEL
+
+
+def test_a_fit_gives_back_what_reflectance_was_made_from() -> None:
+    """One default model: 0.1 and 0.03 used to come back as 0.106 and 0.07, on the bound."""
+    found = msfit.fit(0.9 * msfit.reflectance(0.1, 0.03, NM) + 0.02, NM)
+    np.testing.assert_allclose(
+        [found.f_mel[0], found.f_blood[0], found.i_d[0], found.i_s[0]], [0.1, 0.03, 0.9, 0.02], rtol=1e-6
+    )
+    assert found.status[0] == msfit.Status.CONVERGED
+    for function in (msfit.reflectance, msfit.synth.make_scene, msfit.synth.write_scenes, msfit.synth.samples):
+        assert inspect.signature(function).parameters["model"].default == DEFAULT_MODEL

@@ -26,7 +26,7 @@ def a_result(shape: tuple[int, ...], with_cube: bool = True, model: str = "alota
     rng = np.random.default_rng(2)
     f_mel, f_blood = rng.uniform(0.02, 0.4, shape), rng.uniform(0.002, 0.06, shape)
     i_d, i_s = rng.uniform(0.4, 1.2, shape), rng.uniform(0, 0.2, shape)
-    fitted = i_d[..., None] * reflectance(f_mel, f_blood, BANDS) + i_s[..., None]
+    fitted = i_d[..., None] * reflectance(f_mel, f_blood, BANDS, model="alotaibi-smith-2019") + i_s[..., None]
     measured = fitted + 0.01 * rng.standard_normal(fitted.shape)
     status = rng.choice([0, 0, 0, 0, 1, 8, 10], shape).astype(np.uint16)
     return FitResult(

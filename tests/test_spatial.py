@@ -16,7 +16,7 @@ from msfit.cli.app import app
 NM = np.arange(400.0, 701.0, 10.0)
 MODEL = "alotaibi-smith-2019"
 F_MEL = np.where(np.hypot(*(np.mgrid[:16, :16] - 7.5)) < 4, 0.15, 0.05)
-SKIN = 0.8 * msfit.reflectance(F_MEL, 0.03, NM) + 0.02
+SKIN = 0.8 * msfit.reflectance(F_MEL, 0.03, NM, model="alotaibi-smith-2019") + 0.02
 NOISY = SKIN + 0.01 * np.random.default_rng(5).standard_normal(SKIN.shape)
 
 
@@ -44,7 +44,11 @@ def test_priors_bring_noisy_maps_nearer_the_truth() -> None:
 
 def test_the_objective_is_that_of_the_maps() -> None:
     found = fit_spatial(tv=0.02, sparsity=0.05, tv_shading=0.01)
-    residual = NOISY - found.i_d[..., None] * msfit.reflectance(found.f_mel, found.f_blood, NM) - found.i_s[..., None]
+    residual = (
+        NOISY
+        - found.i_d[..., None] * msfit.reflectance(found.f_mel, found.f_blood, NM, model="alotaibi-smith-2019")
+        - found.i_s[..., None]
+    )
 
     def variation(image: np.ndarray) -> float:
         right, down = np.diff(image, axis=1, append=image[:, -1:]), np.diff(image, axis=0, append=image[-1:])

@@ -44,7 +44,7 @@ def skin() -> np.ndarray:
     """Shaded skin with noise, some of it hard: dead bands, no signal, saturation's absence."""
     rng = np.random.default_rng(3)
     fractions = rng.uniform(0.02, 0.4, (H, W)), rng.uniform(0.004, 0.06, (H, W))
-    values = rng.uniform(0.4, 1.0, (H, W, 1)) * msfit.reflectance(*fractions, NM) + 0.02
+    values = rng.uniform(0.4, 1.0, (H, W, 1)) * msfit.reflectance(*fractions, NM, model="alotaibi-smith-2019") + 0.02
     values += 0.002 * rng.standard_normal(values.shape)
     values[3, 4:7, ::2] = np.nan
     values[10, :5] = -1
@@ -476,7 +476,9 @@ def test_memory_stays_under_the_budget(tmp_path: Path, chunks: tuple[int, ...] |
 @pytest.mark.parametrize("options", [{"certify": True, "weights": {(400, 450): 0.5}}, {"huber": 0.01, "std": True}])
 def test_slow_options_on_many_bands_stay_under_it_too(tmp_path: Path, options: dict[str, Any]) -> None:
     nm = np.linspace(400, 700, 300)
-    values = np.tile(0.6 * msfit.reflectance(0.1, 0.03, nm), (30, 100, 1)).astype(np.float32)
+    values = np.tile(0.6 * msfit.reflectance(0.1, 0.03, nm, model="alotaibi-smith-2019"), (30, 100, 1)).astype(
+        np.float32
+    )
     values += 0.004 * np.random.default_rng(0).standard_normal(values.shape).astype(np.float32)
     with h5py.File(tmp_path / "many.h5", "w") as file:
         file["reflectance"], file["wavelength"] = values, nm

@@ -71,15 +71,12 @@ def render(
 
 def _load_either(path: Path, options: dict[str, Any]) -> Cube | FitResult:
     """A result where the file is one, else spectra."""
-    from msfit.errors import InputError
     from msfit.io import load
-    from msfit.io.results import load_result
+    from msfit.io.existing import holds_result
+    from msfit.io.results import EXTENSIONS, load_result
 
-    if path.suffix.lower() in (".h5", ".nc") and path.is_file() and not options:
-        try:
-            return load_result(path)
-        except InputError:
-            pass
+    if path.suffix.lower() in EXTENSIONS and path.is_file() and not options and holds_result(path):
+        return load_result(path)
     return load(path, **options)
 
 

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from msfit.cli.console import progress_bar, say
-from msfit.cli.options import Model, Quiet
-from msfit.skin import REFERENCE_MODEL
+from msfit.cli.options import DEFAULT_MODEL, Model, Quiet
 
 
 def synth(
@@ -18,7 +17,7 @@ def synth(
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the first; the next has the next.")] = 0,
     size: Annotated[int, typer.Option(metavar="N", help="Height and width of the picture [pixels].")] = 256,
     mode: Annotated[str, typer.Option(metavar="measured|model", help="Skin as measured, or as modelled.")] = "measured",
-    model: Model = REFERENCE_MODEL,
+    model: Model = DEFAULT_MODEL,
     split: Annotated[
         str, typer.Option(metavar="train|validation|test", help="Whose measured skin it may be.")
     ] = "train",

@@ -12,6 +12,7 @@ import numpy as np
 from msfit.data._checks import check_mask, check_scale, check_spectrum, check_values
 from msfit.data.later import later
 from msfit.data.lazy_arrays import is_lazy, lazy_rows, read_rows
+from msfit.data.pixel_axes import PixelAxes
 from msfit.data.wavelengths import check_wavelengths
 from msfit.errors import InputError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 TURNED_ROUND = "bands were in descending order and have been turned round"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cube:
     """A multispectral picture, or a list of spectra.
 
@@ -44,6 +45,8 @@ class Cube:
     dark : number, or array (band,) or of the shape of `values`, optional
         What the sensor gives without light, in the unit of `values`: subtracted before dividing by the illuminant,
         but not from `values` themselves, whose saturated samples are thus still known.
+    axes : PixelAxes, optional
+        Names and coordinates of the axes of pixels, which come back on results (`msfit.data.pixel_axes`).
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Cube:
     saturation: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     dark: Any = None
+    axes: PixelAxes | None = None
 
     def __post_init__(self) -> None:
         values = check_values(self.values)
@@ -87,7 +91,25 @@ class Cube:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        if self.axes is not None:
+            self.axes.check(shape[:-1])
         check_scale(values, illuminant, dark, mask)
+
+    def __repr__(self) -> str:
+        return f"<Cube {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        return str(later("msfit.plot.thumbnails").cube_in_html(self))
+
+    def summary(self) -> str:
+        """One line: pixels, bands, what the values are, and how much of it the mask leaves."""
+        pixels = " x ".join(map(str, self.shape)) if len(self.shape) == 2 else f"{self.shape[0]:,} spectra"
+        low, high = self.wavelengths[0], self.wavelengths[-1]
+        kind = "reflectance" if self.illuminant is None else "radiance with its illuminant"
+        parts = [pixels, f"{self.wavelengths.size} bands {low:g}-{high:g} nm", f"{kind} ({self.values.dtype})"]
+        if self.mask is not None:
+            parts.append(f"mask on {np.count_nonzero(self.mask):,} pixels")
+        return ", ".join([*parts, *(["read from disk when needed"] if is_lazy(self.values) else [])])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -182,7 +204,7 @@ class Cube:
 
         shape, dtype = (*self.shape, target.size), precision(self.values.dtype)
         values = lazy_rows(mixed, shape, dtype, self.values) if is_lazy(self.values) else mixed(slice(None))
-        return Cube(values, target, None, self.mask, None, self.provenance)
+        return Cube(values, target, None, self.mask, None, self.provenance, axes=self.axes)
 
     def changed(self, **parts: Any) -> Cube:
         """The same cube but for some attributes, unchecked: they come from one that was checked as a whole."""
@@ -239,14 +261,18 @@ class Cube:
         return later("msfit.io.labelled").scan_of_pandas(data, wavelengths=wavelengths).to_cube()
 
     def to_xarray(self) -> xarray.DataArray:
-        """Reflectance as an xarray.DataArray on (y, x, wavelength) or (pixel, wavelength), with a coordinate in nm."""
+        """Reflectance as an xarray.DataArray on (y, x, wavelength) or (pixel, wavelength), with a coordinate in nm.
+
+        Axes and coordinates have the names that the data came with.
+        """
         import xarray
 
-        dims = ("y", "x") if len(self.shape) == 2 else ("pixel",)
+        axes = self.axes or PixelAxes.of_shape(self.shape)
+        dims = axes.dims
         array = xarray.DataArray(
             self.reflectance,
             dims=(*dims, "wavelength"),
-            coords={"wavelength": ("wavelength", self.wavelengths, {"units": "nm"})},
+            coords={**axes.coords, "wavelength": ("wavelength", self.wavelengths, {"units": "nm"})},
             name="reflectance",
             attrs={"units": "1", **self.provenance},
         )

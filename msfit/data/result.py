@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msfit.data.cube import Cube
+from msfit.data.later import later
+from msfit.data.pixel_axes import PixelAxes
 from msfit.data.status import AT_BOUND, STATUS_TYPE, Status, flagged, uncertified
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
     from matplotlib.figure import Figure
 
@@ -64,6 +67,8 @@ class FitResult:
         What was fitted, on these wavelengths; absent in a result that was read from a file.
     extra : mapping of float arrays
         Maps of the extra parameters that were fitted, by name; one number everywhere where it is shared.
+    axes : PixelAxes, optional
+        Names and coordinates of the pixels' axes, where what was fitted had some.
     """
 
     f_mel: np.ndarray
@@ -81,6 +86,7 @@ class FitResult:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     cube: Cube | None = None
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    axes: PixelAxes | None = None
 
     def __post_init__(self) -> None:
         for name, values in (*((name, getattr(self, name)) for name in MAPS), *self.extra.items()):
@@ -88,7 +94,10 @@ class FitResult:
                 raise ValueError(f"{name}: found shape {values.shape}; expected that of status, {self.status.shape}")
 
     def __repr__(self) -> str:
-        return f"<FitResult {' x '.join(map(str, self.shape))}, {self.model}: {self.summary()}>"
+        return f"<{type(self).__name__} {' x '.join(map(str, self.shape))}, {self.model}: {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        return str(later("msfit.plot.thumbnails").result_in_html(self))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -189,11 +198,85 @@ class FitResult:
         low, high = np.asarray(bounds).astype(values.dtype)
         return int(((values <= low) | (values >= high)).sum())
 
-    def to_xarray(self) -> xarray.Dataset:
-        """The maps as an xarray.Dataset on (y, x) or (pixel,), with units, bounds, model and flags as attributes."""
-        from msfit.io.results import to_dataset
+    def spectra(self, rows: slice = slice(None)) -> np.ndarray:
+        """What was fitted: i_d r(f_mel, f_blood) + i_s.
 
-        return to_dataset(self)
+        Parameters
+        ----------
+        rows : slice
+            Along the first axis: some rows of a large picture.
+
+        Returns
+        -------
+        float array (y, x, band) or (pixel, band)
+            Reflectance [1] on `wavelengths`, NaN where a pixel is masked; i_s alone where there is no diffuse light.
+
+        Raises
+        ------
+        InputError
+            The model is not registered here.
+
+        Examples
+        --------
+        >>> import msfit
+        >>> bands = np.arange(400.0, 701.0, 10.0)
+        >>> skin = 0.8 * msfit.reflectance([0.05, 0.1], 0.03, bands) + 0.04
+        >>> result = msfit.fit(skin, bands)
+        >>> bool(np.allclose(result.spectra(), skin, atol=1e-6)), result.residuals().shape
+        (True, (2, 31))
+        """
+        maps = {name: np.asarray(self.map(name)[rows]) for name in ("f_mel", "f_blood", "i_d", "i_s", *self.extra)}
+        i_d, i_s = maps.pop("i_d")[..., None], maps.pop("i_s")[..., None]
+        skin = later("msfit.skin.models").reflectance(**maps, wavelengths=self.wavelengths, model=self.model)
+        # without diffuse light the pigments are unknown (NaN), and do not matter
+        return np.where(i_d == 0, 0, i_d * skin) + i_s
+
+    def residuals(self, rows: slice = slice(None)) -> np.ndarray:
+        """What was measured minus what was fitted.
+
+        Parameters
+        ----------
+        rows : slice
+            Along the first axis.
+
+        Returns
+        -------
+        float array (y, x, band) or (pixel, band)
+            In reflectance [1], NaN where a sample was not used.
+
+        Raises
+        ------
+        InputError
+            A result without its cube, as one that was read from a file: ``replace(result, cube=msfit.load(...))``.
+        """
+        if self.cube is None:
+            raise InputError(
+                "cube: a result that was read from a file is without what was fitted; put it back with"
+                " dataclasses.replace(result, cube=cube)"
+            )
+        if self.cube.shape != self.shape or not np.array_equal(self.cube.wavelengths, self.wavelengths):
+            raise InputError("cube: has other pixels or bands than were fitted; choose those with cube.select_bands")
+        values, usable = self.cube.rows(rows)
+        return np.where(usable, values - self.spectra(rows).astype(values.dtype, copy=False), np.nan)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The maps as an xarray.Dataset, with units, bounds, model and flags as attributes.
+
+        Axes and coordinates have the names of the DataArray that was fitted, else (y, x) or (pixel,).
+        """
+        return later("msfit.io.results").to_dataset(self)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """The maps as a table with a pixel a row.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns f_mel, f_blood, i_d, i_s, rmse, extra parameters, std_*, gap and, in words, status; coordinates of
+            the pixels. The index is that of the table that was fitted, else y and x, or pixel, with the coordinates of
+            the axes where they have some.
+        """
+        return later("msfit.io.tables").to_dataframe(self)
 
     def save(self, path: str | Path) -> None:
         """Write the result: the file appears whole or not at all.
@@ -201,28 +284,29 @@ class FitResult:
         Parameters
         ----------
         path : str or Path
-            Ends in .h5 or .nc (HDF5 that xarray opens and `msfit.load_result` reads), .mat or .npz.
+            Ends in .h5 or .nc (HDF5 that xarray opens), .mat or .npz. `msfit.load_result` reads them all.
 
         Raises
         ------
         InputError
             Another ending; a folder that is not there or cannot be written to; no space left.
         """
-        from msfit.io.results import save
+        later("msfit.io.results").save(self, path)
 
-        save(self, path)
-
-    def plot(self) -> Figure:
+    def plot(self, **options: Any) -> Figure:
         """The panel: picture, four maps, RMSE and a spectrum with its fit; for a list of spectra, distributions.
+
+        Parameters
+        ----------
+        **options
+            As `msfit.plot.panel` takes them: `std`, `gap` and `ranges`.
 
         Returns
         -------
         matplotlib.figure.Figure
             Not attached to a window; `savefig` writes it.
         """
-        from msfit.plot import panel
-
-        return panel(self)
+        return later("msfit.plot").panel(self, **options)
 
     def plot_uncertainty(self) -> Figure:
         """Of a picture that was fitted with std=True: the standard deviations, and where two parameters trade.
@@ -232,9 +316,7 @@ class FitResult:
         matplotlib.figure.Figure
             Not attached to a window; `savefig` writes it.
         """
-        from msfit.plot import uncertainty_panel
-
-        return uncertainty_panel(self)
+        return later("msfit.plot").uncertainty_panel(self)
 
 
 def _percent(part: int, whole: int) -> str:

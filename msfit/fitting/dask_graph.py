@@ -56,7 +56,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
     >>> import dask.array, numpy as np, msfit
     >>> bands = np.arange(400.0, 701.0, 10.0)
     >>> skin = 0.8 * msfit.reflectance(np.linspace(0.05, 0.1, 6).reshape(3, 2), 0.03, bands)
-    >>> maps = msfit.fit_lazy(dask.array.from_array(skin, chunks=(1, 2, -1)), bands, model="alotaibi-smith-2019")
+    >>> maps = msfit.fit_lazy(dask.array.from_array(skin, chunks=(1, 2, -1)), bands)
     >>> maps.f_mel.mean().compute().item().__round__(6)
     0.075
     """
@@ -72,6 +72,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
     for part, axes in beside:
         full = part is not None and part.ndim == len(axes)
         parts += [array.asarray(part).rechunk(values.chunks[: len(axes)]), axes] if full else [None, None]
+    bare = whole.changed(values=None, illuminant=None, dark=None, mask=None, axes=None)
     number = prepared.worker.dtype
     names = prepared.worker.maps()
     stack = array.blockwise(
@@ -80,7 +81,9 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
         values,
         pixels + "b",
         *parts,
-        bare=replace(prepared, cube=whole.changed(values=None, illuminant=None, dark=None, mask=None), mixtures=None),
+        bare=replace(
+            prepared, cube=whole.changed(values=None, illuminant=None, dark=None, mask=None, axes=None), mixtures=None
+        ),
         light=whole.illuminant if whole.illuminant is not None and whole.illuminant.ndim == 1 else None,
         dark=whole.dark if whole.dark is not None and whole.dark.ndim == 1 else None,
         new_axes={"m": len(names) + 1},

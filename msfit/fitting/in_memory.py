@@ -98,7 +98,7 @@ def fit(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[FitKeywords
     >>> import numpy as np, msfit
     >>> bands = np.arange(400.0, 701.0, 10.0)
     >>> skin = 0.8 * msfit.reflectance([0.05, 0.10], 0.03, bands) + 0.04
-    >>> msfit.fit(skin, bands, model="alotaibi-smith-2019").f_mel.round(6)
+    >>> msfit.fit(skin, bands).f_mel.round(6)
     array([0.05, 0.1 ])
     """
     began = time.perf_counter()

@@ -36,6 +36,7 @@ class Prepared:
         """What a result says of how it came about."""
         provenance = self.cube.provenance
         return {
+            **({} if self.cube.axes is None else self.cube.axes.attrs),
             "source": str(provenance.get("source", "")),
             "note": "; ".join(filter(None, (str(provenance.get("note", "")), *notes))),
             "bands_dropped": self.dropped,

@@ -80,6 +80,7 @@ def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any
         extra={name: maps[name] for name in prepared.worker.extras},
         gap=maps.get("gap"),
         cube=prepared.cube,
+        axes=prepared.cube.axes,
     )
 
 

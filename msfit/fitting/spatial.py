@@ -97,8 +97,8 @@ def fit_spatial(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[Spa
     >>> bands = np.arange(400.0, 701.0, 10.0)
     >>> skin = 0.8 * msfit.reflectance(np.full((8, 8), 0.1), 0.03, bands) + 0.04
     >>> noisy = skin + 0.01 * np.random.default_rng(0).standard_normal(skin.shape)
-    >>> maps = msfit.fit_spatial(noisy, bands, tv=0.05, model="alotaibi-smith-2019")
-    >>> alone = msfit.fit(noisy, bands, model="alotaibi-smith-2019")
+    >>> maps = msfit.fit_spatial(noisy, bands, tv=0.05)
+    >>> alone = msfit.fit(noisy, bands)
     >>> bool(maps.f_mel.std() < alone.f_mel.std() / 5)
     True
     """

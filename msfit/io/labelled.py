@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msfit.data.pixel_axes import PixelAxes
 from msfit.data.wavelengths import check_wavelengths, to_nanometres
 from msfit.errors import InputError
 from msfit.io.axes import band_axis
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _BAND_DIMENSIONS = (*WAVES, "lambda", "wl", "band", "bands", "channel", "spectral")
 _BESIDE = ("illuminant", "mask", *WAVES)
+# Names of the maps of a result.
+TAKEN = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status", "gap", "wavelength")
 _FRACTION = ("", "1", "dimensionless", "unitless", "fraction", "reflectance")
 _PERCENT = ("%", "percent", "pct")
 _COUNTS = ("count", "counts", "dn", "digital number", "digital numbers", "adu")
@@ -81,7 +84,21 @@ def scan_of_xarray(
         None if mask is None else np.asarray(mask),
         saturation,
         {**remarks, "variable": str(array.name)},
+        axes=_axes_of(array, remarks),
     )
+
+
+def _axes_of(array: xarray.DataArray, remarks: dict[str, Any]) -> PixelAxes:
+    """Names and coordinates of the axes before that of the bands; without those whose names maps of a result have."""
+    dims = tuple(map(str, array.dims[:-1]))
+    beside = (*_BESIDE, *TAKEN)
+    coords = {
+        str(name): (tuple(map(str, coord.dims)), coord.data if coord.ndim > 1 else coord.values, dict(coord.attrs))
+        for name, coord in array.coords.items()
+        if set(coord.dims) <= set(dims) and name not in beside
+    }
+    about_values = ("long_name", "standard_name", "saturation", "grid_mapping", "coordinates")
+    return PixelAxes(dims, coords, attrs={name: v for name, v in remarks.items() if name not in about_values})
 
 
 def scan_of_pandas(data: pandas.DataFrame | pandas.Series, wavelengths: Any = None) -> Scan:
@@ -114,7 +131,22 @@ def scan_of_pandas(data: pandas.DataFrame | pandas.Series, wavelengths: Any = No
             values = values.astype(np.float64)
         except (TypeError, ValueError):
             raise InputError("values: found cells that are no numbers; expected reflectance [1]") from None
-    return Scan(values.astype(np.float64) if values.dtype.kind in "ui" else values, wavelengths, "reflectance")
+    values = values.astype(np.float64) if values.dtype.kind in "ui" else values
+    return Scan(values, wavelengths, "reflectance", axes=_axes_of_index(table.index))
+
+
+def _axes_of_index(index: pandas.Index) -> PixelAxes:
+    """The index of a table as coordinates of its rows; levels without a name are called pixel, level_1, ..."""
+    coords, names = {}, []
+    for number in range(index.nlevels):
+        name = str(index.names[number] or (f"level_{number}" if number or index.nlevels > 1 else "pixel"))
+        name = f"{name}_" if name in TAKEN else name
+        values = index.get_level_values(number).to_numpy()
+        if values.dtype.kind not in "uifbM":
+            values = np.array([str(value) for value in values])
+        coords[name] = (("pixel",), values, {})
+        names.append(name)
+    return PixelAxes(("pixel",), coords, tuple(names))
 
 
 def _stated_wavelength(label: Any) -> float | None:

@@ -50,7 +50,11 @@ def write_large(dataset: xarray.Dataset, encoding: dict[Any, dict[str, Any]], pa
     for name in lazy:
         shape = large[name].shape
         chunks = (max(1, min(shape[0], _CHUNK // math.prod(shape[1:]))), *(min(n, _CHUNK) for n in shape[1:]))
-        large[name] = (large[name].dims, large[name].data.rechunk((chunks[0], *shape[1:])), dataset[name].attrs)
+        attrs = dict(dataset[name].attrs)
+        beside = [str(other) for other in dataset[name].coords if other not in (*dataset[name].dims, name)]
+        if name in dataset.data_vars and beside:  # as CF says which variables are coordinates
+            attrs["coordinates"] = " ".join(beside)
+        large[name] = (large[name].dims, large[name].data.rechunk((chunks[0], *shape[1:])), attrs)
         stored[name] = {**encoding.get(name, {}), "chunksizes": chunks}
     with dask.config.set(scheduler="synchronous"):
         large.to_netcdf(path, mode="a", engine="h5netcdf", encoding=stored)

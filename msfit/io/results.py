@@ -1,9 +1,12 @@
-"""Results on disk: HDF5 that xarray opens and msfit reads back, and exports for MATLAB and numpy."""
+"""Results on disk: HDF5 that xarray opens, MATLAB and numpy; all of them are read back."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,26 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msfit.data.lazy_arrays import is_lazy
-from msfit.data.result import MAPS, FitResult, Status
-from msfit.data.status import STATUS_TYPE, UNKNOWN, flag_table, translation
+from msfit.data.result import FitResult, Status
 from msfit.errors import InputError
-from msfit.io.large import write_large
 from msfit.io.output import check_output, written_whole
+from msfit.io.parts import Parts, parts_of, result_of
 
 if TYPE_CHECKING:
     import xarray
-
-_LONG_NAMES = {
-    "f_mel": "melanosome volume fraction of the epidermis",
-    "f_blood": "blood volume fraction of the dermis",
-    "i_d": "diffuse shading",
-    "i_s": "specular shading",
-    "rmse": "root mean squared residual of the reflectance",
-    "gap": "rmse minus a lower bound of what any point within the bounds reaches",
-}
-_STD, _CORRELATION = "std_", "correlation_"
-# Attributes of a file that describe the fit itself; all others are `FitResult.attrs`.
-_OWN = ("Conventions", "model", "bounds", "bands", "counts")
 
 
 def to_dataset(result: FitResult, *, counted: bool = True) -> xarray.Dataset:
@@ -46,39 +36,17 @@ def to_dataset(result: FitResult, *, counted: bool = True) -> xarray.Dataset:
     -------
     xarray.Dataset
         Maps f_mel, f_blood, i_d, i_s, rmse [1], std_*, correlation_*, gap and extra parameters where there are any,
-        and status (uint16 with ``flag_masks`` and ``flag_meanings``), on (y, x) or (pixel,); the fitted bands as the
-        coordinate `wavelength` [nm]; model, bounds (JSON), bands, counts of each status (JSON) and `FitResult.attrs`
-        as attributes.
+        and status (uint16 with ``flag_masks`` and ``flag_meanings``), on (y, x) or (pixel,), or on axes with the names
+        and coordinates of what was fitted; the fitted bands as the coordinate `wavelength` [nm]; model, bounds (JSON),
+        bands, counts of each status (JSON) and `FitResult.attrs` as attributes.
     """
+    return _dataset(parts_of(result, counted=counted))
+
+
+def _dataset(parts: Parts) -> xarray.Dataset:
     import xarray
 
-    dims = ("y", "x") if len(result.shape) == 2 else ("pixel",)
-    variables = {name: (dims, getattr(result, name), _describe(name, result)) for name in MAPS}
-    for name, values in (result.std or {}).items():
-        described = {"units": "1", "long_name": f"standard deviation of the {_LONG_NAMES.get(name, name)}"}
-        variables[_STD + name] = (dims, values, described)
-    for pair, values in (result.correlation or {}).items():
-        first, second = (_LONG_NAMES.get(name, name) for name in pair.split(","))
-        described = {"units": "1", "long_name": f"correlation of the {first} and the {second}", "parameters": pair}
-        variables[_correlation_name(pair)] = (dims, values, described)
-    for name, values in result.extra.items():
-        variables[name] = (dims, values, _describe(name, result))
-    if result.gap is not None:
-        variables["gap"] = (dims, result.gap, _describe("gap", result))
-    flags = {
-        "long_name": "what became of the pixel",
-        "flag_masks": np.array(list(flag_table().values()), STATUS_TYPE),
-        "flag_meanings": " ".join(flag_table()),
-    }
-    variables["status"] = (dims, result.status.astype(STATUS_TYPE, copy=False), flags)
-    described = {"units": "nm", "long_name": "wavelengths of the bands that were fitted"}
-    return xarray.Dataset(
-        variables, {"wavelength": ("wavelength", result.wavelengths, described)}, _attributes(result, counted)
-    )
-
-
-def _correlation_name(pair: str) -> str:
-    return _CORRELATION + pair.replace(",", "_")
+    return xarray.Dataset(parts.variables, parts.coords, parts.attrs)
 
 
 def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] | None = None) -> None:
@@ -88,10 +56,10 @@ def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] |
     ----------
     result : FitResult
     path : str or Path
-        ``.h5`` or ``.nc``: compressed HDF5 (netCDF-4) that `load_result` reads back and
-        ``xarray.open_dataset(path, engine="h5netcdf")`` opens; ``.mat``: MATLAB; ``.npz``: numpy.
+        ``.h5`` or ``.nc``: compressed HDF5 (netCDF-4), which ``xarray.open_dataset(path, engine="h5netcdf")`` opens;
+        ``.mat``: MATLAB; ``.npz``: numpy. `load_result` reads them all.
     labels : mapping of arrays, optional
-        One value a pixel, of the shape of the maps: stored beside them under their names in HDF5.
+        One value a pixel, of the shape of the maps: stored beside them under their names.
 
     Raises
     ------
@@ -99,24 +67,29 @@ def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] |
         Another extension; the folder is absent or cannot be written to; the disk is full.
     """
     path = check_output(path, EXTENSIONS)
-    write = EXTENSIONS[path.suffix.lower()]
+    write, _ = EXTENSIONS[path.suffix.lower()]
+    parts = parts_of(result)
+    parts.coords |= {name: (parts.variables["status"][0], values, {}) for name, values in (labels or {}).items()}
     if write is _as_netcdf and is_lazy(result.status):
+        from msfit.io.large import write_large
+
         with written_whole(path) as part:
-            write_large(*_encoded(result, labels), part)
+            write_large(_dataset(parts), _encoding(parts), part)
         return
-    content = _as_netcdf(result, labels) if write is _as_netcdf else write(result)
+    content = write(parts)
     with written_whole(path) as part:
         part.write_bytes(content)
 
 
 def load_result(path: str | Path, *, lazy: bool = False) -> FitResult:
-    """Read a result that `FitResult.save` has written as ``.h5`` or ``.nc``.
+    """Read a result that `FitResult.save` has written.
 
     Parameters
     ----------
     path : str or Path
+        Ends in .h5, .nc, .mat or .npz.
     lazy : bool
-        Leave the maps on disk, as dask arrays, which read the file when they are computed.
+        Of .h5 and .nc: leave the maps on disk, as dask arrays, which read the file when they are computed.
 
     Returns
     -------
@@ -128,161 +101,212 @@ def load_result(path: str | Path, *, lazy: bool = False) -> FitResult:
     InputError
         No such file, or not a result of msfit.
     """
-    import xarray
-
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a result written by msfit")
+    _, read = EXTENSIONS.get(path.suffix.lower(), (None, _from_netcdf))
     try:
-        if lazy:
-            return _from_dataset(xarray.open_dataset(path, engine="h5netcdf", chunks={}))
-        with xarray.open_dataset(path, engine="h5netcdf") as dataset:
-            return _from_dataset(dataset.load())
-    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error) if isinstance(error, InputError) else "not an HDF5 file of that layout, or a damaged one"
-        raise InputError(f"{path}: {reason}; expected a result written by msfit as .h5 or .nc") from error
+        return result_of(_lazy_parts(path) if lazy and read is _from_netcdf else read(path))
+    except _DAMAGED as error:
+        reason = str(error) if isinstance(error, InputError) else "of another layout, or damaged"
+        raise InputError(f"{path}: {reason}; expected a result written by msfit") from error
 
 
-def _from_dataset(dataset: xarray.Dataset) -> FitResult:
-    missing = [name for name in (*MAPS, "status", "wavelength") if name not in dataset.variables]
-    missing += [name for name in ("model", "bounds") if name not in dataset.attrs]
-    if missing:
-        raise InputError(f"it holds no {', '.join(missing)}")
-    status = dataset["status"]
-    masks = "flag_masks" in status.attrs
-    try:  # by name, so that a later version may number them in another way
-        codes = translation(
-            str(status.attrs["flag_meanings"]), status.attrs["flag_masks" if masks else "flag_values"], masks=masks
-        )
-    except KeyError as unknown:
-        raise InputError(f"its pixels have a status unknown to this version: {unknown.args[0].lower()}") from None
-    known = status.data
-    values = known.map_blocks(codes.__getitem__, dtype=STATUS_TYPE) if is_lazy(known) else codes[known]
-    if bool((values == UNKNOWN).any()):
-        raise InputError("its pixels have a status without a meaning")
-    f_mel, f_blood, i_d, i_s, rmse = (dataset[name].data for name in MAPS)
-    bounds = {name: (float(low), float(high)) for name, (low, high) in json.loads(dataset.attrs["bounds"]).items()}
-    extra = {name: dataset[name].data for name in bounds if name not in MAPS}
-    std = {name: dataset[_STD + name].data for name in (*MAPS, *extra) if _STD + name in dataset}
-    correlation = {
-        str(variable.attrs["parameters"]): variable.data
-        for name, variable in dataset.data_vars.items()
-        if str(name).startswith(_CORRELATION)
+# What readers of files meet damaged bytes with.
+_DAMAGED = (
+    *(OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, EOFError, MemoryError),
+    *(NotImplementedError, OverflowError, StopIteration, SystemError, zipfile.BadZipFile, zlib.error),
+)
+
+
+# --- HDF5 (netCDF-4) -------------------------------------------------------------------------------------------------
+
+
+def _encoding(parts: Parts) -> dict[Any, dict[str, Any]]:
+    encoding: dict[Any, dict[str, Any]] = {
+        name: {"zlib": True, "complevel": 4, "shuffle": True} for name in parts.variables
     }
-    return FitResult(
-        f_mel=f_mel,
-        f_blood=f_blood,
-        i_d=i_d,
-        i_s=i_s,
-        rmse=rmse,
-        status=values,
-        model=str(dataset.attrs["model"]),
-        bounds=bounds,
-        wavelengths=dataset["wavelength"].to_numpy(),
-        std=std or None,
-        correlation=correlation or None,
-        extra=extra,
-        gap=dataset["gap"].data if "gap" in dataset else None,
-        attrs={name: _plain(value) for name, value in dataset.attrs.items() if name not in _OWN},
-    )
-
-
-def _describe(name: str, result: FitResult) -> dict[str, Any]:
-    described: dict[str, Any] = {"units": "1", "long_name": _LONG_NAMES.get(name, name)}
-    if name in result.extra:
-        about = result.attrs.get("extra", {})
-        described |= (json.loads(about) if isinstance(about, str) else about).get(name, {})
-    if name in result.bounds:
-        # not `bounds`, nor valid_min: both mean something else in CF
-        described["lower_bound"], described["upper_bound"] = result.bounds[name]
-    return described
-
-
-def _attributes(result: FitResult, counted: bool = True) -> dict[str, Any]:
-    bands = result.wavelengths
-    own = {
-        "Conventions": "CF-1.11",
-        "model": result.model,
-        "bounds": json.dumps({name: list(pair) for name, pair in result.bounds.items()}),
-        "bands": f"{bands.size} bands, {bands.min():g}-{bands.max():g} nm",
-    }
-    if counted:
-        own["counts"] = json.dumps({status.label: count for status, count in result.counts().items()})
-    others = {name: _plain(value) for name, value in result.attrs.items() if name and value is not None}
-    # a result that was read from a file keeps the versions that made it
-    return {**_versions(), **others, **own}
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    from msfit import __version__
-
-    return {"msfit_version": __version__, "torch_version": version("torch"), "numpy_version": version("numpy")}
-
-
-def _plain(value: Any) -> Any:
-    """What every HDF5 reader understands: numbers and text without what UTF-8 or C cannot hold; the rest as JSON."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
-        return value
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "")
-
-
-def _encoded(result: FitResult, labels: Mapping[str, np.ndarray] | None = None) -> tuple[xarray.Dataset, Any]:
-    """The dataset of a result, and how its variables are stored."""
-    dataset = to_dataset(result)
-    compressed = {"zlib": True, "complevel": 4, "shuffle": True}
-    encoding: dict[Any, dict[str, Any]] = {name: dict(compressed) for name in dataset.data_vars}
     # without a fill value readers keep the flags as integers
     encoding["status"]["_FillValue"] = None
     encoding["wavelength"] = {"_FillValue": None}
-    dims = dataset["status"].dims
-    dataset = dataset.assign_coords({name: (dims, values) for name, values in (labels or {}).items()})
-    return dataset, encoding
+    return encoding
 
 
-def _as_netcdf(result: FitResult, labels: Mapping[str, np.ndarray] | None = None) -> Any:
-    dataset, encoding = _encoded(result, labels)
-    # in memory first: HDF5 itself does not recover from a disk that fills up under it
-    return dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+def _as_netcdf(parts: Parts) -> Any:
+    """In memory first: HDF5 itself does not recover from a disk that fills up under it."""
+    if not all(np.asarray(values).dtype.kind in "uif" for _, values, _ in parts.coords.values()):
+        # text, dates and the like: xarray knows how CF writes them
+        return _dataset(parts).to_netcdf(engine="h5netcdf", encoding=_encoding(parts))
+    import h5netcdf
+
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
+        file.attrs.update(parts.attrs)
+        for name, (dims, values, attrs) in {**parts.coords, **parts.variables}.items():
+            array = np.asarray(values)
+            for dim, length in zip(dims, array.shape, strict=True):
+                if dim not in file.dimensions:
+                    file.dimensions[dim] = length
+            packed = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+            fill = {"fillvalue": np.nan} if array.dtype.kind == "f" and name != "wavelength" else {}
+            stored = packed if name in parts.variables and array.ndim else {}
+            variable = file.create_variable(name, dims, data=array, dtype=array.dtype, **stored, **fill)
+            variable.attrs.update(attrs)
+            beside = [
+                other for other, (own, _, _) in parts.coords.items() if other not in own and set(own) <= set(dims)
+            ]
+            if name in parts.variables and beside:
+                variable.attrs["coordinates"] = " ".join(beside)
+    return buffer.getvalue()
 
 
-def _as_mat(result: FitResult) -> bytes:
-    import io
+def _from_netcdf(path: Path) -> Parts:
+    import h5netcdf
 
+    with h5netcdf.File(path, "r") as file:
+        attrs = dict(file.attrs)
+        held = {
+            name: (tuple(variable.dimensions), variable[...], _attributes(variable))
+            for name, variable in file.variables.items()
+        }
+    named = " ".join(str(attributes.pop("coordinates", "")) for _, _, attributes in held.values()).split()
+    coords = {name for name, (dims, _, _) in held.items() if name in dims} | set(named) & set(held)
+    if any(not _is_number(held[name]) for name in coords):
+        import xarray
+
+        with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+            return _parts(dataset.load())
+    return Parts(
+        {name: part for name, part in held.items() if name not in coords}, {name: held[name] for name in coords}, attrs
+    )
+
+
+def _attributes(variable: Any) -> dict[str, Any]:
+    return {name: value for name, value in variable.attrs.items() if name != "_FillValue"}
+
+
+def _is_number(part: Any) -> bool:
+    """Whether a variable is stored as what it is; text, dates and flags are left to xarray."""
+    _, values, attributes = part
+    return values.dtype.kind in "uif" and " since " not in str(attributes.get("units")) and "dtype" not in attributes
+
+
+def _lazy_parts(path: Path) -> Parts:
+    import xarray
+
+    return _parts(xarray.open_dataset(path, engine="h5netcdf", chunks={}))
+
+
+def _parts(dataset: xarray.Dataset) -> Parts:
+    def plain(variables: Mapping[Any, Any]) -> dict[str, Any]:
+        return {str(name): (tuple(map(str, v.dims)), v.data, dict(v.attrs)) for name, v in variables.items()}
+
+    return Parts(plain(dataset.data_vars), plain(dataset.coords), dict(dataset.attrs))
+
+
+# --- MATLAB and numpy ------------------------------------------------------------------------------------------------
+
+
+def _as_mat(parts: Parts) -> bytes:
     from scipy.io import savemat
 
+    attrs = dict(parts.attrs)
     content = {
-        **_arrays(result),
-        "model": result.model,
-        "bounds": {name: np.array(pair) for name, pair in result.bounds.items()},
+        **_arrays(parts),
+        "model": attrs["model"],
+        "bounds": {name: np.array(pair) for name, pair in json.loads(attrs["bounds"]).items()},
         "status_meanings": np.array([f"{int(flag)}: {flag.meaning}" for flag in Status], dtype=object),
-        "info": _matlab_names(_attributes(result)),
+        "info": _matlab_names(attrs),
+        "layout": json.dumps(_layout(parts)),
     }
     buffer = io.BytesIO()
     savemat(buffer, content, do_compression=True, oned_as="column", long_field_names=True)
     return buffer.getvalue()
 
 
-def _as_npz(result: FitResult) -> bytes:
-    import io
+def _from_mat(path: Path) -> Parts:
+    from scipy.io import loadmat
 
+    file = loadmat(path, simplify_cells=False)
+    held = {name: values for name, values in file.items() if not name.startswith("__")}
+    held = {name: np.char.rstrip(v) if v.dtype.kind == "U" else v for name, v in held.items()}
+    if "layout" in held:
+        return _parts_of_arrays(held, json.loads(str(held["layout"][0])))
+    # version 0.1.0: attributes by names that MATLAB takes; a list of spectra is a column
+    info = held["info"][0, 0]
+    attrs = {name: _scalar(info[name]) for name in info.dtype.names}
+    if held["status"].ndim == 2 and held["status"].shape[1] == 1:
+        held = {n: v.ravel() if getattr(v, "shape", None) == held["status"].shape else v for n, v in held.items()}
+    return _parts_of_arrays(held, {"attributes": attrs})
+
+
+def _scalar(value: Any) -> Any:
+    found = np.asarray(value).ravel()
+    return found[0].item() if found.size == 1 and found.dtype.kind != "U" else str(found[0]) if found.size else ""
+
+
+def _as_npz(parts: Parts) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **_arrays(result), attributes=np.array(json.dumps(_attributes(result))))
+    attributes = np.array(json.dumps(parts.attrs))
+    layout = np.array(json.dumps(_layout(parts)))
+    np.savez_compressed(buffer, **_arrays(parts), attributes=attributes, layout=layout)
     return buffer.getvalue()
 
 
-def _arrays(result: FitResult) -> dict[str, Any]:
-    std = {_STD + name: values for name, values in (result.std or {}).items()}
-    maps = {name: getattr(result, name) for name in MAPS} | dict(result.extra)
-    correlation = {_correlation_name(pair): values for pair, values in (result.correlation or {}).items()}
-    gap = {} if result.gap is None else {"gap": result.gap}
-    return {**maps, **std, **correlation, **gap, "status": result.status, "wavelengths": result.wavelengths}
+def _from_npz(path: Path) -> Parts:
+    with np.load(path, allow_pickle=False) as file:
+        held = {name: file[name] for name in file.files}
+    layout = (
+        json.loads(str(held["layout"])) if "layout" in held else {"attributes": json.loads(str(held["attributes"]))}
+    )
+    return _parts_of_arrays(held, layout)
+
+
+def _arrays(parts: Parts) -> dict[str, Any]:
+    coords = {name: _text(values) for name, (_, values, _) in parts.coords.items() if name != "wavelength"}
+    maps = {name: np.asarray(values) for name, (_, values, _) in parts.variables.items()}
+    return {**coords, **maps, "wavelengths": parts.coords["wavelength"][1]}
+
+
+def _text(values: Any) -> np.ndarray:
+    """Numbers as they are; dates and all else as text."""
+    array = np.asarray(values)
+    return array if array.dtype.kind in "uifU" else array.astype(str)
+
+
+def _layout(parts: Parts) -> dict[str, Any]:
+    """What arrays alone do not say: dimensions, coordinates, meanings of flags and attributes."""
+    held = {**parts.coords, **parts.variables}
+    about = {
+        name: {key: np.asarray(value).tolist() for key, value in attrs.items()} for name, (_, _, attrs) in held.items()
+    }
+    dates = {
+        name: str(np.asarray(v).dtype) for name, (_, v, _) in parts.coords.items() if np.asarray(v).dtype.kind in "mM"
+    }
+    return {
+        "dims": {name: dims for name, (dims, _, _) in held.items()},
+        "coords": list(parts.coords),
+        "dates": dates,
+        "about": about,
+        "attributes": parts.attrs,
+    }
+
+
+def _parts_of_arrays(held: Mapping[str, Any], layout: Mapping[str, Any]) -> Parts:
+    usual = ("y", "x") if held["status"].ndim == 2 else ("pixel",)
+    parts = Parts({}, {}, dict(layout["attributes"]))
+    beside = ("attributes", "layout", "info", "model", "bounds", "status_meanings", "wavelengths")
+    for name, values in {**held, "wavelength": held["wavelengths"].ravel()}.items():
+        if name in beside or values.dtype.kind not in "uifU":
+            continue
+        dims = tuple(layout.get("dims", {}).get(name, ("wavelength",) if name == "wavelength" else usual))
+        if len(dims) < values.ndim:  # MATLAB has no vectors
+            values = values.reshape([n for n in values.shape if n != 1] or [1] * len(dims))
+        if name in layout.get("dates", {}):
+            values = values.astype(layout["dates"][name])
+        of = parts.coords if name in layout.get("coords", ["wavelength"]) else parts.variables
+        of[name] = (dims, values, dict(layout.get("about", {}).get(name, {})))
+    return parts
 
 
 def _matlab_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,4 +321,10 @@ def _matlab_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-EXTENSIONS = {".h5": _as_netcdf, ".nc": _as_netcdf, ".mat": _as_mat, ".npz": _as_npz}
+#: How results are written and read, by the ending of the file's name.
+EXTENSIONS = {
+    ".h5": (_as_netcdf, _from_netcdf),
+    ".nc": (_as_netcdf, _from_netcdf),
+    ".mat": (_as_mat, _from_mat),
+    ".npz": (_as_npz, _from_npz),
+}

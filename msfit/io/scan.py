@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from msfit.data.cube import Cube
+from msfit.data.pixel_axes import PixelAxes
 from msfit.errors import InputError
 
 Quantity = Literal["reflectance", "radiance", "counts"]
@@ -28,7 +29,7 @@ class Scan:
         "reflectance" [1] needs no light; "radiance" and "counts" do.
     illuminant : array (band,) or of the shape of `values`, optional
         In the unit of `values`.
-    mask, saturation, provenance, dark
+    mask, saturation, provenance, dark, axes
         As in `Cube`.
     """
 
@@ -40,6 +41,7 @@ class Scan:
     saturation: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     dark: Any = None
+    axes: PixelAxes | None = None
 
     def to_cube(self) -> Cube:
         """The checked cube.
@@ -56,4 +58,13 @@ class Scan:
                 " give a white reference, --white y0:y1,x0:x1 or --white FILE (white=...)"
             )
         light = None if self.quantity == "reflectance" else self.illuminant
-        return Cube(self.values, self.wavelengths, light, self.mask, self.saturation, self.provenance, self.dark)
+        return Cube(
+            self.values,
+            self.wavelengths,
+            light,
+            self.mask,
+            self.saturation,
+            self.provenance,
+            dark=self.dark,
+            axes=self.axes,
+        )

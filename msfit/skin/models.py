@@ -30,6 +30,7 @@ __all__ = [
     "SkinModel",
     "get_model",
     "model_names",
+    "models",
     "reflectance",
     "register_model",
 ]
@@ -39,7 +40,7 @@ __all__ = [
 def reflectance(f_mel: Tensor, f_blood: Any, wavelengths: Any, model: str = ..., **extras: Any) -> Tensor: ...
 @overload
 def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = ..., **extras: Any) -> Any: ...
-def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = REFERENCE_MODEL, **extras: Any) -> Any:
+def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = DEFAULT_MODEL, **extras: Any) -> Any:
     """Diffuse reflectance of skin.
 
     Parameters
@@ -51,7 +52,7 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = REFEREN
     wavelengths : array (band,)
         [nm], inside the model's range.
     model : str
-        A name from ``msfit models``. The reference model unless said, whatever `fit` uses unless said.
+        A name from `msfit.models`; by default that of `fit`, which gives back the fractions.
     **extras : array (...)
         Extra parameters of the model (``msfit models``), broadcast with the others; unless given, at their defaults,
         where the result is the same to the bit: ``saturation=0.6`` [1], ``scattering=1.2``, ``epidermis=0.8`` [times
@@ -76,7 +77,7 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = REFEREN
 
     Examples
     --------
-    >>> reflectance(0.1, 0.03, [450.0, 550.0, 650.0]).round(4)
+    >>> reflectance(0.1, 0.03, [450.0, 550.0, 650.0], model="alotaibi-smith-2019").round(4)
     array([0.0019, 0.0179, 0.4038])
     """
     skin_model = get_model(model)
@@ -126,6 +127,23 @@ def _of_tensors(
         raise _shapes(values) from None
     reflectance: Tensor = skin.reflectance(together)
     return reflectance
+
+
+def models() -> dict[str, SkinModel]:
+    """The skin models that there are, by name; those registered by `register_model` too.
+
+    Returns
+    -------
+    dict of SkinModel
+        In the order in which they were registered. Their attributes say where they hold, what their parameters are,
+        and where they come from.
+
+    Examples
+    --------
+    >>> models()["msfit-issa-2025"].wavelength_range
+    (400.0, 720.0)
+    """
+    return {name: get_model(name) for name in model_names()}
 
 
 def _shapes(values: Mapping[str, Any]) -> InputError:

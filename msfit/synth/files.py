@@ -11,7 +11,7 @@ import numpy as np
 
 from msfit.errors import InputError
 from msfit.io.output import written_whole
-from msfit.skin.models import REFERENCE_MODEL, get_model
+from msfit.skin.models import DEFAULT_MODEL, get_model
 from msfit.synth.scene import Scene, check_settings, make_scene
 from msfit.synth.truth import PIGMENT_MAPS, Truth
 
@@ -32,7 +32,7 @@ def write_scenes(
     seed: int = 0,
     size: int = 256,
     mode: str = "measured",
-    model: str = REFERENCE_MODEL,
+    model: str = DEFAULT_MODEL,
     split: str = "train",
     basis: int | None = BASIS_FUNCTIONS,
     progress: Callable[[int, int], None] | None = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msfit.errors import InputError
-from msfit.skin.models import REFERENCE_MODEL
+from msfit.skin.models import DEFAULT_MODEL
 from msfit.synth.appearance import surface, texture_sheets
 from msfit.synth.bank import Bank
 from msfit.synth.buffers import FACE, Buffers
@@ -36,7 +36,7 @@ def samples(
     seed: int = 0,
     bank: Bank | None = None,
     mode: str = "measured",
-    model: str = REFERENCE_MODEL,
+    model: str = DEFAULT_MODEL,
     split: str = "train",
     pictures: str = "varied",
     noise: bool = True,

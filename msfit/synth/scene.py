@@ -11,7 +11,7 @@ import msfit
 from msfit.colour.colorimetry import fold_bands, rgb_weights
 from msfit.data.cube import Cube
 from msfit.errors import InputError
-from msfit.skin.models import REFERENCE_MODEL, get_model
+from msfit.skin.models import DEFAULT_MODEL, get_model
 from msfit.synth.appearance import Surface, surface, texture_sheets
 from msfit.synth.buffers import FACE, Buffers, trace
 from msfit.synth.camera import random_illuminant, record
@@ -60,7 +60,7 @@ def make_scene(
     *,
     size: int = 256,
     mode: str = "measured",
-    model: str = REFERENCE_MODEL,
+    model: str = DEFAULT_MODEL,
     split: str = "train",
     person: str | None = None,
     noise: bool = True,

@@ -15,9 +15,9 @@ from msfit.solve.problem import shadings
 
 PIXELS = np.stack(
     [
-        0.8 * msfit.reflectance(0.08, 0.02, NM) + 0.03,
-        0.4 * msfit.reflectance(0.2, 0.04, NM) + 0.10,
-        1.1 * msfit.reflectance(0.03, 0.03, NM),
+        0.8 * msfit.reflectance(0.08, 0.02, NM, model="alotaibi-smith-2019") + 0.03,
+        0.4 * msfit.reflectance(0.2, 0.04, NM, model="alotaibi-smith-2019") + 0.10,
+        1.1 * msfit.reflectance(0.03, 0.03, NM, model="alotaibi-smith-2019"),
     ]
 ) + 0.002 * np.random.default_rng(0).standard_normal((3, 31))
 

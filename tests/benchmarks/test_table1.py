@@ -63,7 +63,7 @@ def scene(tmp_path: Path) -> Path:
 
 
 def write_scene(path: Path, i_d: float = I_D) -> Path:
-    skin = i_d * msfit.reflectance(F_MEL, F_BLOOD, BANDS) + I_S
+    skin = i_d * msfit.reflectance(F_MEL, F_BLOOD, BANDS, model="alotaibi-smith-2019") + I_S
     np.savez(path, reflectance=np.broadcast_to(skin, (SIDE, SIDE, BANDS.size)), wavelengths=BANDS)
     return path
 
@@ -113,7 +113,7 @@ def test_weights_are_not_scored_in_terms_of_another_skin_model(scene: Path) -> N
 
 
 def test_a_stand_in_is_scored_against_truth_too(tmp_path: Path) -> None:
-    (path,) = msfit.synth.write_scenes(tmp_path, 1, seed=3, size=96, mode="model", split="test")
+    (path,) = msfit.synth.write_scenes(tmp_path, 1, seed=3, size=96, mode="model", split="test", model=REFERENCE_MODEL)
     exam = make_exam(path, Choices(degradations=False))
     assert exam.kind == "stand-in"
     assert exam.picture.shape == (64, 64, 3)
@@ -134,7 +134,7 @@ def test_fit_to_rgb_finds_what_the_prior_allows() -> None:
     fit = RgbFit(REFERENCE_MODEL)
     nodes = np.linspace(-1, 1, 257)
     m_mel, m_blood = (nodes[np.abs(nodes - m).argmin()] for m in (m_mel, m_blood))
-    skin = msfit.reflectance(*map(fractions, (m_mel, m_blood), HIGHEST_FRACTIONS), BANDS)
+    skin = msfit.reflectance(*map(fractions, (m_mel, m_blood), HIGHEST_FRACTIONS), BANDS, model="alotaibi-smith-2019")
     picture = msfit.render(msfit.Cube((i_d * skin + i_s)[None, None], BANDS), "D65", "mean")
     found = fit(picture)
     assert found.i_d is not None

@@ -19,7 +19,7 @@ from msfit.synth import Scene, make_scene
 @pytest.fixture(scope="session")
 def face_scene() -> Scene:
     """A face that dlib's detector finds."""
-    return make_scene(4, size=192, mode="measured", split="validation", noise=False)
+    return make_scene(4, size=192, mode="measured", split="validation", noise=False, model="alotaibi-smith-2019")
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def test_evaluate_prints_figures_and_writes_them(
     weights: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenes = tmp_path / "scenes"
-    write_scenes(scenes, 1, size=64, split="validation")
+    write_scenes(scenes, 1, size=64, split="validation", model="alotaibi-smith-2019")
     said = done(capsys, "evaluate", scenes, "--weights", weights, "--degrade", "jpeg", "-o", out / "report.json")
     assert "training mean" in said
     assert "haemoglobin" in said

@@ -51,7 +51,7 @@ def test_a_picture_is_the_spectra_seen_by_the_camera(pipeline: str) -> None:
     decoder = Decoder(pipeline=pipeline, nodes=None)
     m_mel, m_blood, i_d, i_s, lighting, camera = random_inputs(3)
     f_mel, f_blood = (fractions(m, most)[:, 0] for m, most in zip((m_mel, m_blood), HIGHEST_FRACTIONS, strict=True))
-    skin = reflectance(f_mel, f_blood, decoder.wavelengths)
+    skin = reflectance(f_mel, f_blood, decoder.wavelengths, model="alotaibi-smith-2019")
     spectra = i_d[:, 0, ..., None] * skin + i_s[:, 0, ..., None]
     light, sensitivities = decoder.light(lighting)[:, None, None], decoder.camera(camera)[:, None, None]
     rgb = linear_rgb(spectra, light, sensitivities, decoder.observer, pipelines.pipeline(pipeline))
@@ -105,7 +105,7 @@ def test_daylight_of_6500_k_through_the_mean_camera_is_the_reference_picture() -
     decoder = Decoder()
     weights = decoder.weights(lighting_of_daylight(6504)[None].double(), torch.zeros(1, 2).double())[0]
     expected = rgb_weights(decoder.wavelengths, "D65", mean_camera())
-    skin = reflectance(np.array([0.05, 0.1, 0.2]), 0.03, decoder.wavelengths)
+    skin = reflectance(np.array([0.05, 0.1, 0.2]), 0.03, decoder.wavelengths, model="alotaibi-smith-2019")
     np.testing.assert_allclose(skin @ weights.numpy(), skin @ expected, atol=2e-3)
 
 

@@ -24,7 +24,7 @@ REFERENCE = "alotaibi-smith-2019"
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder, 2, seed=3, size=96, split="validation")
+    write_scenes(folder, 2, seed=3, size=96, split="validation", model="alotaibi-smith-2019")
     return folder
 
 
@@ -51,6 +51,7 @@ def test_the_maps_of_the_exam_explain_its_pictures(scenes: Path) -> None:
             face.truth["model"].f_mel[face.mask],
             face.truth["model"].f_blood[face.mask],
             truth.wavelengths,  # type: ignore[index]
+            model="alotaibi-smith-2019",
         )
         modelled = face.truth["model"]
         drawn = modelled.i_d[face.mask, None] * (skin @ weights) + modelled.i_s[face.mask, None] * weights.sum(0)  # type: ignore[index]

@@ -17,7 +17,7 @@ import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.io import loadmat
+from scipy.io import loadmat, savemat
 
 from msfit.data.result import MAPS, FitResult, Status
 from msfit.data.status import flag_table
@@ -224,8 +224,8 @@ def test_foreign_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("no HDF5 at all")
     (tmp_path / "empty.h5").touch()
     xarray.Dataset({"f_mel": ("x", [1.0])}).to_netcdf(tmp_path / "other.h5", engine="h5netcdf")
-    a_result().save(tmp_path / "good.mat")
-    for name in ("text.h5", "empty.h5", "other.h5", "good.mat", "absent.h5"):
+    savemat(tmp_path / "other.mat", {"f_mel": 1.0})
+    for name in ("text.h5", "empty.h5", "other.h5", "other.mat", "absent.h5"):
         with pytest.raises(InputError, match="expected a result written by msfit") as caught:
             load_result(tmp_path / name)
         assert "\n" not in str(caught.value)

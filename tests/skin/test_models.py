@@ -26,7 +26,9 @@ VISIBLE = np.arange(400.0, 721.0, 10.0)
 
 def test_authors_values(reference_data: Path) -> None:
     golden = loadmat(reference_data / "authors_skin_model.mat")
-    found = msfit.reflectance(golden["f_mel"].T, golden["f_blood"], golden["wavelength"].ravel())
+    found = msfit.reflectance(
+        golden["f_mel"].T, golden["f_blood"], golden["wavelength"].ravel(), model="alotaibi-smith-2019"
+    )
     assert found.shape == golden["R"].shape
     assert np.abs(found / golden["R"] - 1).max() < 1e-10
 
@@ -87,20 +89,20 @@ def test_pigment_darkens(name: str, f_mel: float, f_blood: float, more: float) -
 
 def test_numpy_in_numpy_out_torch_in_torch_out() -> None:
     f_mel = np.linspace(0.01, 0.4, 6).reshape(2, 3)
-    plain = msfit.reflectance(f_mel, 0.03, VISIBLE)
+    plain = msfit.reflectance(f_mel, 0.03, VISIBLE, model="alotaibi-smith-2019")
     assert isinstance(plain, np.ndarray)
     assert plain.shape == (2, 3, 33)
     assert plain.dtype == np.float64
-    single = msfit.reflectance(f_mel.astype(np.float32), np.float32(0.03), VISIBLE)
+    single = msfit.reflectance(f_mel.astype(np.float32), np.float32(0.03), VISIBLE, model="alotaibi-smith-2019")
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, plain, rtol=2e-5)
     tensor = torch.tensor(f_mel, requires_grad=True)
-    found = msfit.reflectance(tensor, 0.03, VISIBLE)
+    found = msfit.reflectance(tensor, 0.03, VISIBLE, model="alotaibi-smith-2019")
     found.sum().backward()
     assert tensor.grad is not None
     assert bool((tensor.grad < 0).all())
     np.testing.assert_allclose(found.detach().numpy(), plain, rtol=1e-14)
-    assert np.isnan(msfit.reflectance(np.nan, 0.03, VISIBLE)).all()
+    assert np.isnan(msfit.reflectance(np.nan, 0.03, VISIBLE, model="alotaibi-smith-2019")).all()
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_a_pixel_is_proved_alone_as_in_any_batch() -> None:
 
 
 def test_fit_says_what_is_proved() -> None:
-    skin = msfit.reflectance([0.05, 0.2, 0.43], 0.03, NM)
+    skin = msfit.reflectance([0.05, 0.2, 0.43], 0.03, NM, model="alotaibi-smith-2019")
     falling = np.linspace(0.5, 0.3, NM.size)
     pixels = np.vstack([0.8 * skin + 0.02, falling[None], np.full((1, NM.size), np.nan)])
     pixels[0, 3] = np.nan

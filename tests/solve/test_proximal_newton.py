@@ -32,7 +32,7 @@ def scene(size: int, noise: float = 0.01) -> tuple[np.ndarray, np.ndarray]:
     """Noisy reflectance (y, x, 31) of a mole on skin that is flushed on one side, and that of its pigments alone."""
     y, x = np.mgrid[:size, :size] / size
     f_mel = np.where((x - 0.5) ** 2 + (y - 0.4) ** 2 < 0.08, 0.15, 0.05)
-    skin = msfit.reflectance(f_mel, np.where(x > 0.6, 0.05, 0.02), NM)
+    skin = msfit.reflectance(f_mel, np.where(x > 0.6, 0.05, 0.02), NM, model="alotaibi-smith-2019")
     gloss = 0.05 * np.exp(-((x - 0.3) ** 2 + (y - 0.3) ** 2) / 0.02)
     shade = (0.9 - 0.4 * x)[..., None] * skin + gloss[..., None]
     return shade + noise * np.random.default_rng(1).standard_normal(shade.shape), skin
@@ -101,7 +101,7 @@ def test_shading_of_given_pigments_reaches_the_optimum_of_cvxpy(
     problem = picture(pixels, inside, (0.0, tv_shading), sparsity, held)
     start = torch.cat((held, torch.tensor([0.5, 0.0], dtype=DOUBLE))).expand(int(inside.sum()), 4)
     found = smooth(problem, start, iterations=100, tolerance=1e-8)
-    skin = np.broadcast_to(msfit.reflectance(0.2 * 0.43, 0.4 * 0.07, NM), pixels.shape)
+    skin = np.broadcast_to(msfit.reflectance(0.2 * 0.43, 0.4 * 0.07, NM, model="alotaibi-smith-2019"), pixels.shape)
 
     def objective(i_d: np.ndarray, i_s: np.ndarray) -> float:
         residual = (pixels - i_d[..., None] * skin - i_s[..., None])[inside]

@@ -23,7 +23,9 @@ def random_pixels(count: int, seed: int = 0) -> torch.Tensor:
     """Skin, noisy skin, and spectra that are no skin at all."""
     rng = np.random.default_rng(seed)
     f_mel, f_blood = rng.uniform(0, 0.43, count), rng.uniform(0, 0.07, count)
-    skin = rng.uniform(0.05, 1.5, (count, 1)) * msfit.reflectance(f_mel, f_blood, NM) + rng.uniform(0, 0.5, (count, 1))
+    skin = rng.uniform(0.05, 1.5, (count, 1)) * msfit.reflectance(
+        f_mel, f_blood, NM, model="alotaibi-smith-2019"
+    ) + rng.uniform(0, 0.5, (count, 1))
     noise = rng.choice([0.0, 0.002, 0.02], (count, 1)) * rng.standard_normal((count, NM.size))
     ramps = np.abs(rng.uniform(-1, 1, (count, 1)) * (NM - 550) / 300 + rng.uniform(0.1, 1, (count, 1)))
     return torch.from_numpy(np.where(rng.random((count, 1)) < 0.8, skin + noise, ramps))
