@@ -11,7 +11,6 @@ comes near its lower bound, and the same intervals, cut at the bound, are set be
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,6 @@ SIGMAS = (0.002, 0.01)
 NAMES = ("f_mel", "f_blood", "i_d", "i_s")
 TYPICAL = ((1.0, 0.1), (0.8, 0.05), (1.2, 0.2))  # i_d, i_s; the shares of the box are those of the first
 MARGIN = 5.0
-FIGURE = Path(__file__).parents[1] / "docs" / "images" / "uncertainty.png"
 
 
 def upper(model: str) -> np.ndarray:
@@ -203,7 +201,7 @@ def study_bound(model: str, sigma: float, distance: float, draws: int, rng: np.r
 
 
 def main() -> None:
-    """Run the study, print it, write results/uncertainty.json and the figure of docs/uncertainty.md."""
+    """Run the study, print it, write results/uncertainty.json: `python -m benchmarks.uncertainty_figure` draws it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=20_000, help="noisy spectra a point")
     parser.add_argument("--points", type=int, default=10, help="points for each model and noise")
@@ -228,9 +226,6 @@ def main() -> None:
     for row in figures["near_bound"]:
         print(*row.values(), sep="  ", flush=True)
     record.write("uncertainty", figures)
-    from benchmarks.uncertainty_figure import draw
-
-    draw(figures).savefig(FIGURE, dpi=110)
 
 
 if __name__ == "__main__":

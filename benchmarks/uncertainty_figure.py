@@ -1,7 +1,9 @@
-"""The figure of docs/uncertainty.md, from the figures of `python -m benchmarks.uncertainty`."""
+"""The figure of docs/uncertainty.md, from results/uncertainty.json, which `python -m benchmarks.uncertainty` writes."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from msfit.plot.spectra import ACCENTS
 from msfit.plot.style import INK, LABELS, QUIET, caption, head, new_figure, tidy
 from msfit.skin.models import DEFAULT_MODEL
 
+_HERE = Path(__file__).parent
+FIGURE = _HERE.parent / "docs" / "images" / "uncertainty.png"
 _MARKS = {0.002: "o", 0.01: "s"}
 
 
@@ -90,3 +94,7 @@ def _draw_near(axes: Axes, figures: dict[str, Any]) -> None:
     tidy(axes, "true f_blood, in sigmas from its lower bound", "truth within the interval")
     axes.legend(fontsize=7.5, frameon=False)
     caption(axes, "Near a bound", f"noise {rows[0]['sigma']:g}")
+
+
+if __name__ == "__main__":
+    draw(json.loads((_HERE / "results" / "uncertainty.json").read_text(encoding="utf-8"))).savefig(FIGURE, dpi=110)

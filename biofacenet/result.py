@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msfit.data.later import later
 from msfit.data.result import FitResult
 
 if TYPE_CHECKING:
@@ -49,14 +50,17 @@ class FaceResult(FitResult):
     lighting: np.ndarray | None = None
     camera: np.ndarray | None = None
 
-    def plot(self) -> Figure:
+    def plot(self, **options: Any) -> Figure:
         """The panel: photograph, reconstruction, albedo, the four maps and what is left over.
+
+        Parameters
+        ----------
+        **options
+            `ranges`: {name of a map: (low, high)} of its colours, so that panels can be compared.
 
         Returns
         -------
         matplotlib.figure.Figure
             Not attached to a window; `savefig` writes it.
         """
-        from biofacenet.panel import face_panel
-
-        return face_panel(self)
+        return later("biofacenet.panel").face_panel(self, **options)

@@ -17,7 +17,7 @@ from msfit.fitting.in_memory import fit
 from msfit.io.datasets.issa import SkinArchive, load_faces
 from msfit.io.output import check_output, written_whole
 from msfit.io.results import save
-from msfit.plot.spectra import draw_residuals
+from msfit.plot.residuals import draw_residuals
 from msfit.plot.style import COLOUR_MAPS, FITTED, INK, LABELS, MEASURED, QUIET, caption, head, new_figure, tidy
 from msfit.skin.models import DEFAULT_MODEL, reflectance
 

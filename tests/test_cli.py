@@ -362,7 +362,7 @@ def test_synth_passes_its_options_on(
     monkeypatch.setattr(msfit.synth, "write_scenes", write_scenes)
     monkeypatch.setattr(msfit.synth, "write_standins", write_standins)
     assert main(["synth", "-o", str(out), "--count", "3", "--seed", "7", "--size", "64", "--mode", "model"]) == 0
-    options = {"seed": 7, "size": 64, "mode": "model", "model": "alotaibi-smith-2019", "split": "train"}
+    options = {"seed": 7, "size": 64, "mode": "model", "model": "msfit-issa-2025", "split": "train"}
     assert calls == [(out, 3, options)]
     assert capsys.readouterr().out == f"{out}: 3 scenes, each with its truth beside it\n"
     assert main(["synth", "-o", str(out), "--stand-ins"]) == 0

@@ -15,7 +15,7 @@ from msfit.errors import InputError
 from msfit.fitting.in_memory import fit
 from msfit.plot import maps, panel, uncertainty_panel
 from msfit.plot.fits import pixel_of_rmse
-from msfit.plot.spectra import residuals
+from msfit.plot.residuals import residuals
 from msfit.plot.style import COLOUR_MAPS, robust_range
 from msfit.skin.models import reflectance
 

@@ -17,7 +17,6 @@ ROOMS = sorted(
 )
 
 
-@pytest.mark.xfail(strict=True, reason="a result still saves and draws itself, and io makes cubes that read themselves")
 def test_no_circle_of_files() -> None:
     """Imports inside functions count: a file that needs another to do its work cannot be read without it."""
     graph = grimp.build_graph("msfit", "biofacenet", "benchmarks", exclude_type_checking_imports=True, cache_dir=None)

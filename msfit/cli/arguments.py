@@ -21,16 +21,27 @@ def parse_bounds(text: str) -> str | dict[str, tuple[float, float]]:
     """
     if "=" not in text:
         return text
-    bounds: dict[str, tuple[float, float]] = {}
-    for part in text.split(","):
+    return parse_ranges("--bounds", text)
+
+
+def parse_ranges(option: str, text: str | None) -> dict[str, tuple[float, float]]:
+    """``f_mel=0:0.4,f_blood=0.02:0.07``; nothing where nothing is given.
+
+    Examples
+    --------
+    >>> parse_ranges("--range", "f_mel=0:0.4")
+    {'f_mel': (0.0, 0.4)}
+    """
+    ranges: dict[str, tuple[float, float]] = {}
+    for part in text.split(",") if text is not None else ():
         name, _, pair = part.partition("=")
         numbers = _numbers(pair)
         if numbers is None or len(numbers) != 2:
-            raise InputError(f"--bounds: found {part!r}; expected NAME=LOW:HIGH, as in f_mel=0:0.4,f_blood=0.02:0.07")
-        if name.strip() in bounds:
-            raise InputError(f"--bounds: {name.strip()} is given twice; give each parameter once")
-        bounds[name.strip()] = (numbers[0], numbers[1])
-    return bounds
+            raise InputError(f"{option}: found {part!r}; expected NAME=LOW:HIGH, as in f_mel=0:0.4,f_blood=0.02:0.07")
+        if name.strip() in ranges:
+            raise InputError(f"{option}: {name.strip()} is given twice; give each parameter once")
+        ranges[name.strip()] = (numbers[0], numbers[1])
+    return ranges
 
 
 def parse_per_band(option: str, text: str) -> float | dict[tuple[float, float], float] | np.ndarray:

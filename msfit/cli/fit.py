@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from msfit.cli.arguments import parse_bounds, parse_names, parse_per_band
+from msfit.cli.arguments import parse_bounds, parse_names, parse_per_band, parse_ranges
 from msfit.cli.console import complain, progress_bar, say
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
 from msfit.cli.stream import check_figure, is_large, stream
@@ -40,6 +40,10 @@ Output = Annotated[
 Plot = Annotated[
     Path | None,
     typer.Option(metavar="PANEL", help="Figure of the maps: .png, .pdf, .svg or .jpg; a folder for several inputs."),
+]
+Range = Annotated[
+    str | None,
+    typer.Option(metavar="NAME=LOW:HIGH,...", help="Colours of PANEL, as f_mel=0:0.4, to compare panels."),
 ]
 Bands = Annotated[
     str | None,
@@ -107,6 +111,7 @@ def fit(
     inputs: Inputs,
     output: Output,
     plot: Plot = None,
+    range: Range = None,
     model: Model = DEFAULT_MODEL,
     bounds: Bounds = "wide",
     bands: Bands = None,
@@ -138,6 +143,9 @@ def fit(
 ) -> None:
     """Fit melanin, haemoglobin and shading to every pixel."""
     results, figures = output_paths(inputs, output, plot)
+    drawing = {"std": std, "gap": certify, "ranges": parse_ranges("--range", range)}
+    if range is not None and plot is None:
+        raise InputError("range: is of the figure; give --plot too")
     given: dict[str, Any] = {
         "model": model,
         "bounds": parse_bounds(bounds),
@@ -178,7 +186,7 @@ def fit(
                 if not quiet:
                     _mention_unfinished(result_path)
                 result = _fit_one(path, door, options, quiet)
-                save_outputs(result, result_path, figure_path)
+                save_outputs(result, result_path, figure_path, drawing)
         except InputError as error:
             if len(inputs) == 1:
                 raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msfit.cli.arguments import check_apart
 from msfit.errors import InputError
@@ -38,11 +39,11 @@ def output_paths(inputs: list[Path], output: Path, plot: Path | None) -> tuple[l
     return results, figures
 
 
-def save_outputs(result: FitResult, path: Path, figure_path: Path | None) -> None:
+def save_outputs(result: FitResult, path: Path, figure_path: Path | None, drawing: Mapping[str, Any] | None = None) -> None:
     """Write a result, and its figure where one is wanted; the figure is drawn before anything is written."""
     from msfit.io.output import written_whole
 
-    figure = result.plot() if figure_path is not None else None
+    figure = result.plot(**drawing or {}) if figure_path is not None else None
     result.save(path)
     if figure is not None and figure_path is not None:
         with written_whole(figure_path) as part:

@@ -72,7 +72,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
     for part, axes in beside:
         full = part is not None and part.ndim == len(axes)
         parts += [array.asarray(part).rechunk(values.chunks[: len(axes)]), axes] if full else [None, None]
-    bare = whole.changed(values=None, illuminant=None, dark=None, mask=None, axes=None)
+    nothing = dict.fromkeys(("values", "illuminant", "dark", "mask", "axes"))
     number = prepared.worker.dtype
     names = prepared.worker.maps()
     stack = array.blockwise(
@@ -81,9 +81,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
         values,
         pixels + "b",
         *parts,
-        bare=replace(
-            prepared, cube=whole.changed(values=None, illuminant=None, dark=None, mask=None, axes=None), mixtures=None
-        ),
+        bare=replace(prepared, cube=whole.changed(**nothing), mixtures=None),
         light=whole.illuminant if whole.illuminant is not None and whole.illuminant.ndim == 1 else None,
         dark=whole.dark if whole.dark is not None and whole.dark.ndim == 1 else None,
         new_axes={"m": len(names) + 1},

@@ -137,7 +137,8 @@ def scan_of_pandas(data: pandas.DataFrame | pandas.Series, wavelengths: Any = No
 
 def _axes_of_index(index: pandas.Index) -> PixelAxes:
     """The index of a table as coordinates of its rows; levels without a name are called pixel, level_1, ..."""
-    coords, names = {}, []
+    coords: dict[str, Any] = {}
+    names = []
     for number in range(index.nlevels):
         name = str(index.names[number] or (f"level_{number}" if number or index.nlevels > 1 else "pixel"))
         name = f"{name}_" if name in TAKEN else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,18 +15,19 @@ from matplotlib.ticker import MaxNLocator
 from msfit.data.result import MAPS, FitResult, Status, flagged, uncertified
 from msfit.errors import InputError
 from msfit.plot.fits import draw_fit, pixel_fit, pixel_of_rmse
+from msfit.plot.residuals import draw_residuals
 from msfit.plot.style import (
     COLOUR_MAPS,
     INK,
-    LABELS,
     MASKED,
     OTHERS,
-    TITLES,
     caption,
     head,
     heading,
+    label_of,
     new_figure,
     robust_range,
+    title_of,
     varying_extras,
 )
 
@@ -47,9 +49,9 @@ _KINDS = (
 )
 
 
-def maps_panel(result: FitResult) -> Figure:
-    """The panel of a picture, see `msfit.plot.panel`."""
-    others = varying_extras(result)
+def maps_panel(result: FitResult, more: Mapping[str, np.ndarray], ranges: Mapping[str, tuple[float, float]]) -> Figure:
+    """The panel of a picture with `more` maps, see `msfit.plot.panel`."""
+    others = [*varying_extras(result), *more]
     columns = 4 + -(-len(others) // 2)
     figure = new_figure((columns + 0.2) * _COLUMN, 2 * (_row_height(result) + 0.95) + 0.9)
     head(figure, *heading(result))
@@ -57,9 +59,10 @@ def maps_panel(result: FitResult) -> Figure:
     picture = figure.add_subplot(grid[0, 0])
     _draw_picture(picture, result)
     for name, row, column in (("f_mel", 0, 1), ("f_blood", 0, 2), ("i_d", 1, 1), ("i_s", 1, 2), ("rmse", 0, 3)):
-        draw_map(figure, figure.add_subplot(grid[row, column]), result, name)
+        draw_map(figure, figure.add_subplot(grid[row, column]), result, name, limits=ranges.get(name))
     for number, name in enumerate(others):
-        draw_map(figure, figure.add_subplot(grid[number % 2, 4 + number // 2]), result, name)
+        axes = figure.add_subplot(grid[number % 2, 4 + number // 2])
+        draw_map(figure, axes, result, name, more.get(name), ranges.get(name))
     _draw_status(figure.add_subplot(grid[1, 3]), result)
     _draw_pixel(figure, grid[1, 0], picture, result)
     return figure
@@ -123,15 +126,24 @@ def _picture(result: FitResult) -> tuple[np.ndarray, str]:
     return image, f"{note}, under D65{brighter}"
 
 
-def draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
+def draw_map(
+    figure: Figure,
+    axes: Axes,
+    result: FitResult,
+    name: str,
+    values: np.ndarray | None = None,
+    limits: tuple[float, float] | None = None,
+) -> None:
     """Draw one map of a picture's result, with its scale below it and its median beside the title."""
-    values = result.map(name)
+    values = result.map(name) if values is None else values
     finite = values[np.isfinite(values)]
     # pixels on the edge of the box say where the bounds are, not how the pigments vary
     inside = uncertified(result.status) == Status.CONVERGED
     low, high = robust_range(values[inside] if inside.any() else values)
-    if name in ("i_d", "i_s", "rmse"):
+    if name in ("i_d", "i_s", "rmse", "gap") or name.startswith("std_"):
         low = min(0.0, low)
+    if limits is not None:
+        low, high = limits
     image = axes.imshow(values, cmap=COLOUR_MAPS.get(name, OTHERS), vmin=low, vmax=high, interpolation="nearest")
     below, above = bool((finite < low).any()), bool((finite > high).any())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
@@ -141,11 +153,11 @@ def draw_map(figure: Figure, axes: Axes, result: FitResult, name: str) -> None:
     bar = figure.colorbar(image, cax=place, orientation="horizontal", extend=extend[below, above])
     bar.ax.xaxis.set_major_locator(MaxNLocator(5))
     bar.ax.tick_params(labelsize=8, color="#9ca3af", labelcolor=INK)
-    bar.set_label(str(result.attrs.get(f"{name}_label", LABELS.get(name, name))), size=8.5, color=INK)
+    bar.set_label(str(result.attrs.get(f"{name}_label", label_of(name))), size=8.5, color=INK)
     bar.outline.set_visible(False)
     caption(
         axes,
-        TITLES.get(name, name.capitalize()),
+        title_of(name),
         f"median {np.median(finite):.3g}" if finite.size else "nothing fitted",
     )
     _bare(axes)
@@ -179,7 +191,8 @@ def _draw_status(axes: Axes, result: FitResult) -> None:
 
 
 def _draw_pixel(figure: Figure, cell: object, picture: Axes, result: FitResult) -> None:
-    above, below = cell.subgridspec(2, 1, height_ratios=(2.4, 1), hspace=0.04)  # type: ignore[attr-defined]
+    above, below, all_pixels = cell.subgridspec(3, 1, height_ratios=(2.4, 0.9, 1.3), hspace=0.04)  # type: ignore[attr-defined]
+    draw_residuals(figure.add_subplot(all_pixels), result)
     spectrum = figure.add_subplot(above)
     residual = figure.add_subplot(below, sharex=spectrum)
     index = pixel_of_rmse(result, 50, uncertified(result.status) == Status.CONVERGED) or pixel_of_rmse(result, 50)

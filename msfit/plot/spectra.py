@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from msfit.data.result import FitResult
-from msfit.errors import InputError
-from msfit.plot.fits import pixel_fit, pixel_of_rmse, skin_of
+from msfit.plot.fits import pixel_fit, pixel_of_rmse
+from msfit.plot.residuals import draw_residuals, spread
 from msfit.plot.style import (
-    FITTED,
     INK,
     LABELS,
     QUIET,
@@ -27,33 +27,31 @@ from msfit.plot.style import (
     varying_extras,
 )
 
-# A figure cannot show more points than this, and need not take the time.
-_POINTS = 20_000
 ACCENTS = {"f_mel": "#8b5331", "f_blood": "#b32730", "i_d": "#6b7280", "i_s": "#2c6499", "rmse": "#3b7a6b"}
 # Spectra that are shown with their fits, by the percentile of their RMSE.
 _SHOWN = ((5, "#3b7a6b"), (50, "#2c6499"), (95, "#8b5331"))
 
 
-def spectra_panel(result: FitResult) -> Figure:
+def spectra_panel(result: FitResult, ranges: Mapping[str, tuple[float, float]]) -> Figure:
     """The panel of a list of spectra, see `msfit.plot.panel`."""
     others = varying_extras(result)
     figure = new_figure(14.0 + 4.0 * bool(others), 7.6)
     head(figure, *heading(result))
     grid = figure.add_gridspec(2, 4 if others else 3)
     for row, name in enumerate(others):
-        draw_histogram(figure.add_subplot(grid[:, 3].subgridspec(len(others), 1)[row]), result, name)
+        draw_histogram(figure.add_subplot(grid[:, 3].subgridspec(len(others), 1)[row]), result, name, ranges.get(name))
     _draw_pigments(figure.add_subplot(grid[0, 0]), result)
     for names, column in ((("f_mel", "f_blood"), 1), (("i_d", "i_s"), 2)):
         pair = grid[0, column].subgridspec(2, 1)
         for row, name in enumerate(names):
-            draw_histogram(figure.add_subplot(pair[row]), result, name)
-    draw_histogram(figure.add_subplot(grid[1, 0]), result, "rmse")
+            draw_histogram(figure.add_subplot(pair[row]), result, name, ranges.get(name))
+    draw_histogram(figure.add_subplot(grid[1, 0]), result, "rmse", ranges.get("rmse"))
     _draw_fits(figure.add_subplot(grid[1, 1]), result)
     draw_residuals(figure.add_subplot(grid[1, 2]), result)
     return figure
 
 
-def draw_histogram(axes: Axes, result: FitResult, name: str) -> None:
+def draw_histogram(axes: Axes, result: FitResult, name: str, limits: tuple[float, float] | None = None) -> None:
     """Distribution of a parameter, its median and the 5th and 95th percentile marked."""
     values = result.map(name)
     values = values[np.isfinite(values)]
@@ -62,7 +60,7 @@ def draw_histogram(axes: Axes, result: FitResult, name: str) -> None:
         caption(axes, TITLES.get(name, name.capitalize()), "nothing fitted")
         return
     low, middle, high = np.percentile(values, (5, 50, 95))
-    edges = np.linspace(*robust_range(values, 0.2, 99.8), int(np.clip(np.sqrt(values.size), 8, 60)) + 1)
+    edges = np.linspace(*(limits or robust_range(values, 0.2, 99.8)), int(np.clip(np.sqrt(values.size), 8, 60)) + 1)
     # what lies beyond the axis is counted in its outermost bars
     axes.hist(np.clip(values, edges[0], edges[-1]), edges.tolist(), color=ACCENTS.get(name, QUIET), alpha=0.85)
     axes.axvline(middle, color=INK, linewidth=1.2)
@@ -71,48 +69,8 @@ def draw_histogram(axes: Axes, result: FitResult, name: str) -> None:
     caption(axes, TITLES.get(name, name.capitalize()), f"median {middle:.3g}, 5 to 95 %: {low:.3g} to {high:.3g}")
 
 
-def draw_residuals(axes: Axes, result: FitResult) -> None:
-    """Measured minus fitted reflectance of each band: median, middle half, and 5th to 95th percentile."""
-    tidy(axes, "wavelength [nm]", "measured - fitted [1]")
-    axes.axhline(0, color=QUIET, linewidth=0.8)
-    difference = residuals(result)
-    if difference is None or difference.size == 0:
-        caption(axes, "Residual of each band", "no spectra with fits at hand")
-        return
-    low, quarter, middle, three, high = np.nanpercentile(difference, (5, 25, 50, 75, 95), axis=0)
-    bands = result.wavelengths
-    axes.fill_between(bands, low, high, color=FITTED, alpha=0.15, linewidth=0, label="5 to 95 %")
-    axes.fill_between(bands, quarter, three, color=FITTED, alpha=0.35, linewidth=0, label="middle half")
-    axes.plot(bands, middle, color=FITTED, linewidth=1.6, label="median")
-    axes.legend(fontsize=7.5, frameon=False)
-    caption(axes, "Residual of each band")
-
-
-def residuals(result: FitResult) -> np.ndarray | None:
-    """Measured minus fitted reflectance (pixel, band) of the fitted pixels, NaN where a sample was not used.
-
-    Of many pixels some, evenly spread. None where the spectra or the model are not at hand.
-    """
-    if result.cube is None:
-        return None
-    some = _some(np.isfinite(result.f_mel))
-    values, usable = result.cube.rows(slice(None))
-    try:
-        skin = skin_of(result, some)
-    except InputError:
-        return None
-    model = result.i_d[some, None] * skin + result.i_s[some, None]
-    return np.where(usable[some], values[some] - model, np.nan)
-
-
-def _some(wanted: np.ndarray) -> np.ndarray:
-    """Indices of those that are wanted; of many, as many as a figure can show."""
-    found = np.flatnonzero(wanted)
-    return found[:: max(1, found.size // _POINTS)]
-
-
 def _draw_pigments(axes: Axes, result: FitResult) -> None:
-    known = _some(np.isfinite(result.f_mel))
+    known = spread(np.isfinite(result.f_mel))
     size = float(np.clip(3000 / max(known.size, 1), 3, 30))
     alpha = float(np.clip(2000 / max(known.size, 1), 0.1, 0.6))
     points: dict[str, Any] = {"s": size, "alpha": alpha, "linewidths": 0, "color": ACCENTS["f_mel"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from msfit.data.result import FitResult
+from msfit.data.result import MAPS, FitResult
+from msfit.errors import InputError
 
 INK, QUIET, MASKED = "#222222", "#6b7280", "#cbd0d8"
 MEASURED, FITTED = "#222222", "#d1495b"
@@ -52,6 +54,7 @@ TITLES = {
     "i_d": "Diffuse shading",
     "i_s": "Specular shading",
     "rmse": "Residual",
+    "gap": "Gap of the certificate",
 }
 LABELS = {
     "f_mel": "melanosome fraction f_mel [1]",
@@ -59,6 +62,7 @@ LABELS = {
     "i_d": "i_d [1]",
     "i_s": "i_s [1]",
     "rmse": "RMSE of reflectance [1]",
+    "gap": "RMSE above a lower bound [1]",
 }
 
 
@@ -85,6 +89,43 @@ def heading(result: FitResult) -> tuple[str, str, str]:
     bands = result.wavelengths
     how = f"{result.model}; bounds {bounds}; {bands.size} bands, {bands[0]:g} to {bands[-1]:g} nm"
     return name, how, result.summary()
+
+
+def checked_ranges(result: FitResult, ranges: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Ranges of maps by name, as numbers.
+
+    Raises
+    ------
+    InputError
+        A name of no map, or a range that is none.
+    """
+    names = [*MAPS, *result.extra, *(f"std_{name}" for name in result.std or {}), *(["gap"] * (result.gap is not None))]
+    found = {}
+    for name, pair in ranges.items():
+        if name not in names:
+            raise InputError(f"ranges: found {name!r}; this result has {', '.join(names)}")
+        try:
+            low, high = (float(end) for end in pair)
+        except (TypeError, ValueError):
+            low = high = np.nan
+        if not -np.inf < low < high < np.inf:
+            raise InputError(f"ranges: found {name} = {pair!r}; expected (low, high) with low < high")
+        found[name] = (low, high)
+    return found
+
+
+def title_of(name: str) -> str:
+    """What a map is called above it."""
+    if name.startswith("std_"):
+        return f"{title_of(name.removeprefix('std_'))}, std"
+    return TITLES.get(name, name.capitalize())
+
+
+def label_of(name: str) -> str:
+    """What stands at the scale of a map."""
+    if name.startswith("std_"):
+        return f"one std of {name.removeprefix('std_')} [1]"
+    return LABELS.get(name, name)
 
 
 def varying_extras(result: FitResult) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -10,7 +11,7 @@ from matplotlib.patches import Patch
 
 from msfit.data.result import FitResult, Status
 from msfit.errors import InputError
-from msfit.plot.style import INK, TITLES, caption, head, heading, new_figure, robust_range
+from msfit.plot.style import INK, MASKED, caption, head, heading, new_figure, robust_range, title_of
 
 _WIDTH = 3.3  # of a map [inch]
 # Colours of Okabe and Ito, which the colour-blind tell apart.
@@ -40,27 +41,41 @@ def uncertainty_panel(result: FitResult) -> Figure:
     if result.std is None or result.correlation is None:
         raise InputError("result: found no standard deviations; fit with std=True (msfit fit --std)")
     rows, columns = result.shape
-    figure = new_figure(3 * _WIDTH + 0.4, 2 * (float(np.clip(_WIDTH * rows / columns, 2.0, 5.0)) + 1.3) + 0.9)
+    wide = 1 + -(-len(result.std) // 2)
+    figure = new_figure(wide * _WIDTH + 0.4, 2 * (float(np.clip(_WIDTH * rows / columns, 2.0, 5.0)) + 1.3) + 0.9)
     head(figure, *heading(result))
-    axes = figure.subplots(2, 3)
+    axes = figure.subplots(2, wide, squeeze=False)
+    for place in axes[:, :-1].ravel()[len(result.std) :]:
+        place.set_axis_off()
     inside = result.status == Status.CONVERGED
-    for place, (name, std) in zip(axes[:, :2].ravel(), result.std.items(), strict=False):
-        caption(place, TITLES[name], f"median {np.nanmedian(std):.2g}" if np.isfinite(std).any() else "not determined")
+    columns = -(-len(result.std) // 2)
+    for place, (name, std) in zip(axes[:, :columns].T.ravel(), result.std.items(), strict=False):
+        caption(
+            place,
+            title_of(f"std_{name}"),
+            f"median {np.nanmedian(std):.2g}" if np.isfinite(std).any() else "not determined",
+        )
         # dark pixels, where anything fits, would stretch the scale beyond use
         high = robust_range(std[inside] if inside.any() else std, high=95.0)[1]
         _draw(figure, place, std, "viridis", (0.0, high), f"std of {name} [1]")
     strongest, pair = result.strongest_correlation()
     size = np.abs(strongest)
-    caption(axes[0, 2], "Strongest correlation", f"{np.nanmedian(size):.2f}" if np.isfinite(size).any() else "")
-    _draw(figure, axes[0, 2], size, "magma", (0.0, 1.0), "|correlation| of two parameters [1]")
-    _draw_pairs(axes[1, 2], pair, list(result.correlation))
+    caption(axes[0, -1], "Strongest correlation", f"{np.nanmedian(size):.2f}" if np.isfinite(size).any() else "")
+    _draw(figure, axes[0, -1], size, "magma", (0.0, 1.0), "|correlation| of two parameters [1]")
+    _draw_pairs(axes[1, -1], pair, list(result.correlation))
     return figure
 
 
 def _draw(
     figure: Figure, axes: Axes, values: np.ndarray, colours: str, limits: tuple[float, float], label: str
 ) -> None:
-    image = axes.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    image = axes.imshow(
+        values,
+        cmap=matplotlib.colormaps[colours].with_extremes(bad=MASKED),
+        vmin=limits[0],
+        vmax=limits[1],
+        interpolation="nearest",
+    )
     extend = "max" if (values > limits[1]).any() else "neither"
     bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.9, aspect=30, pad=0.02, extend=extend)
     bar.set_label(label, size=8.5, color=INK)
@@ -72,7 +87,8 @@ def _draw(
 
 def _draw_pairs(axes: Axes, pair: np.ndarray, names: list[str]) -> None:
     caption(axes, "The two that trade most")
-    axes.imshow(np.where(pair >= 0, pair, np.nan), cmap=ListedColormap(_PAIRS), vmin=-0.5, vmax=len(_PAIRS) - 0.5)
+    colours = ListedColormap(_PAIRS).with_extremes(bad=MASKED)
+    axes.imshow(np.where(pair >= 0, pair % len(_PAIRS), np.nan), cmap=colours, vmin=-0.5, vmax=len(_PAIRS) - 0.5)
     known = max(int((pair >= 0).sum()), 1)
     shares = [(pair == index).sum() / known for index in range(len(names))]
     handles = [

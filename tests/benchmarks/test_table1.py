@@ -174,7 +174,7 @@ def test_a_bad_scene_among_good_ones_is_named_and_the_rest_reported(
     [
         (("--bands", "a:b"), "bands: found 'a:b'"),
         (("--bands", "100:200"), "bands: 100:200 nm asked for"),
-        (("--mask", "absent.png"), "--mask: found 'absent.png'"),
+        (("--mask", "absent.png"), "mask: found 'absent.png'"),
         (("--figures", "-3"), "--figures: found -3"),
     ],
 )
