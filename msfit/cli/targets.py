@@ -39,7 +39,9 @@ def output_paths(inputs: list[Path], output: Path, plot: Path | None) -> tuple[l
     return results, figures
 
 
-def save_outputs(result: FitResult, path: Path, figure_path: Path | None, drawing: Mapping[str, Any] | None = None) -> None:
+def save_outputs(
+    result: FitResult, path: Path, figure_path: Path | None, drawing: Mapping[str, Any] | None = None
+) -> None:
     """Write a result, and its figure where one is wanted; the figure is drawn before anything is written."""
     from msfit.io.output import written_whole
 
