@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from benchmarks.scenes import coefficient_file, measured_scene, scene_on
 from msfit.fitting.bounds import resolve_bounds
 from msfit.io.output import written_whole
 from msfit.skin.models import get_model
-from msfit.solve.solver import PigmentSolver
+from msfit.solve.solver import PigmentSolver, solver_for
 
 MODEL = "alotaibi-smith-2019"
 FIGURE = Path(__file__).parents[1] / "docs" / "images" / "fit_speed.png"
@@ -45,6 +46,7 @@ BANDS = (8, 16, 31, 48, 63, 64, 100, 148)
 FREE = {2: (), 3: ("f_mel",), 4: ("f_mel", "f_blood"), 5: ("f_mel", "f_blood", "saturation")}
 SLOW = {5: 10_000}
 CHECKED = 100_000
+CLIPPED = (0.0, 0.01, 0.05, 0.2, 0.5)
 _MOST_SAMPLES = 2**28  # of a scene that is held expanded
 
 
@@ -65,27 +67,27 @@ def end_to_end(cube: msfit.Cube, runs: int = RUNS, **options: Any) -> dict[str, 
     return rate(lambda: msfit.fit(cube, model=MODEL, **options), int(np.prod(cube.shape)), runs)
 
 
-def solver_on(cube: msfit.Cube, dtype: torch.dtype, device: str = "cpu") -> PigmentSolver:
+def solver_on(cube: msfit.Cube, dtype: Any, device: str = "cpu") -> PigmentSolver:
     """The solver of the cube's bands, wide bounds."""
-    box = resolve_bounds(get_model(MODEL), "wide").values()
-    lower, upper = (torch.tensor(ends, dtype=dtype, device=device) for ends in zip(*box, strict=True))
-    return PigmentSolver(get_model(MODEL).at(cube.wavelengths, dtype, device), lower, upper)
+    box = resolve_bounds(get_model(MODEL), "wide")
+    solver = solver_for(get_model(MODEL), box, cube.wavelengths, dtype, device)
+    assert isinstance(solver, PigmentSolver)
+    return solver
 
 
-def kernel(cube: msfit.Cube, threads: int = 1) -> dict[str, float]:
-    """Of the solver alone, float32, block by block, each block on one of some threads."""
-    solver = solver_on(cube, torch.float32)
-    pixels = torch.from_numpy(cube.values.reshape(-1, cube.wavelengths.size))[: threads * 100_000]
-    cores = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
-        found = rate(lambda: list(workers.map(solver, pixels.split(BLOCK))), len(pixels))
-    torch.set_num_threads(cores)
-    return found | {"threads": threads}
+def kernel(cube: msfit.Cube, threads: int = 1, dtype: Any = np.float32) -> dict[str, float]:
+    """Of the solver alone, block by block, each block on one of some threads."""
+    solver = solver_on(cube, dtype)
+    pixels = cube.values.reshape(-1, cube.wavelengths.size)[: threads * 100_000].astype(dtype)
+    blocks = [pixels[first : first + BLOCK] for first in range(0, len(pixels), BLOCK)]
+    with ThreadPoolExecutor(threads) as workers:
+        figures = rate(lambda: list(workers.map(solver, blocks)), len(pixels))
+    return figures | {"threads": threads}
 
 
 def on_gpu(cube: msfit.Cube) -> dict[str, float]:
     """Of the solver on tensors that lie on the GPU."""
-    solver = solver_on(cube, torch.float32, "cuda")
+    solver = solver_on(cube, np.float32, "cuda")
     pixels = torch.from_numpy(cube.values.reshape(-1, cube.wavelengths.size)).cuda()
 
     def work() -> None:
@@ -156,6 +158,45 @@ def in_coefficients(pixels: int) -> dict[str, Any]:
     return found
 
 
+def clipped(pixels: int) -> dict[str, Any]:
+    """Of scenes in coefficients of which a share of pixels is clipped at zero, beside fitting them expanded."""
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for bands in (31, 148):
+            path = Path(folder) / "scene.mat"
+            coefficient_file(scene_on(bands, pixels), path)
+            cube = msfit.load(path)
+            for share in CLIPPED:
+                some = _clipped(cube, share)
+                below = float((np.asarray(some.values) == 0).any(-1).mean())
+                row: dict[str, Any] = {"clipped": below, "coefficients": end_to_end(some, runs=5)}
+                row["expanded"] = rate(partial(_fit_expanded, some), pixels)
+                rates = (row[name]["pixels_per_second"] for name in ("expanded", "coefficients"))
+                row["cost_over_expanding"] = float(np.divide(*rates))
+                print(f"{bands} bands, {below:.1%} clipped: {row['cost_over_expanding']:.2f} times expanding")
+                figures[f"{bands}_bands_{share:.0%}"] = row
+    return figures
+
+
+def _clipped(cube: msfit.Cube, share: float) -> msfit.Cube:
+    """The scene with that share of its pixels, spread evenly, so that some of their bands lie below zero."""
+    values = cube.values
+    coefficients = np.array(values.coefficients)
+    flat = coefficients.reshape(-1, coefficients.shape[-1])
+    count = len(flat)
+    chosen = np.random.default_rng(7).permutation(count)[: round(share * count)]
+    for factor in (6.0, -1.0, 5.0):  # one side of the mean is clipped, or the other
+        whole = np.asarray(replace(values, coefficients=flat[chosen], floor=False))
+        chosen = chosen[(whole >= 0).all(-1)]
+        flat[chosen] *= factor
+    return cube.changed(values=replace(values, coefficients=coefficients, floor=True))
+
+
+def _fit_expanded(cube: msfit.Cube) -> None:
+    light = cube.illuminant if cube.illuminant is None else np.asarray(cube.illuminant)
+    msfit.fit(msfit.Cube(np.asarray(cube.values), cube.wavelengths, light), model=MODEL)
+
+
 def _fit_file(path: Path) -> None:
     msfit.fit(msfit.load(path), model=MODEL)
 
@@ -214,6 +255,7 @@ def main() -> None:
     pixels, seconds = (20_000, 2.0) if arguments.quick else (arguments.pixels, arguments.peer_seconds)
     if arguments.coefficients:
         print(in_coefficients(pixels))
+        print(clipped(pixels // 5))
         return
     cube = measured_scene(pixels)
     figures: dict[str, Any] = {"bands": 31, "model": MODEL, "bounds": "wide", "threads": torch.get_num_threads()}
@@ -223,6 +265,7 @@ def main() -> None:
     figures["kernel_all_threads"] = kernel(cube, torch.get_num_threads())
     figures["above_float64_optimum"] = worst_above_optimum(cube)
     figures["growth"] = growth(pixels) | {"coefficients": in_coefficients(pixels)}
+    figures["clipped"] = clipped(pixels // 5)
     if torch.cuda.is_available():
         figures["gpu"] = on_gpu(cube) | {"name": torch.cuda.get_device_name()}
     figures["peers"] = peers(cube, seconds)

@@ -15,7 +15,7 @@ from msfit.data.result import STATUS_TYPE, FitResult, Status
 from msfit.errors import InputError
 from msfit.fitting.options import Progress
 from msfit.fitting.plan import Prepared
-from msfit.fitting.worker import CORRELATION, PARAMETERS, STD, FittedBlock, Run, Worker, blocks, pool, screen
+from msfit.fitting.worker import CORRELATION, FEW, PARAMETERS, STD, FittedBlock, Run, Worker, blocks, pool, screen
 
 CHUNK = 262_144  # pixels that are read and screened together
 _MOST_SAMPLES = 2**26  # of a block of rows, where a file's chunks span many of them
@@ -115,7 +115,8 @@ def fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndarr
     width = total // shape[0]
     most = max(1, _MOST_SAMPLES // (width * prepared.cube.wavelengths.size))
     maps: dict[str, np.ndarray] = {}
-    with pool(prepared.worker.device) as run:
+    few = total <= FEW and prepared.worker.compiled
+    with pool(prepared.worker.device, threads=0 if few else None) as run:
         chunks = row_blocks(prepared.cube.values, max(1, CHUNK // width), most)
         masks = (None if prepared.cube.mask is None else prepared.cube.mask[rows] for rows in chunks)
         begun = (begin_rows(prepared, rows, run, mask) for rows, mask in zip(chunks, masks, strict=True))

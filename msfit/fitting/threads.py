@@ -19,8 +19,9 @@ def cores() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    if hasattr(torch := sys.modules.get("torch"), "get_num_threads"):  # not while another thread still loads it
-        return int(torch.get_num_threads())
+    number = getattr(sys.modules.get("torch"), "get_num_threads", None)  # None while another thread still loads it
+    if number is not None:
+        return int(number())
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

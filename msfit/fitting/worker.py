@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
 _BLOCK, _BLOCK_TORCH, _BLOCK_GPU = 16_384, 4_096, 262_144
+FEW = 1_024  # pixels that a kernel has fitted before other threads would have begun
 ROOM = 160 * 2**20  # bytes of temporary arrays that one thread may have
 # Bytes a sample of them: of compiled code, of descents in torch, of Huber's loss from every basin at once.
 _TAKES_COMPILED, _TAKES, _TAKES_ROBUST = 48, 400, 1_300
@@ -98,10 +99,10 @@ class Worker:
     @property
     def by_samples(self) -> bool:
         """Whether more is to be done of a pixel than the compiled fit, which is the fastest by far."""
-        return not self._compiled or self.dtype != np.float32
+        return not self.compiled or self.dtype != np.float32
 
     @property
-    def _compiled(self) -> bool:
+    def compiled(self) -> bool:
         """Whether a block whose bands all count alike is fitted by a kernel, and nothing else is asked for."""
         plain = self.criterion.plain and not self.std and self.certificate is None
         return plain and isinstance(self.solver, PigmentSolver) and self.solver.kernel is not None
@@ -110,11 +111,11 @@ class Worker:
         """Bytes of temporary arrays a sample, roughly and at most, that a call takes."""
         if self.criterion.huber is not None:
             return _TAKES_ROBUST
-        return _TAKES if weighted or not self._compiled else _TAKES_COMPILED
+        return _TAKES if weighted or not self.compiled else _TAKES_COMPILED
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (map, n) and statuses (n,)."""
-        if scale is not None or not self._compiled:
+        if scale is not None or not self.compiled:
             import torch  # noqa: F401 -- before it can be held to one thread
 
             with one_thread():
@@ -260,9 +261,9 @@ def _pieces(worker: Work, blocks: Iterator[Block], room: int) -> Iterator[Block]
 @contextmanager
 def pool(device: Device, room: int = ROOM, threads: int | None = None) -> Iterator[Run]:
     """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache,
-    or as many as `threads` says. On a CPU the temporary arrays of a thread stay below `room` bytes.
+    or as many as `threads` says; 0: in the calling thread. On a CPU the temporary arrays of a thread stay below `room` bytes.
     """
-    if device.type != "cpu":
+    if device.type != "cpu" or threads == 0:
         yield lambda worker, blocks: ((index, *worker(pixels, scale)) for index, pixels, scale in blocks)
         return
     with workers(threads or cores()) as each:

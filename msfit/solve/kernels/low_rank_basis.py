@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import qr
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +57,8 @@ def directions(spectra: np.ndarray, count: int) -> np.ndarray:
 
 def compress(spectra: np.ndarray, orthonormal: np.ndarray) -> Compression:
     """Coordinates in the space of some `directions` (band, coordinate) of spectra (n, band) of skin."""
+    from scipy.linalg import qr  # takes a quarter of a second to load
+
     bands, count = orthonormal.shape
     chosen = np.sort(qr(orthonormal.T, mode="r", pivoting=True)[1][:count])
     turned = (count / bands) ** 0.5 * _reflection(count)
