@@ -14,7 +14,7 @@ from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.backends.low_rank import LowRankSolver
 from msfit.solve.solver import PigmentSolver
 
-_LEFT = STATUS_TYPE(2**16 - 1)  # the status of a pixel that is not to be fitted so
+_STRIP = 2_048  # pixels that are expanded together
 
 
 class LowRankWorker:
@@ -51,35 +51,33 @@ class LowRankWorker:
         """
         pixels = self._coefficients(cube, rows)
         alike = np.ones((len(pixels), 1), bool)
-        return self._all(pixels, run(self, blocks(pixels, alike, status, self.worker.device)), status, run)
-
-    def _all(
-        self, pixels: np.ndarray, fitted: Iterator[FittedBlock], status: np.ndarray, run: Run
-    ) -> Iterator[FittedBlock]:
-        left = []
-        for index, maps, codes in fitted:
-            kept = codes != _LEFT
-            left.append(index[~kept])
-            yield (index, maps, codes) if kept.all() else (index[kept], maps[:, kept], codes[kept])
-        if (others := np.concatenate(left)).size:
-            spectra = self._expanded(pixels[others])
-            usable = np.isfinite(spectra)
-            status[others] = own = screen(spectra, usable, np.ones(len(others), bool))
-            for index, maps, codes in run(self.worker, blocks(spectra, usable, own, self.worker.device)):
-                yield others[index], maps, codes
+        return run(self, blocks(pixels, alike, status, self.worker.device))
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Fit coefficients with, last, the light (n, term): maps (map, n) and statuses (n,)."""
         projected = self.solver.pixels(pixels, LEAST_SIGNAL)
-        solution = self.solver(projected)
-        maps, codes = self.worker.to_maps(solution, np.sqrt(solution.cost / np.float32(self.solver.bands)))
-        usable = projected.usable
+        solution, usable = self.solver(projected), projected.usable
+        fitted = self.worker.to_maps(solution, np.sqrt(solution.cost / np.float32(self.solver.bands)))
         if usable.all():
-            return maps, codes
-        everything = np.full((len(maps), len(pixels)), np.nan, maps.dtype)
-        status = np.full(len(pixels), _LEFT)
-        everything[:, usable], status[usable] = maps, codes
-        return everything, status
+            return fitted
+        maps = np.full((len(fitted[0]), len(pixels)), np.nan, fitted[0].dtype)
+        status = np.zeros(len(pixels), STATUS_TYPE)
+        maps[:, usable], status[usable] = fitted
+        others = np.flatnonzero(~usable)
+        for first in range(0, others.size, _STRIP):
+            part = others[first : first + _STRIP]
+            maps[:, part], status[part] = self._by_samples(pixels[part])
+        return maps, status
+
+    def _by_samples(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of pixels that have to be seen sample by sample."""
+        spectra = self._expanded(pixels)
+        usable = np.isfinite(spectra)
+        status = screen(spectra, usable, np.ones(len(spectra), bool))
+        maps = np.full((len(self.worker.maps()), len(spectra)), np.nan, np.float32)
+        for index, block, scale in blocks(spectra, usable, status, self.worker.device):
+            maps[:, index], status[index] = self.worker(block, scale)
+        return maps, status
 
     def _coefficients(self, cube: Cube, rows: slice) -> np.ndarray:
         coefficients = cube.values.coefficients[rows].reshape(-1, self.values.coefficients.shape[-1])
@@ -93,7 +91,7 @@ class LowRankWorker:
         """Reflectance as `Cube.rows` gives it."""
         radiance = LinearSpectra(pixels[:, :-1], self.values.functions, self.values.mean, self.values.floor)
         amount = np.where(pixels[:, -1:] > 0, pixels[:, -1:], np.nan)
-        return np.asarray(radiance) / (amount * self.light)
+        return np.asarray(radiance) / (amount * self.light.astype(radiance.dtype))
 
 
 def _spectrum(cube: Cube) -> np.ndarray | None:

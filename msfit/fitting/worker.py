@@ -261,7 +261,7 @@ def _pieces(worker: Work, blocks: Iterator[Block], room: int) -> Iterator[Block]
 @contextmanager
 def pool(device: Device, room: int = ROOM, threads: int | None = None) -> Iterator[Run]:
     """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache,
-    or as many as `threads` says; 0: in the calling thread. On a CPU the temporary arrays of a thread stay below `room` bytes.
+    or as many as `threads` says; 0: in the calling thread. The temporary arrays of a thread stay below `room` bytes.
     """
     if device.type != "cpu" or threads == 0:
         yield lambda worker, blocks: ((index, *worker(pixels, scale)) for index, pixels, scale in blocks)
