@@ -21,9 +21,9 @@ def _names(path: Path) -> set[str]:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
     if path.suffix.lower() == ".mat":
-        from scipy.io import whosmat
+        from msfit.io.matlab.mat import mat_variables
 
-        return {name for name, *_ in whosmat(path)}
+        return set(mat_variables(path))
     import h5py
 
     with h5py.File(path) as file:

@@ -60,11 +60,24 @@ def compress(spectra: np.ndarray, orthonormal: np.ndarray) -> Compression:
     from scipy.linalg import qr  # takes a quarter of a second to load
 
     bands, count = orthonormal.shape
-    chosen = np.sort(qr(orthonormal.T, mode="r", pivoting=True)[1][:count])
+    chosen = np.sort(_pivots(orthonormal.T))
     turned = (count / bands) ** 0.5 * _reflection(count)
     basis, mixing = orthonormal @ turned, turned @ np.linalg.inv(orthonormal[chosen])
     found = Compression(basis, chosen, mixing, 0.0)
     return replace(found, error=found.missed(spectra))
+
+
+def _pivots(matrix: np.ndarray) -> np.ndarray:
+    """Columns of a matrix (n, m) that QR with pivoting takes first, (n,): Businger & Golub, Numer. Math. 7, 1965.
+
+    By Gram-Schmidt, without loading scipy for so small a matrix.
+    """
+    left, chosen = matrix.copy(), []
+    for _ in range(len(matrix)):
+        chosen.append(int(np.einsum("nm,nm->m", left, left).argmax()))
+        direction = left[:, chosen[-1]] / np.linalg.norm(left[:, chosen[-1]])
+        left -= np.outer(direction, direction @ left)
+    return np.array(chosen)
 
 
 def _reflection(count: int) -> np.ndarray:
