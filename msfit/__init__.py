@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from msfit.data.result import FitResult as FitResult
     from msfit.data.result import Status as Status
     from msfit.errors import InputError as InputError
+    from msfit.errors import InputWarning as InputWarning
     from msfit.fitting.dask_graph import fit_lazy as fit_lazy
     from msfit.fitting.in_memory import fit as fit
     from msfit.fitting.spatial import fit_spatial as fit_spatial
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Cube": "msfit.data.cube",
     "InputError": "msfit.errors",
+    "InputWarning": "msfit.errors",
     "FitResult": "msfit.data.result",
     "Status": "msfit.data.result",
     "load": "msfit.io",

@@ -46,6 +46,26 @@ def flush() -> None:
             _silence(stream)
 
 
+def tell_of_compiling(quiet: bool = False) -> None:
+    """From now on say, once, that numba compiles: the first fit of an installation waits for it."""
+    if quiet:
+        return
+    from numba.core import event
+
+    class Listener(event.Listener):
+        told = False
+
+        def on_start(self, _: event.Event) -> None:
+            if not self.told:
+                self.told = True
+                complain("compiling for this processor, once: takes up to a minute, later fits start at once")
+
+        def on_end(self, _: event.Event) -> None:
+            pass
+
+    event.register("numba:compile", Listener())
+
+
 @contextlib.contextmanager
 def progress_bar(label: str, quiet: bool = False, in_bytes: bool = False) -> Iterator[Advance | None]:
     """A progress bar on a terminal, once the work has taken a while; None where nobody would see it.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from msfit.cli.arguments import parse_bounds, parse_names, parse_per_band, parse_ranges
-from msfit.cli.console import complain, progress_bar, say
+from msfit.cli.console import complain, progress_bar, say, tell_of_compiling
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
 from msfit.cli.stream import check_figure, is_large, stream
 from msfit.cli.targets import output_paths, report_failures, save_outputs
@@ -175,6 +175,7 @@ def fit(
     )
     options = _checked(door, given, figure=plot is not None)
     failed: list[Path] = []
+    tell_of_compiling(quiet)
     for path, result_path, figure_path in zip(inputs, results, figures, strict=True):
         try:
             if skip_existing and _is_done(result_path):
@@ -228,8 +229,9 @@ def _fit_one(path: Path, door: str, options: FitOptions, quiet: bool) -> FitResu
             result = getattr(msfit, door)(cube, **fitting, progress=progress)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    if not quiet and result.attrs["note"] != cube.provenance.get("note", ""):
-        complain(f"{path}: note: {result.attrs['note']}")
+    more = str(result.attrs["note"]).removeprefix(str(cube.provenance.get("note", ""))).removeprefix("; ")
+    if not quiet and more:
+        complain(f"{path}: note: {more}")
     return result
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import is_lazy
 from msfit.data.status import STATUS_TYPE
+from msfit.errors import warn
 from msfit.fitting.inputs import as_cube
 from msfit.fitting.options import FitOptions, PixelKeywords, door
 from msfit.fitting.plan import Prepared, prepare
@@ -72,6 +73,9 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
     for part, axes in beside:
         full = part is not None and part.ndim == len(axes)
         parts += [array.asarray(part).rechunk(values.chunks[: len(axes)]), axes] if full else [None, None]
+    for note in (prepared.cube.provenance.get("note"), *prepared.notes):
+        if note:
+            warn(str(note))
     nothing = dict.fromkeys(("values", "illuminant", "dark", "mask", "axes"))
     number = prepared.worker.dtype
     names = prepared.worker.maps()

@@ -12,14 +12,14 @@ import numpy as np
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import row_blocks
 from msfit.data.result import STATUS_TYPE, FitResult, Status
-from msfit.errors import InputError
+from msfit.errors import InputError, warn
 from msfit.fitting.options import Progress
 from msfit.fitting.plan import Prepared
+from msfit.fitting.remarks import remarks
 from msfit.fitting.worker import CORRELATION, FEW, PARAMETERS, STD, FittedBlock, Run, Worker, blocks, pool, screen
 
 CHUNK = 262_144  # pixels that are read and screened together
 _MOST_SAMPLES = 2**26  # of a block of rows, where a file's chunks span many of them
-_BRIGHTEST = 10.0  # i_d of a surface in full light is about 1
 
 
 def fit_rows(prepared: Prepared, rows: slice, run: Run, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -85,7 +85,7 @@ def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any
 
 
 def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:
-    """A result as `collect` makes it, with remarks on what the maps show.
+    """A result as `collect` makes it, with remarks on what the maps show, which are warned of.
 
     Raises
     ------
@@ -97,9 +97,10 @@ def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, An
     if all(status.masked for status in counts):
         reasons = ", ".join(f"{count:,} {status.meaning}" for status, count in counts.items())
         raise InputError(f"mask: no pixel is left to fit: {reasons}; check the data, the mask and the bands")
-    notes = prepared.notes
-    if (median := found.median("i_d")) > _BRIGHTEST:
-        notes += (f"i_d has a median of {median:.3g}: is the reflectance in percent, or the light too dim?",)
+    notes = (*prepared.notes, *remarks(found))
+    for note in (prepared.cube.provenance.get("note"), *notes):
+        if note:
+            warn(str(note))
     return replace(found, attrs={**prepared.attributes(notes), **attrs})
 
 

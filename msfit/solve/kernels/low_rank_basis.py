@@ -57,7 +57,6 @@ def directions(spectra: np.ndarray, count: int) -> np.ndarray:
 
 def compress(spectra: np.ndarray, orthonormal: np.ndarray) -> Compression:
     """Coordinates in the space of some `directions` (band, coordinate) of spectra (n, band) of skin."""
-    from scipy.linalg import qr  # takes a quarter of a second to load
 
     bands, count = orthonormal.shape
     chosen = np.sort(_pivots(orthonormal.T))

@@ -1,0 +1,82 @@
+"""What a user may not expect of a fit, said aloud: what the maps show of light, unit and bands."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from msfit.data.lazy_arrays import is_lazy
+from msfit.data.result import FitResult, Status, flagged
+from msfit.errors import InputError
+from msfit.skin.held_out import held_out_figures
+
+_BRIGHTEST = 10.0  # i_d of a surface in full light is about 1
+_FEWEST = 8  # spectra of which something is said together
+_LOOKED_AT = 512  # pixels whose residuals are looked at
+# Times the median RMSE on measured skin of people on whom nothing was calibrated, for a surface in full light.
+_SEVERAL = 4.0
+# A band is far off where its median residual is so many times that of the median band, and more than this share of
+# reflectance: noise of a band is less.
+_FAR_OFF, _LEAST_OFF = 6.0, 0.03
+_NAMED = 3  # bands
+
+
+def remarks(result: FitResult) -> list[str]:
+    """Sentences on a finished fit; none where all is as it is for skin.
+
+    The residual of some hundred pixels is looked at, of a picture that is read from disk that of one row.
+    """
+    found = []
+    if (median := result.median("i_d")) > _BRIGHTEST:
+        found.append(f"i_d has a median of {median:.3g}: is the reflectance in percent, or the light too dim?")
+    return [*found, *_of_bands(result)]
+
+
+def _of_bands(result: FitResult) -> list[str]:
+    residuals = _some_residuals(result)
+    if len(residuals) < _FEWEST:
+        return []
+    usual = held_out_figures().get(result.model)
+    level = _SEVERAL * (usual.rmse_median if usual else max(f.rmse_median for f in held_out_figures().values()))
+    by_band = np.abs(_median(residuals))
+    middle = float(np.median(by_band))
+    far = by_band > max(_FAR_OFF * middle, _LEAST_OFF)
+    worst = np.argsort(-by_band)[:_NAMED]
+    rmse = float(np.median(np.sqrt(np.nanmean(residuals**2, axis=1))))
+    named = ", ".join(f"{result.wavelengths[band]:g} nm ({by_band[band]:.2g})" for band in worst)
+    if rmse > level:
+        return [
+            f"RMSE has a median of {rmse:.2g} of the diffuse light, where skin gives about {level / _SEVERAL:.2g};"
+            f" worst bands: {named}: look at them, and leave out bad ones (bands, weights)"
+        ]
+    if far.any():
+        off = ", ".join(f"{nm:g} nm" for nm in result.wavelengths[far][:_NAMED])
+        return [
+            f"far off: {off}, by {by_band[far].max():.2g} of the diffuse light; leave bad bands out (bands, weights)"
+        ]
+    return []
+
+
+def _median(residuals: np.ndarray) -> np.ndarray:
+    """Of each band; 0 where no pixel has one."""
+    known = np.isfinite(residuals).any(axis=0)
+    middle = np.zeros(residuals.shape[1])
+    middle[known] = np.nanmedian(residuals[:, known], axis=0)
+    return middle
+
+
+def _some_residuals(result: FitResult) -> np.ndarray:
+    """Residuals (n, band) of some lit pixels as shares of their diffuse light, at least that of full light."""
+    count, height = int(np.prod(result.shape)), result.shape[0]
+    if is_lazy(result.status) or (result.cube is not None and is_lazy(result.cube.values)):
+        rows = slice(height // 2, height // 2 + (1 if len(result.shape) == 2 else _LOOKED_AT))
+    else:
+        rows = slice(0, None, max(1, int(np.ceil((count / _LOOKED_AT) ** (1 / len(result.shape))))))
+    try:
+        residuals = result.residuals(rows)
+    except InputError:  # a model that is not registered under its name
+        return np.empty((0, result.wavelengths.size))
+    i_d = np.asarray(result.i_d[rows])
+    lit = (i_d > 0) & ~flagged(np.asarray(result.status[rows]), Status.NO_DIFFUSE)
+    chosen = residuals[lit] / np.maximum(i_d[lit], 1)[:, None]
+    chosen = chosen[np.isfinite(chosen).any(axis=1)]
+    return chosen[:: max(1, len(chosen) // _LOOKED_AT)]
