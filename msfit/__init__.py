@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from msfit.data.channels import Channels as Channels
     from msfit.data.cube import Cube as Cube
     from msfit.data.result import FitResult as FitResult
     from msfit.data.result import Status as Status
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives: loaded at first use, so that `import msfit` stays cheap.
 _HOME = {
+    "Channels": "msfit.data.channels",
     "Cube": "msfit.data.cube",
     "InputError": "msfit.errors",
     "InputWarning": "msfit.errors",

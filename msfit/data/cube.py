@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msfit.data._checks import check_mask, check_scale, check_spectrum, check_values
+from msfit.data.channels import Channels
 from msfit.data.later import later
 from msfit.data.lazy_arrays import is_lazy, lazy_rows, read_rows
 from msfit.data.pixel_axes import PixelAxes
@@ -33,7 +34,8 @@ class Cube:
         Radiance where an `illuminant` is given, else reflectance [1]. Integer or floating point; a dask array is
         kept as it is and read block by block, and so are `msfit.data.low_rank.LinearSpectra`.
     wavelengths : array (band,)
-        Band centres [nm], strictly increasing. Plain descending order is turned round, with a note in `provenance`.
+        Band centres [nm], strictly increasing. Plain descending order is turned round, with a note in `provenance`. With
+        `channels`: None, or their centres.
     illuminant : array (band,) or of the shape of `values`, optional
         Spectral power of the light, in the unit of `values`: what a white surface in place of the pixel would give.
     mask : bool array (y, x) or (pixel,), optional
@@ -47,6 +49,9 @@ class Cube:
         but not from `values` themselves, whose saturated samples are thus still known.
     axes : PixelAxes, optional
         Names and coordinates of the axes of pixels, which come back on results (`msfit.data.pixel_axes`).
+    channels : Channels, optional
+        Responses, one a band of `values`, where bands are no needles at their centres. They are kept in the order of
+        these, and `wavelengths` are the centres.
 
     Raises
     ------
@@ -63,11 +68,15 @@ class Cube:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     dark: Any = None
     axes: PixelAxes | None = None
+    channels: Channels | None = None
 
     def __post_init__(self) -> None:
         values = check_values(self.values)
         shape = tuple(values.shape)
-        wavelengths = _wavelengths_of(self.wavelengths, shape)
+        if self.channels is not None:
+            _check_channels(self.channels, self.wavelengths, shape)
+        given = self.wavelengths if self.channels is None else np.sort(self.channels.centres)
+        wavelengths = _wavelengths_of(given, shape)
         illuminant = None if self.illuminant is None else check_spectrum("illuminant", self.illuminant, shape)
         dark = None if self.dark is None else check_spectrum("dark", self.dark, shape)
         mask = None if self.mask is None else check_mask(self.mask, shape[:-1])
@@ -80,7 +89,12 @@ class Cube:
             illuminant = None if illuminant is None else illuminant[..., ::-1]
             dark = None if dark is None else dark[..., ::-1]
             provenance["note"] = "; ".join(filter(None, [provenance.get("note"), TURNED_ROUND]))
+        channels = self.channels
+        if channels is not None and (order := np.argsort(channels.centres)).tolist() != list(range(len(channels))):
+            values, channels = values[..., order], channels.take(order)
+            illuminant, dark = (x if x is None or x.ndim == 0 else x[..., order] for x in (illuminant, dark))
         checked = {
+            "channels": channels,
             "values": values,
             "wavelengths": wavelengths,
             "illuminant": illuminant,
@@ -167,6 +181,7 @@ class Cube:
             wavelengths=self.wavelengths[bands],
             illuminant=illuminant,
             dark=dark,
+            channels=None if self.channels is None else self.channels.take(bands),
         )
 
     def resample(self, wavelengths: np.ndarray) -> Cube:
@@ -184,6 +199,8 @@ class Cube:
         InputError
             A wavelength lies outside the cube's range.
         """
+        if self.channels is not None:
+            raise InputError("bands: found a step, but channels cannot be resampled; leave the step out")
         own, target = self.wavelengths, check_wavelengths(wavelengths)
         if target.min() < own[0] or target.max() > own[-1]:
             raise InputError(
@@ -291,6 +308,18 @@ def _wavelengths_of(wavelengths: Any, shape: tuple[int, ...]) -> np.ndarray:
             f" last axis: np.moveaxis(values, {axis}, -1)"
         )
     return check_wavelengths(wavelengths, shape[-1])
+
+
+def _check_channels(channels: Any, wavelengths: Any, shape: tuple[int, ...]) -> None:
+    """Refuse channels that are none, or not those of an array of that shape."""
+    if not isinstance(channels, Channels):
+        raise InputError(f"channels: found {type(channels).__name__}; expected msfit.Channels")
+    if len(channels) != shape[-1]:
+        raise InputError(f"channels: found {len(channels)}, the values have {shape[-1]} on their last axis")
+    if np.unique(channels.centres).size != len(channels):
+        raise InputError("channels: found two with one centre; expected responses that differ in it: add them up")
+    if wavelengths is not None and not np.allclose(np.sort(np.asarray(wavelengths, float)), np.sort(channels.centres)):
+        raise InputError("wavelengths: given beside channels, and not their centres; leave them out")
 
 
 def precision(dtype: np.dtype) -> np.dtype:
