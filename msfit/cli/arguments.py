@@ -44,6 +44,34 @@ def parse_ranges(option: str, text: str | None) -> dict[str, tuple[float, float]
     return ranges
 
 
+def parse_hold(text: str) -> dict[str, float]:
+    """``i_s=0,i_d=1``.
+
+    Examples
+    --------
+    >>> parse_hold("i_s=0,i_d=1")
+    {'i_s': 0.0, 'i_d': 1.0}
+    """
+    held: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        number = _numbers(value)
+        if number is None or len(number) != 1 or name.strip() in held:
+            raise InputError(f"--hold: found {part!r}; expected NAME=VALUE, each name once, as in i_s=0")
+        held[name.strip()] = number[0]
+    return held
+
+
+def parse_light(text: str) -> str | tuple[np.ndarray, np.ndarray]:
+    """Name of a light, or a CSV file with wavelength [nm] and power."""
+    from msfit.colour.illuminants import illuminant
+
+    if not Path(text).is_file():
+        return text
+    spectrum = illuminant(text)
+    return spectrum.wavelengths, spectrum.values
+
+
 def parse_per_band(option: str, text: str) -> float | dict[tuple[float, float], float] | np.ndarray:
     """A number, numbers for ranges of wavelengths as ``400:450=0.5,650:700=0``, or a file with one number a band.
 

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from msfit.cli.arguments import parse_bounds, parse_names, parse_per_band, parse_ranges
+from msfit.cli.arguments import parse_bounds, parse_hold, parse_light, parse_names, parse_per_band, parse_ranges
 from msfit.cli.console import complain, progress_bar, say, tell_of_compiling
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
 from msfit.cli.stream import check_figure, is_large, stream
 from msfit.cli.targets import output_paths, report_failures, save_outputs
+from msfit.data.channels import Channels
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
     from msfit.data.result import FitResult
     from msfit.fitting.options import FitOptions
 
-WHAT, SKIN, SQUARED, SPATIAL, DISK = (
+WHAT, CAMERA, SKIN, SQUARED, SPATIAL, DISK = (
     "What is fitted",
+    "Camera, where bands are no needles",
     "Skin",
     "What is minimised, and what is said beside",
     "Spatial priors, of all pixels together",
@@ -61,6 +63,25 @@ Free = Annotated[
 Shared = Annotated[
     str | None,
     option(SKIN, metavar="NAMES", help="Parameters to fit with one value for the whole picture.", shown=False),
+]
+Responses = Annotated[
+    str | None,
+    option(CAMERA, metavar="FILE", help="Responses of the channels: CSV, JSON or MAT, in the order of the data."),
+]
+Fwhm = Annotated[
+    float | None,
+    option(CAMERA, metavar="NM", help="Bands are Gaussians of this full width at half maximum; 0: needles."),
+]
+Light = Annotated[
+    str | None,
+    option(CAMERA, metavar="NAME|FILE", help="Light that weighs the responses: A, D65, F11, ..., or a CSV file."),
+]
+Truncate = Annotated[
+    float, option(CAMERA, metavar="SHARE", help="Share of a response that may lie outside the model's range.")
+]
+Hold = Annotated[
+    str | None,
+    option(SKIN, metavar="NAME=VALUE,...", help="Hold numbers, as i_s=0 under crossed polarisers."),
 ]
 Weights = Annotated[
     str | None,
@@ -117,6 +138,11 @@ def fit(
     bands: Bands = None,
     free: Free = None,
     shared: Shared = None,
+    channels: Responses = None,
+    fwhm: Fwhm = None,
+    light: Light = None,
+    truncate: Truncate = 0.03,
+    hold: Hold = None,
     mask: Mask = None,
     device: Device = "auto",
     dtype: Dtype = None,
@@ -167,6 +193,11 @@ def fit(
         "memory": memory,
         "scheduler": scheduler,
         "loading": loading_options(white, dark, variable, orientation),
+        "channels": None if channels is None else Channels.from_file(channels),
+        "fwhm": fwhm,
+        "illuminant": None if light is None else parse_light(light),
+        "truncate": truncate,
+        "hold": {} if hold is None else parse_hold(hold),
     }
     named = {"free": free, "shared": shared}
     given |= {name: parse_names(f"--{name}", text) for name, text in named.items() if text is not None}
@@ -209,7 +240,7 @@ def _checked(door: str, given: dict[str, Any], *, figure: bool) -> FitOptions:
 
     options = FitOptions.of(door, given)
     check_figure(options, figure)
-    resolve_bounds(get_model(given["model"]), options.bounds, options.free, options.shared)
+    resolve_bounds(get_model(given["model"]), options.bounds, options.free, options.shared, options.hold)
     resolve_device(options.device)
     if options.mask not in (None, "auto", "none"):
         read_mask(options.mask)

@@ -13,7 +13,7 @@ Bands = str | tuple[float, float] | tuple[float, float, float] | slice
 
 
 def select_bands(
-    cube: Cube, asked: Bands | None, holds: tuple[float, float], model: str
+    cube: Cube, asked: Bands | None, holds: tuple[float, float], model: str, fewest: int = FEWEST_BANDS
 ) -> tuple[Cube, int, list[str]]:
     """The cube on the bands to fit, the number of bands dropped, and notes on what the user may not expect.
 
@@ -26,17 +26,19 @@ def select_bands(
         Where the model holds [nm].
     model : str
         Its name, for messages.
+    fewest : int
+        How many there have to be.
 
     Raises
     ------
     InputError
-        Bands asked for outside the model's range or (with STEP) the data's; fewer than 8 bands left.
+        Bands asked for outside the model's range or (with STEP) the data's; fewer bands left than there have to be.
     """
     own = cube.wavelengths
     low, high, step = requested_bands(asked, holds, model)
     if step is None:
         inside = np.flatnonzero((own >= low) & (own <= high))
-        _check_count(inside.size, low, high, own)
+        _check_count(inside.size, low, high, own, fewest)
         notes = []
         if asked is not None and (own[0] > low or own[-1] < high):
             notes.append(
@@ -45,7 +47,7 @@ def select_bands(
         selected = cube if inside.size == own.size else cube.select_bands(inside)
         return selected, int(own.size - inside.size), notes
     count = int(np.floor((high - low) / step + 1e-9)) + 1
-    _check_count(count, low, high, own)
+    _check_count(count, low, high, own, fewest)
     if count > _MOST_BANDS:
         raise InputError(f"bands: {low:g}:{high:g}:{step:g} makes {count:,} bands; expected a coarser step")
     target = low + step * np.arange(count)
@@ -84,13 +86,14 @@ def _parse(asked: Bands) -> tuple[float, float, float | None]:
     return numbers[0], numbers[1], numbers[2] if numbers[2:] else None
 
 
-def _check_count(count: int, low: float, high: float, own: np.ndarray) -> None:
-    if count < FEWEST_BANDS:
-        if np.count_nonzero((own >= 10 * low) & (own <= 10 * high)) >= FEWEST_BANDS:
+def _check_count(count: int, low: float, high: float, own: np.ndarray, fewest: int) -> None:
+    if count < fewest:
+        if np.count_nonzero((own >= 10 * low) & (own <= 10 * high)) >= fewest:
             raise InputError(
                 f"wavelengths: {own[0]:g}-{own[-1]:g} look like angstrom; expected nanometres: divide angstrom by 10"
             )
         raise InputError(
             f"bands: {count} of the data's {own.size} ({own[0]:g}-{own[-1]:g} nm) lie in {low:g}-{high:g} nm; "
-            f"expected at least {FEWEST_BANDS}: choose a wider range, or data with more bands there"
+            f"expected at least {fewest}: choose a wider range, or data with more bands there; fewer are enough where"
+            " their responses are known, with channels or fwhm"
         )

@@ -70,10 +70,9 @@ class Channels:
             responses, wavelengths = responses[:, ::-1], wavelengths[::-1]
         if not np.isfinite(responses).all():
             raise InputError("responses: found values that are not finite; expected numbers, 0 or more")
-        if (negative := (responses < 0).any(1)).any():
+        if (least := responses.min(1)).min() < 0:
             raise InputError(
-                f"responses: channel {int(negative.argmax())} is negative, down to {responses[negative.argmax()].min():.3g};"
-                " expected numbers, 0 or more"
+                f"responses: channel {int(least.argmin())} is negative, down to {least.min():.3g}; expected 0 or more"
             )
         if (dead := ~(responses > 0).any(1)).any():
             raise InputError(f"responses: channel {int(dead.argmax())} is 0 everywhere; expected a response")

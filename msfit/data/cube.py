@@ -34,8 +34,8 @@ class Cube:
         Radiance where an `illuminant` is given, else reflectance [1]. Integer or floating point; a dask array is
         kept as it is and read block by block, and so are `msfit.data.low_rank.LinearSpectra`.
     wavelengths : array (band,)
-        Band centres [nm], strictly increasing. Plain descending order is turned round, with a note in `provenance`. With
-        `channels`: None, or their centres.
+        Band centres [nm], strictly increasing. Plain descending order is turned round, with a note in `provenance`.
+        With `channels`: None, or their centres.
     illuminant : array (band,) or of the shape of `values`, optional
         Spectral power of the light, in the unit of `values`: what a white surface in place of the pixel would give.
     mask : bool array (y, x) or (pixel,), optional

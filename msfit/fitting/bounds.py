@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from msfit.errors import InputError
-from msfit.fitting.options import Bounds
+from msfit.fitting.options import SHADINGS, Bounds
 from msfit.skin.registry import Parameter, SkinModel
 
 #: Extra parameters that one fit takes, a pixel or shared: each asks for a search in one more dimension.
@@ -22,6 +22,7 @@ def resolve_bounds(
     bounds: Bounds,
     free: Collection[str] = ("f_mel", "f_blood"),
     shared: Collection[str] = (),
+    hold: Mapping[str, float] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Bounds as numbers: {parameter: (lower, upper)}, f_mel and f_blood first, then the extras that are fitted.
 
@@ -54,6 +55,7 @@ def resolve_bounds(
     if isinstance(bounds, str) and bounds not in ("wide", "paper"):
         raise InputError(f"bounds: found {bounds!r}; expected wide, paper, or a mapping such as {{'f_mel': (0, 0.43)}}")
     if not isinstance(bounds, str):
+        bounds = {name: span for name, span in bounds.items() if name not in SHADINGS}
         if unknown := [str(name) for name in bounds if name not in names]:
             raise InputError(f"bounds: found {', '.join(unknown)}; model {model.name} has {', '.join(names)}")
         if idle := [name for name in bounds if name in extras and extras[name] not in fitted]:
@@ -68,6 +70,9 @@ def resolve_bounds(
             limits = (0.0, 1.0) if parameter.name in pigments else parameter.wide
             low, high = _pair(parameter, bounds.get(parameter.name, parameter.wide), *limits)
         box[parameter.name] = (low, high)
+    for name, known in (hold or {}).items():
+        if name in box:
+            box[name] = (known, known)
     return box
 
 

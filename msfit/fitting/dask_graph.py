@@ -11,7 +11,7 @@ from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import is_lazy
 from msfit.data.status import STATUS_TYPE
 from msfit.errors import warn
-from msfit.fitting.inputs import as_cube
+from msfit.fitting.inputs import input_cube
 from msfit.fitting.options import FitOptions, PixelKeywords, door
 from msfit.fitting.plan import Prepared, prepare
 from msfit.fitting.rows import collect, fit_rows
@@ -62,7 +62,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
     0.075
     """
     chosen = FitOptions.of("fit_lazy", options)
-    prepared = prepare(as_cube(cube, wavelengths, chosen.mask, chosen.loading), chosen)
+    prepared = prepare(input_cube(cube, wavelengths, chosen), chosen)
     array, whole = need("dask.array"), prepared.cube
     pixels = "yx"[: len(whole.shape)]
     values = whole.values if is_lazy(whole.values) else array.from_array(whole.values)

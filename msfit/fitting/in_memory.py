@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from msfit.data.cube import Cube
 from msfit.data.result import FitResult
-from msfit.fitting.inputs import as_cube
+from msfit.fitting.inputs import input_cube
 from msfit.fitting.options import FitKeywords, FitOptions, door
 from msfit.fitting.plan import prepare
 from msfit.fitting.rows import assemble, fit_all
@@ -46,6 +46,16 @@ def fit(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[FitKeywords
         Of the computation and of the maps. None: the input's (float32 for integers).
     loading : mapping, optional
         With a path: further arguments of `msfit.load`, such as {"white": "0:10,0:10"}.
+    channels : Channels, optional
+        Responses of the camera, one a band in the order of the data, where bands are no needles at their centres. Then
+        no `wavelengths` are needed, and as few channels do as there are free numbers.
+    fwhm : float, optional
+        Bands are Gaussians of this full width at half maximum [nm]; 0: needles, whatever the file says.
+    illuminant : str or (wavelengths, power), optional
+        Light that weighs the responses of the channels: a name such as "D65", or its spectrum on its own grid. Without
+        it the channels are taken to be white-balanced under equal energy.
+    truncate : float
+        Largest share of a response that may lie outside the model's range, and is left out.
     free : collection of str
         Parameters that are fitted pixel by pixel, of f_mel, f_blood and the model's extras (``msfit models``: the named
         models have saturation, scattering and epidermis); the others keep their default. With extras, at most three,
@@ -53,6 +63,9 @@ def fit(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[FitKeywords
         `FitResult.at_bound`.
     shared : collection of str
         Extras that are fitted with one number for the whole picture, the one of least total over all its pixels.
+    hold : mapping of float, optional
+        Numbers that are known, such as {"i_s": 0} under crossed polarisers or {"i_d": 1} in a contact instrument.
+        `bounds` takes "i_d" and "i_s" too.
     weights : array (band,) or mapping, optional
         Factors on the terms of the sum, >= 0, one a band of the data, or as {(A, B): weight} for ranges [nm], ends
         included, 1 elsewhere. Only their ratios matter; 0 leaves a band out. Eight must be at least a millionth of the
@@ -103,6 +116,6 @@ def fit(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[FitKeywords
     """
     began = time.perf_counter()
     chosen = FitOptions.of("fit", options)
-    prepared = prepare(as_cube(cube, wavelengths, chosen.mask, chosen.loading), chosen)
+    prepared = prepare(input_cube(cube, wavelengths, chosen), chosen)
     maps = fit_all(prepared, chosen.progress)
     return assemble(prepared, maps, {"seconds": time.perf_counter() - began})

@@ -8,12 +8,62 @@ from typing import Any
 
 import numpy as np
 
+from msfit.data.channels import Channels
 from msfit.data.cube import Cube
 from msfit.errors import InputError
-from msfit.fitting.options import is_path
+from msfit.fitting.options import FitOptions, is_path
 
 
-def as_cube(cube: Any, wavelengths: Any = None, mask: Any = None, loading: Mapping[str, Any] | None = None) -> Cube:
+def input_cube(cube: Any, wavelengths: Any, options: FitOptions) -> Cube:
+    """The cube of what a door is given, with the mask and the channels that its options say."""
+    source = as_cube(cube, wavelengths, None, options.loading, options.channels)
+    return masked(in_channels(source, options), options.mask)
+
+
+def in_channels(cube: Cube, options: FitOptions) -> Cube:
+    """The cube with the channels of `channels` or `fwhm`, under the light of `illuminant`.
+
+    Raises
+    ------
+    InputError
+        Channels of another number than the bands; a light without channels.
+    """
+    channels = options.channels if options.channels is not None else cube.channels
+    if options.fwhm is not None:
+        if options.fwhm == 0 and options.illuminant is not None:
+            raise InputError("illuminant: bands that are needles have no use for it; leave it out")
+        channels = Channels.gaussian(cube.wavelengths, options.fwhm) if options.fwhm else None
+        if channels is not None:
+            # a response that is cut or sampled has its centroid a little beside its centre
+            return cube.changed(channels=_lit(channels, options), wavelengths=_lit(channels, options).centres)
+        return cube.changed(channels=None)
+    if channels is None:
+        if options.illuminant is not None:
+            raise InputError(
+                "illuminant: it weighs what channels respond to, and there are none; give channels or fwhm, or a Cube"
+                " with its illuminant"
+            )
+        return cube
+    channels = _lit(channels, options)
+    if len(channels) != cube.values.shape[-1]:
+        raise InputError(f"channels: found {len(channels)}, the data have {cube.values.shape[-1]} bands")
+    order = np.argsort(channels.centres)
+    if options.channels is None or order.tolist() == list(range(len(channels))):
+        return cube.changed(channels=channels.take(order), wavelengths=channels.centres[order])
+    return cube.select_bands(order).changed(channels=channels.take(order), wavelengths=channels.centres[order])
+
+
+def _lit(channels: Channels, options: FitOptions) -> Channels:
+    return channels if options.illuminant is None else channels.under(options.illuminant)
+
+
+def as_cube(
+    cube: Any,
+    wavelengths: Any = None,
+    mask: Any = None,
+    loading: Mapping[str, Any] | None = None,
+    channels: Channels | None = None,
+) -> Cube:
     """The cube of what `fit` takes.
 
     Parameters
@@ -38,7 +88,7 @@ def as_cube(cube: Any, wavelengths: Any = None, mask: Any = None, loading: Mappi
     elif loading:
         raise InputError(f"loading: given beside {type(cube).__name__}; it is of files: leave it out, or give a path")
     else:
-        found = _of_object(cube, wavelengths)
+        found = _of_object(cube, wavelengths, channels)
     return masked(found, mask)
 
 
@@ -50,7 +100,7 @@ def _loaded(path: str | Path, wavelengths: Any, loading: Mapping[str, Any]) -> C
     return load(path, **loading)
 
 
-def _of_object(cube: Any, wavelengths: Any) -> Cube:
+def _of_object(cube: Any, wavelengths: Any, channels: Channels | None) -> Cube:
     if isinstance(cube, Cube):
         if wavelengths is not None:
             raise InputError("wavelengths: given beside a Cube, which has its own; leave them out")
@@ -59,6 +109,12 @@ def _of_object(cube: Any, wavelengths: Any) -> Cube:
         return Cube.from_xarray(cube, wavelengths=wavelengths)
     if type(cube).__module__.partition(".")[0] == "pandas":
         return Cube.from_pandas(cube, wavelengths=wavelengths)
+    if wavelengths is None and channels is not None:
+        if np.shape(cube)[-1:] != (len(channels),):
+            raise InputError(
+                f"channels: found {len(channels)}, the values have shape {np.shape(cube)}; expected one a band"
+            )
+        wavelengths = 400.0 + np.arange(len(channels))  # whatever their order is: they get their own in `in_channels`
     if wavelengths is None:
         raise InputError("wavelengths: missing; an array of reflectance needs one number a band [nm]")
     if hasattr(cube, "detach"):  # a tensor

@@ -12,13 +12,14 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import numpy as np
 
 from msfit.data.bands import Bands
+from msfit.data.channels import Channels
 from msfit.errors import InputError
 from msfit.skin import DEFAULT_MODEL
 
@@ -31,6 +32,11 @@ PerBand = Any | Mapping[tuple[float, float], float]
 Progress = Callable[[int, int], None]
 
 PIGMENTS = ("f_mel", "f_blood")
+SHADINGS = ("i_d", "i_s")
+# (lower, upper) of i_d and of i_s.
+ShadingBounds = tuple[tuple[float, float], tuple[float, float]]
+# Largest share of a channel's response outside the model's range.
+TRUNCATE = 0.03
 RESIDUALS = ("reflectance", "radiance")
 DTYPES = ("float32", "float64")
 # Weight of total variation where no spatial prior is named: about the noise of a band.
@@ -47,6 +53,10 @@ class CommonKeywords(TypedDict, total=False):
     device: Any
     dtype: Any
     loading: Mapping[str, Any] | None
+    channels: Channels | None
+    fwhm: float | None
+    illuminant: Any
+    truncate: float
 
 
 class PixelKeywords(CommonKeywords, total=False):
@@ -54,6 +64,7 @@ class PixelKeywords(CommonKeywords, total=False):
 
     free: Collection[str]
     shared: Collection[str]
+    hold: Mapping[str, float]
     weights: PerBand | None
     residual: str
     huber: float | None
@@ -125,8 +136,13 @@ class FitOptions:
     device: Any = "auto"
     dtype: Any = None
     loading: Mapping[str, Any] | None = None
+    channels: Channels | None = None
+    fwhm: float | None = None
+    illuminant: Any = None
+    truncate: float = TRUNCATE
     free: Collection[str] = PIGMENTS
     shared: Collection[str] = ()
+    hold: Mapping[str, float] = field(default_factory=dict)
     weights: PerBand | None = None
     residual: str = "reflectance"
     huber: float | None = None
@@ -151,6 +167,7 @@ class FitOptions:
             "loading": dict(self.loading or {}),
             "free": _names("free", self.free),
             "shared": _names("shared", self.shared),
+            "hold": _hold(self.hold),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -164,6 +181,7 @@ class FitOptions:
             raise InputError(f"residual: found {self.residual!r}; expected reflectance or radiance")
         if self.huber is not None and not (is_number(self.huber) and 0 < self.huber < np.inf):
             raise InputError(f"huber: found {self.huber!r}; expected a positive threshold in the unit of the residual")
+        self._check_channels()
         self._check_spatial()
         for first, second, why in _CONFLICTS:
             if _present(self, first) and _present(self, second):
@@ -171,6 +189,33 @@ class FitOptions:
                 raise InputError(f"{first}: {why}{named}; leave out either")
         if self.noise is not None and not self.std:
             raise InputError("noise: given without std, whose only use it is; ask for std, or leave noise out")
+
+    def _check_channels(self) -> None:
+        if self.channels is not None and not isinstance(self.channels, Channels):
+            raise InputError(f"channels: found {type(self.channels).__name__}; expected msfit.Channels")
+        if self.fwhm is not None and not (is_number(self.fwhm) and self.fwhm >= 0):
+            raise InputError(f"fwhm: found {self.fwhm!r}; expected a width in nm, or 0 for bands that are needles")
+        if not is_number(self.truncate) or not 0 <= self.truncate < 1:
+            raise InputError(f"truncate: found {self.truncate!r}; expected a share between 0 and 1")
+        if self.truncate != TRUNCATE and self.channels is None and not self.fwhm:
+            raise InputError("truncate: given without channels, whose responses it is about; leave it out")
+
+    @property
+    def shadings(self) -> ShadingBounds:
+        """Bounds of i_d and of i_s, from `bounds` and `hold`."""
+        given: Mapping[str, Any] = self.bounds if isinstance(self.bounds, Mapping) else {}
+        ends = []
+        for name in SHADINGS:
+            try:
+                low, high = (float(end) for end in given.get(name, (0.0, math.inf)))
+            except (TypeError, ValueError):
+                low = high = math.nan
+            if not 0 <= low <= high or math.isinf(low) or (name == "i_d" and high == 0):
+                raise InputError(
+                    f"bounds: found {name} = {given[name]!r}; expected two numbers with 0 <= lower <= upper"
+                )
+            ends.append((self.hold[name],) * 2 if name in self.hold else (low, high))
+        return ends[0], ends[1]
 
     def _check_spatial(self) -> None:
         for name in ("tv", "sparsity", "tv_shading"):
@@ -241,9 +286,13 @@ _CONFLICTS = (
     ("certify", "extras", "does not go with extra parameters"),
     ("huber", "extras", "does not go with extra parameters"),
     ("residual", "shared", "found radiance with shared parameters"),
+    ("channels", "fwhm", "says what the channels are already"),
+    ("certify", "hold", "proves fits in which all four numbers are free"),
+    ("huber", "hold", "searches with all four numbers free"),
+    ("hold", "extras", "does not go with extra parameters"),
 )
 
-_DEFAULTS = {f.name: f.default for f in fields(FitOptions) if f.default is not MISSING}
+_DEFAULTS = {f.name: f.default if f.default is not MISSING else {} for f in fields(FitOptions)}
 
 
 def _present(options: FitOptions, name: str) -> bool:
@@ -253,7 +302,7 @@ def _present(options: FitOptions, name: str) -> bool:
 
 def _is_default(name: str, value: Any) -> bool:
     default = _DEFAULTS[name]
-    if name == "loading":
+    if name in ("loading", "hold"):
         return not value
     if name == "free":
         return set(value) == set(PIGMENTS)
@@ -271,6 +320,24 @@ def _dtype(dtype: Any) -> str | None:
     if name not in DTYPES:
         raise InputError(f"dtype: found {dtype!r}; expected float32 or float64")
     return name
+
+
+def _hold(given: Any) -> dict[str, float]:
+    names = (*PIGMENTS, *SHADINGS)
+    if not isinstance(given, Mapping):
+        raise InputError(f"hold: found {given!r}; expected numbers by name, such as {{'i_s': 0}}")
+    for name, value in given.items():
+        if name not in names:
+            raise InputError(
+                f"hold: found {name!r}; expected some of {', '.join(names)}; extras keep their default unless free"
+            )
+        if not is_number(value) or value < 0 or (name in PIGMENTS and value > 1) or (name == "i_d" and value == 0):
+            raise InputError(
+                f"hold: found {name} = {value!r}; expected a fraction, or a shading of 0 or more (i_d above 0)"
+            )
+    if len(given) == len(names):
+        raise InputError("hold: all four numbers are held; leave one free")
+    return {name: float(value) for name, value in given.items()}
 
 
 def _names(option: str, given: Any) -> tuple[str, ...]:

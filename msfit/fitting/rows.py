@@ -62,7 +62,7 @@ def _begin_samples(worker: Worker, cube: Cube, rows: slice, status: np.ndarray, 
     reflectance, usable = cube.rows(rows)
     scale = worker.criterion.scale(cube, rows, usable)
     pixels, usable, scale = (a.reshape(-1, a.shape[-1]) for a in (reflectance, usable, scale))
-    status[:] = screen(pixels, usable, status == Status.CONVERGED)
+    status[:] = screen(pixels, usable, status == Status.CONVERGED, worker.fewest)
     return run(worker, blocks(pixels, scale, status, worker.device))
 
 

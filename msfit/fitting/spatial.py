@@ -13,12 +13,13 @@ from torch import Tensor
 from msfit.data.cube import Cube
 from msfit.data.result import MAPS, FitResult
 from msfit.errors import InputError
-from msfit.fitting.inputs import as_cube
+from msfit.fitting.inputs import input_cube
 from msfit.fitting.options import PIGMENTS, FitOptions, SpatialKeywords, door
 from msfit.fitting.plan import prepare
 from msfit.fitting.rows import assemble, fit_all
 from msfit.fitting.worker import statuses
 from msfit.skin.registry import SkinModel
+from msfit.solve.problem import NON_NEGATIVE
 from msfit.solve.spatial.pixels import Pixels
 from msfit.solve.spatial.proximal_newton import Picture, Smoothed, smooth
 
@@ -107,7 +108,9 @@ def fit_spatial(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[Spa
     weights = chosen.spatial_weights
     if not any(weights.values()):
         raise InputError(f"{', '.join(weights)}: all are 0; expected one above, or use msfit.fit, whose fit that is")
-    source = as_cube(cube, wavelengths, chosen.mask, chosen.loading)
+    if chosen.shadings != NON_NEGATIVE:
+        raise InputError("bounds: i_d and i_s have no bounds where pixels are joined; leave them out, or use msfit.fit")
+    source = input_cube(cube, wavelengths, chosen)
     if len(source.shape) != 2:
         raise InputError(f"cube: found {source.shape[0]} spectra; expected a picture (y, x, band), whose pixels touch")
     prepared = prepare(source, chosen)

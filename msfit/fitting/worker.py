@@ -17,6 +17,7 @@ from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
 from msfit.fitting.threads import cores, one_thread, workers
 from msfit.skin.registry import SkinModel
+from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver, solver_for
 
@@ -56,6 +57,8 @@ class Worker:
     criterion: Criterion
     std: bool
     certificate: Certificate | None = None
+    shadings: ShadingBounds = NON_NEGATIVE
+    fewest: int = FEWEST_BANDS  # usable bands of a pixel that is fitted
 
     @classmethod
     def create(
@@ -68,13 +71,16 @@ class Worker:
         criterion: Criterion,
         std: bool,
         certify: bool = False,
+        shadings: ShadingBounds = NON_NEGATIVE,
     ) -> Worker:
-        solver, certificate = solver_for(model, box, cube.wavelengths, dtype, device), None
+        solver, certificate = solver_for(model, box, cube.wavelengths, dtype, device, shadings), None
         if certify:
             from msfit.solve.certificate.certificate import Certificate
 
             certificate = Certificate(solver.skin, solver.lower, solver.upper)
-        return cls(solver, box, device, dtype, criterion, std, certificate)
+        free = sum(low < high for low, high in (*box.values(), *shadings))
+        fewest = FEWEST_BANDS if cube.channels is None else free
+        return cls(solver, box, device, dtype, criterion, std, certificate, shadings, fewest)
 
     @property
     def extras(self) -> list[str]:
@@ -147,7 +153,7 @@ class Worker:
         if self.std:
             from msfit.solve.uncertainty import uncertainty
 
-            certainty = uncertainty(solver.skin, solution, y, loss, solver.lower, solver.upper)
+            certainty = uncertainty(solver.skin, solution, y, loss, solver.lower, solver.upper, self.shadings)
             more = [certainty.std.T, certainty.correlation.T]
         if gap is not None:
             more.append(gap.to(y.dtype).unsqueeze(0))
@@ -212,7 +218,7 @@ def statuses(
     return status if proved is None else status | STATUS_TYPE(Status.GLOBAL) * proved
 
 
-def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray, fewest: int = FEWEST_BANDS) -> np.ndarray:
     """Statuses (n,) before the fit: converged where a pixel may be fitted, else why not."""
     status = np.full(len(pixels), Status.CONVERGED, STATUS_TYPE)
     if np.count_nonzero(usable) == usable.size:  # the usual case, told much faster than pixel by pixel
@@ -221,7 +227,7 @@ def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray) -> np.nda
         bands = usable.sum(1)
         mean = np.where(usable, pixels, 0).sum(1) / np.maximum(bands, 1)
     status[~(mean > LEAST_SIGNAL)] = Status.MASKED_NO_SIGNAL
-    status[bands < FEWEST_BANDS] = Status.MASKED_TOO_FEW_BANDS
+    status[bands < fewest] = Status.MASKED_TOO_FEW_BANDS
     status[~wanted] = Status.MASKED_BY_USER
     return status
 

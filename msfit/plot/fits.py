@@ -52,7 +52,12 @@ def pixel_fit(result: FitResult, index: tuple[int, ...]) -> PixelFit | None:
 def skin_of(result: FitResult, index: Any) -> np.ndarray:
     """Reflectance (..., band) of the fitted skin at some pixels; an InputError where the model is not registered."""
     extra = {name: values[index] for name, values in result.extra.items()}
-    return reflectance(result.f_mel[index], result.f_blood[index], result.wavelengths, model=result.model, **extra)
+    channels = None if result.cube is None else result.cube.channels
+    if channels is None and "channels" in result.attrs:
+        raise InputError("cube: the responses of the channels are not at hand; expected a result with its cube")
+    nm = result.wavelengths if channels is None else None
+    pigments = result.f_mel[index], result.f_blood[index]
+    return reflectance(*pigments, nm, model=result.model, channels=channels, **extra)
 
 
 def draw_fit(spectrum: Axes, residual: Axes, fit: PixelFit, title: str) -> None:

@@ -3,18 +3,18 @@
     R_c(x) = sum_nm w_c(nm) r(x; nm),   w_c = S_c L / sum S_c L
 
 on a grid of 1 nm. Reflectances of skin lie nearly in a space of few dimensions, so that the integrals follow from the
-model at few wavelengths (empirical interpolation: Barrault, Maday, Nguyen, Patera, C. R. Acad. Sci. Paris 339, 2004): as
-many as bring every channel within `TOLERANCE` of the sum over all. What the fine grid costs is paid once, at set-up.
+model at few wavelengths (empirical interpolation: Barrault, Maday, Nguyen, Patera, C. R. Acad. Sci. Paris 339, 2004):
+as many as bring every channel within `TOLERANCE` of the sum over all. What the fine grid costs is paid at set-up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.linalg import qr
 
 from msfit.data.channels import Channels
 from msfit.errors import InputError
@@ -37,8 +37,8 @@ class ChannelSkin:
     skin: Skin
     mixing: Any
 
-    def to(self, dtype: Any, device: Any) -> ChannelSkin:
-        """The same skin with its constants in another type or place."""
+    def to(self, dtype: Any, device: Any = "cpu") -> ChannelSkin:
+        """The same skin with its constants in a numpy type, or a torch type on a device."""
         return ChannelSkin(self.skin.to(dtype, device), converted(self.mixing, dtype, device))
 
     def reflectance(self, fractions: Any) -> Any:
@@ -76,11 +76,18 @@ def through(model: SkinModel, channels: Channels, truncate: float = REFUSED) -> 
             f" {model.name} holds; expected at most {100 * truncate:.2g} %: leave the channel out, or allow more with"
             " truncate"
         )
-    centres = channels.centres
+    return _through(model, channels.centres.tobytes(), nm.tobytes(), weights.tobytes())
+
+
+@lru_cache(maxsize=8)
+def _through(model: SkinModel, centres: bytes, wavelengths: bytes, shares: bytes) -> SkinModel:
+    """One model for the same channels, so that what is kept of it (solvers, quadratures) is found again."""
+    middle, nm = np.frombuffer(centres), np.frombuffer(wavelengths)
+    weights = np.frombuffer(shares).reshape(len(middle), len(nm))
 
     def rows(bands: np.ndarray) -> np.ndarray:
-        chosen = np.abs(bands[:, None] - centres).argmin(1)
-        if not np.allclose(centres[chosen], bands, atol=1e-6):
+        chosen = np.abs(bands[:, None] - middle).argmin(1)
+        if not np.allclose(middle[chosen], bands, atol=1e-6):
             raise InputError("wavelengths: found what are no centres of the channels; leave resampling out")
         return weights[chosen]
 
@@ -98,6 +105,8 @@ def through(model: SkinModel, channels: Channels, truncate: float = REFUSED) -> 
 
 def _quadrature(model: SkinModel, nm: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Wavelengths (k,), and weights (channel, k) by which channels follow from the model there."""
+    from scipy.linalg import qr
+
     skin = model.on_bands(nm)
     made, tried = (_reflectances(model, skin, nodes) for nodes in (_NODES, _OTHERS))
     directions = np.linalg.svd(made / np.linalg.norm(made, axis=1, keepdims=True), full_matrices=False)[2].T
@@ -119,15 +128,8 @@ def _reflectances(model: SkinModel, skin: Skin, nodes: int) -> np.ndarray:
     u = np.linspace(0, 1, nodes) ** 2
     axes = [low + (high - low) * u for low, high in (parameter.wide for parameter in model.parameters)]
     x = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
-    return np.asarray(skin.reflectance(_like(skin, x)), np.float64)
-
-
-def _like(skin: Skin, x: np.ndarray) -> Any:
-    """Parameters as an array of the kind that a skin takes."""
-    try:
-        skin.reflectance(x[:1])
-    except TypeError:
+    if model.torch_only:
         import torch
 
-        return torch.from_numpy(x)
-    return x
+        return np.asarray(skin.reflectance(torch.from_numpy(x)), np.float64)
+    return np.asarray(skin.reflectance(x), np.float64)

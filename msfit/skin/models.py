@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from msfit.data.channels import Channels
 from msfit.errors import InputError
 from msfit.skin import DEFAULT_MODEL, REFERENCE_MODEL
 from msfit.skin.arrays import is_tensor
 from msfit.skin.calibrated import MSFIT_ISSA_2025
+from msfit.skin.channels import through
 from msfit.skin.published import ALOTAIBI_SMITH_2019
 from msfit.skin.registry import BLOOD, MELANIN, Parameter, Skin, SkinModel, add_model, get_model, model_names
 
@@ -40,7 +42,15 @@ __all__ = [
 def reflectance(f_mel: Tensor, f_blood: Any, wavelengths: Any, model: str = ..., **extras: Any) -> Tensor: ...
 @overload
 def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = ..., **extras: Any) -> Any: ...
-def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = DEFAULT_MODEL, **extras: Any) -> Any:
+def reflectance(
+    f_mel: Any,
+    f_blood: Any,
+    wavelengths: Any = None,
+    model: str = DEFAULT_MODEL,
+    *,
+    channels: Channels | None = None,
+    **extras: Any,
+) -> Any:
     """Diffuse reflectance of skin.
 
     Parameters
@@ -50,9 +60,11 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = DEFAULT
     f_blood : array (...)
         Blood volume fraction of the dermis [1], 0 to 1 (plausibly 0.02-0.07). Broadcast with f_mel.
     wavelengths : array (band,)
-        [nm], inside the model's range.
+        [nm], inside the model's range; not with channels.
     model : str
         A name from `msfit.models`; by default that of `fit`, which gives back the fractions.
+    channels : Channels, optional
+        Integrate over the responses of a camera, at most 3 % of whose area lie outside the model's range.
     **extras : array (...)
         Extra parameters of the model (``msfit models``), broadcast with the others; unless given, at their defaults,
         where the result is the same to the bit: ``saturation=0.6`` [1], ``scattering=1.2``, ``epidermis=0.8`` [times
@@ -60,7 +72,7 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = DEFAULT
 
     Returns
     -------
-    array (..., band)
+    array (..., band) or (..., channel)
         Reflectance [1], NaN where a parameter is, or where the model does not hold. Where a parameter is a tensor: a
         tensor of its type and on its device, differentiable; else a numpy array, float32 if all parameters are, float64
         otherwise.
@@ -81,6 +93,12 @@ def reflectance(f_mel: Any, f_blood: Any, wavelengths: Any, model: str = DEFAULT
     array([0.0019, 0.0179, 0.4038])
     """
     skin_model = get_model(model)
+    if channels is not None:
+        if wavelengths is not None:
+            raise InputError("wavelengths: given beside channels, which have their own; leave them out")
+        skin_model, wavelengths = through(skin_model, channels), channels.centres
+    elif wavelengths is None:
+        raise InputError("wavelengths: missing; expected one number a band [nm], or channels")
     limits = {"f_mel": (0.0, 1.0), "f_blood": (0.0, 1.0)}
     limits |= {parameter.name: parameter.wide for parameter in skin_model.extra_parameters(extras)}
     given = {"f_mel": f_mel, "f_blood": f_blood, **extras}

@@ -168,19 +168,29 @@ class PigmentSolver:
 
 
 def solver_for(
-    model: SkinModel, box: Mapping[str, tuple[float, float]], wavelengths: np.ndarray, dtype: Any, device: str = "cpu"
+    model: SkinModel,
+    box: Mapping[str, tuple[float, float]],
+    wavelengths: np.ndarray,
+    dtype: Any,
+    device: str = "cpu",
+    shadings: ShadingBounds = NON_NEGATIVE,
 ) -> PigmentSolver | ExtrasSolver:
     """The solver of a model over a box {parameter: (lower, upper)}, f_mel and f_blood first.
 
     Extras whose ends are equal are held; with others it is an `ExtrasSolver`, in float64 whatever `dtype` says.
     """
     key = model, tuple(box.items()), np.asarray(wavelengths, np.float64).tobytes(), np.dtype(dtype).name, str(device)
-    return _kept_solver(*key)
+    return _kept_solver(*key, shadings)
 
 
 @lru_cache(maxsize=_KEPT)
 def _kept_solver(
-    model: SkinModel, box: tuple[tuple[str, tuple[float, float]], ...], wavelengths: bytes, dtype: str, device: str
+    model: SkinModel,
+    box: tuple[tuple[str, tuple[float, float]], ...],
+    wavelengths: bytes,
+    dtype: str,
+    device: str,
+    shadings: ShadingBounds,
 ) -> PigmentSolver | ExtrasSolver:
     bands = np.frombuffer(wavelengths).copy()
     held = {name: low for name, (low, high) in box[2:] if low == high}
@@ -190,7 +200,8 @@ def _kept_solver(
     def pigments(held: Mapping[str, float], dtype: str = dtype) -> PigmentSolver:
         skin = model.in_numpy(bands, held=held)
         ends = lower[:2], upper[:2]
-        return PigmentSolver(model.at(bands, held=held) if skin is None else skin, *ends, dtype=dtype, device=device)
+        own = model.at(bands, held=held) if skin is None else skin
+        return PigmentSolver(own, *ends, shadings, dtype=dtype, device=device)
 
     if not free:
         return pigments(held)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from msfit.skin.registry import Skin
 from msfit.solve.loss import Loss
+from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
 from msfit.solve.solution import Solution
 
 
@@ -27,7 +28,13 @@ def pairs(names: tuple[str, ...]) -> list[str]:
 
 
 def uncertainty(
-    skin: Skin, solution: Solution, pixels: Tensor, loss: Loss, lower: Tensor, upper: Tensor
+    skin: Skin,
+    solution: Solution,
+    pixels: Tensor,
+    loss: Loss,
+    lower: Tensor,
+    upper: Tensor,
+    shadings: ShadingBounds = NON_NEGATIVE,
 ) -> Uncertainty:
     """Standard deviations and correlations at a minimum, in float64.
 
@@ -47,10 +54,13 @@ def uncertainty(
     reflectance, derivatives = skin.to(double, pixels.device).jacobian(fractions)
     residual = pixels.to(double) - i_d * reflectance - solution.i_s.to(double).unsqueeze(1)
     columns = (*(i_d * slope for slope in derivatives), reflectance, torch.ones_like(reflectance))
-    diffuse, specular = (solution.i_d > 0).unsqueeze(1), (solution.i_s > 0).unsqueeze(1)
+    diffuse = (solution.i_d > 0).unsqueeze(1)
     inside = (solution.x > lower) & (solution.x < upper)
-    free = torch.cat((inside & diffuse, diffuse, specular), 1)
-    on_bound = torch.cat((diffuse & ~inside & (lower < upper), torch.zeros_like(diffuse), ~specular), 1)
+    both_shadings = zip((solution.i_d, solution.i_s), shadings, strict=True)
+    free_d, free_s = (((value > low) & (value < high)).unsqueeze(1) for value, (low, high) in both_shadings)
+    held_d, held_s = (torch.full_like(diffuse, low == high) for low, high in shadings)
+    free = torch.cat((inside & diffuse, free_d, free_s), 1)
+    on_bound = torch.cat((diffuse & ~inside & (lower < upper), diffuse & ~free_d & ~held_d, ~free_s & ~held_s), 1)
 
     loss = loss.to(double)
     bend, noise = loss.information(residual, free.sum(1))

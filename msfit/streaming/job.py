@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from msfit import __version__
+from msfit.data.channels import Channels
 from msfit.data.cube import Cube
 from msfit.data.memory import parse_size, resident, told
 from msfit.errors import InputError
-from msfit.fitting.inputs import masked
+from msfit.fitting.inputs import in_channels, masked
 from msfit.fitting.options import FitOptions
 from msfit.fitting.plan import Prepared, prepare
 from msfit.io import files_of, load
@@ -60,6 +61,7 @@ class Recipe:
         """Open the file and settle the fit; the mask is that of `fit_file`."""
         cube = load(self.path, **self.loading)
         with about(self.path):
+            cube = in_channels(cube, self.options)
             return prepare(_masked(cube, mask, parse_size(self.loading["memory"])), self.options)
 
     def fingerprint(self) -> list[Any]:
@@ -71,13 +73,12 @@ class Recipe:
         """All that the maps depend on, by names that a user knows, as plain JSON."""
         elsewhere = ("model", "bounds", "bands", "dtype", "device", "loading", "memory", "scheduler", "resume")
         model, cube = prepared.model, prepared.cube
-        nm = np.linspace(*model.wavelength_range, 16)
         ends = np.array([parameter.wide for parameter in model.parameters])
         points = ends[:, 0] + np.random.default_rng(0).uniform(size=(16, len(ends))) * (ends[:, 1] - ends[:, 0])
         return {
             "version": __version__,
             "source": self.fingerprint(),
-            "model": [model.name, _digest(_reflectance(model, nm, points))],
+            "model": [model.name, _digest(_reflectance(model, cube.wavelengths, points))],
             "bounds": {name: list(ends) for name, ends in prepared.worker.box.items()},
             "bands": _digest(cube.wavelengths),
             "mask": None if cube.mask is None else _digest(cube.mask),
@@ -150,6 +151,8 @@ def _masked(cube: Cube, mask: Any, memory: int) -> Cube:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Channels):
+        return _digest(np.concatenate((value.wavelengths, value.responses.ravel())))
     if isinstance(value, np.ndarray):
         return _digest(value)
     if isinstance(value, Mapping):

@@ -8,13 +8,14 @@ is infinite, coth(K D) is 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from msfit.skin.arrays import converted
 from msfit.skin.calibrated import InternallyReflecting
+from msfit.skin.channels import ChannelSkin
 from msfit.skin.layers import FiniteKubelkaMunk, HalfSpace, TwoLayers
 from msfit.skin.registry import Skin
 
@@ -26,8 +27,8 @@ _INFINITE = 1e6
 class Constants:
     """`spectra` (band, 8): d, d_mel, d_blood, a, a_blood, s, s_blood, rho; `thickness`: D.
 
-    `mixing` (coordinate, band): where it is not empty, a pixel is not given on these bands but by as many coordinates,
-    and the skin's are its reflectance times it; bands are filled up with zeros to a multiple of four.
+    `mixing` (coordinate, band): where it is not empty, a pixel is not given on these bands but by coordinates, or by
+    channels, and the skin's are its reflectance times it. Both are filled up with zeros to a multiple of four.
     """
 
     spectra: np.ndarray
@@ -37,6 +38,9 @@ class Constants:
 
 def constants(skin: Skin, dtype: Any = np.float32) -> Constants | None:
     """The constants of a skin in a numpy type, or None where it is not of this form."""
+    if isinstance(skin, ChannelSkin):
+        inside = constants(skin.skin, dtype)
+        return None if inside is None else _mixed(inside, converted(skin.mixing, np.float64))
     layers = skin.layers if isinstance(skin, InternallyReflecting) else skin
     if not isinstance(layers, TwoLayers):
         return None
@@ -55,3 +59,13 @@ def constants(skin: Skin, dtype: Any = np.float32) -> Constants | None:
     dermis = (absorption, absorption_blood, scattering, scattering_blood, np.broadcast_to(rho, scattering.shape))
     spectra = np.stack((*depths, *dermis), 1).astype(dtype)
     return Constants(spectra, np.dtype(dtype).type(thickness), np.empty((0, 0), dtype))
+
+
+def _mixed(inside: Constants, mixing: np.ndarray) -> Constants:
+    """The constants of a skin in channels (channel, wavelength) of what it is inside."""
+    rows, columns = (-size % 4 for size in mixing.shape)
+    return replace(
+        inside,
+        spectra=np.pad(inside.spectra, ((0, columns), (0, 0)), mode="edge"),
+        mixing=np.pad(mixing, ((0, rows), (0, columns))).astype(inside.spectra.dtype),
+    )

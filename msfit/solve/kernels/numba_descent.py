@@ -83,7 +83,8 @@ def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper, 
     bands = pixels.shape[1]
     groups = group[-1] + 1 if group.size > 0 else 0
     results, best = np.empty((groups, RESULTS), pixels.dtype), np.full(groups, -1)
-    rows, state = aligned(bands * _WIDTH, pixels).reshape(bands, _WIDTH), aligned(_ROWS * LANES, pixels)
+    lines = mixing.shape[0] if mixing.size > 0 else bands
+    rows, state = aligned(lines * _WIDTH, pixels).reshape(lines, _WIDTH), aligned(_ROWS * LANES, pixels)
     raw = aligned(mixing.shape[1] * _WIDTH, pixels).reshape(-1, _WIDTH) if mixing.size > 0 else rows
     descent = np.full(LANES, -1)
     state[_DONE : _DONE + LANES] = _ONE
@@ -103,7 +104,7 @@ def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper, 
             if begun < owner.size:
                 _begin(pixels[owner[begun]], start[begun], rows, state, lane)
                 begun += 1
-        _evaluate(skin, thickness, mixing, raw, rows, state)
+        _evaluate(skin, thickness, mixing, raw, rows, bands, state)
         _judge(state, limits[1])
         _step(state, lower[0], lower[1], upper[0], upper[1], limits[0], limits[1], most_steps)
     return results
@@ -121,7 +122,7 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _evaluate(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-untyped-def]
+def _evaluate(skin, thickness, mixing, raw, rows, bands, state):  # type: ignore[no-untyped-def]
     """The objective at the points that are tried: `Problem.evaluate` up to what `_judge` does with the sums."""
     state[_MEAN:_MIXED] = _ZERO
     for band in range(skin.shape[0]):
@@ -130,11 +131,11 @@ def _evaluate(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-unt
         state[_MEAN_R : _MEAN_R + 3 * LANES] = _ZERO
         for four in range(rows.shape[0] // 4):
             _mix(mixing[4 * four : 4 * four + 4], raw, rows[4 * four : 4 * four + 4], state)
-    state[_MEAN_R : _MEAN_R + 3 * LANES] /= np.float32(rows.shape[0])
-    for band in range(rows.shape[0]):
+    state[_MEAN_R : _MEAN_R + 3 * LANES] /= np.float32(bands)
+    for band in range(bands):
         _spread(rows[band], state)
-    _shade(state, np.float32(rows.shape[0]))
-    for band in range(rows.shape[0]):
+    _shade(state, np.float32(bands))
+    for band in range(bands):
         _residual(rows[band], state)
 
 
