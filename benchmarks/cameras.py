@@ -5,8 +5,8 @@ Usage: python -m benchmarks.cameras [--spectra 400] [--quick]
 Facial spectra of persons of the archive's test split, integrated at 1 nm over the responses of each camera, with noise
 of 0 and 0.003 added to the channels, are fitted in these channels and, without noise, in 31 bands. The table has the
 rank correlation (Spearman) of f_mel and f_blood with the fit in 31 bands; the JSON also the median and 95 % of the
-differences, by class of the individual typology angle. `needles` takes each channel for a needle at its centre, which is
-what a fit in bands does. Cameras of which rows say so are fitted with i_s held at 0, though the spectra contain gloss.
+differences, by class of the individual typology angle. `needles` takes each channel for a needle at its centre, as
+a fit in bands does. Cameras of which rows say so are fitted with i_s held at 0, though the spectra contain gloss.
 """
 
 from __future__ import annotations

@@ -38,6 +38,11 @@ VALUES: dict[str, Any] = {
     "device": "cpu",
     "dtype": np.float32,
     "loading": {"saturation": 5.0},
+    "channels": msfit.Channels.gaussian(NM, 9),
+    "fwhm": 9.0,
+    "illuminant": "A",
+    "truncate": 0.6,
+    "hold": {"i_s": 0.0},
     "free": ("f_mel",),
     "shared": ("saturation",),
     "weights": {(400, 450): 0.5},
@@ -57,7 +62,13 @@ VALUES: dict[str, Any] = {
     "progress": lambda done, total: None,
     "tell": lambda line: None,
 }
-NEEDS = {"noise": {"std": True}}
+NEEDS: dict[str, dict[str, Any]] = {
+    "noise": {"std": True},
+    "channels": {"truncate": 0.6},
+    "fwhm": {"truncate": 0.6},
+    "illuminant": {"fwhm": 9.0, "truncate": 0.6},
+    "truncate": {"fwhm": 9.0},
+}
 
 
 def run(door: str, scene: Path, folder: Path, **options: Any) -> dict[str, np.ndarray]:
@@ -111,7 +122,7 @@ def test_every_door_takes_an_option_alike_or_refuses_it_in_the_same_words(
 @pytest.mark.parametrize("option", [name for name in CommonKeywords.__annotations__ if name != "loading"])
 def test_spatial_fits_take_the_common_options_as_pixel_fits_do(option: str, scene: Path, tmp_path: Path) -> None:
     """With next to no smoothing a spatial fit is that of the pixels."""
-    given = {option: VALUES[option]}
+    given = {option: VALUES[option], **NEEDS.get(option, {})}
     alone, joint = (
         run(door, scene, tmp_path, **given, **more) for door, more in (("fit", {}), ("fit_spatial", {"tv": 1e-12}))
     )

@@ -12,7 +12,6 @@ from msfit.cli.console import complain, progress_bar, say, tell_of_compiling
 from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
 from msfit.cli.stream import check_figure, is_large, stream
 from msfit.cli.targets import output_paths, report_failures, save_outputs
-from msfit.data.channels import Channels
 from msfit.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +73,9 @@ Fwhm = Annotated[
 ]
 Light = Annotated[
     str | None,
-    option(CAMERA, metavar="NAME|FILE", help="Light that weighs the responses: A, D65, F11, ..., or a CSV file."),
+    option(
+        CAMERA, "--light", metavar="NAME|FILE", help="Light that weighs the responses: A, D65, F11, ..., or a CSV file."
+    ),
 ]
 Truncate = Annotated[
     float, option(CAMERA, metavar="SHARE", help="Share of a response that may lie outside the model's range.")
@@ -140,7 +141,7 @@ def fit(
     shared: Shared = None,
     channels: Responses = None,
     fwhm: Fwhm = None,
-    light: Light = None,
+    illuminant: Light = None,
     truncate: Truncate = 0.03,
     hold: Hold = None,
     mask: Mask = None,
@@ -168,6 +169,8 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Fit melanin, haemoglobin and shading to every pixel."""
+    from msfit.data.channels import Channels
+
     results, figures = output_paths(inputs, output, plot)
     drawing = {"std": std, "gap": certify, "ranges": parse_ranges("--range", range)}
     if range is not None and plot is None:
@@ -195,9 +198,9 @@ def fit(
         "loading": loading_options(white, dark, variable, orientation),
         "channels": None if channels is None else Channels.from_file(channels),
         "fwhm": fwhm,
-        "illuminant": None if light is None else parse_light(light),
+        "illuminant": None if illuminant is None else parse_light(illuminant),
         "truncate": truncate,
-        "hold": {} if hold is None else parse_hold(hold),
+        "hold": None if hold is None else parse_hold(hold),
     }
     named = {"free": free, "shared": shared}
     given |= {name: parse_names(f"--{name}", text) for name, text in named.items() if text is not None}

@@ -12,7 +12,7 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
@@ -64,7 +64,7 @@ class PixelKeywords(CommonKeywords, total=False):
 
     free: Collection[str]
     shared: Collection[str]
-    hold: Mapping[str, float]
+    hold: Mapping[str, float] | None
     weights: PerBand | None
     residual: str
     huber: float | None
@@ -142,7 +142,7 @@ class FitOptions:
     truncate: float = TRUNCATE
     free: Collection[str] = PIGMENTS
     shared: Collection[str] = ()
-    hold: Mapping[str, float] = field(default_factory=dict)
+    hold: Mapping[str, float] | None = None
     weights: PerBand | None = None
     residual: str = "reflectance"
     huber: float | None = None
@@ -167,7 +167,7 @@ class FitOptions:
             "loading": dict(self.loading or {}),
             "free": _names("free", self.free),
             "shared": _names("shared", self.shared),
-            "hold": _hold(self.hold),
+            "hold": _hold(self.hold or {}),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -204,6 +204,7 @@ class FitOptions:
     def shadings(self) -> ShadingBounds:
         """Bounds of i_d and of i_s, from `bounds` and `hold`."""
         given: Mapping[str, Any] = self.bounds if isinstance(self.bounds, Mapping) else {}
+        held = self.hold or {}
         ends = []
         for name in SHADINGS:
             try:
@@ -214,7 +215,7 @@ class FitOptions:
                 raise InputError(
                     f"bounds: found {name} = {given[name]!r}; expected two numbers with 0 <= lower <= upper"
                 )
-            ends.append((self.hold[name],) * 2 if name in self.hold else (low, high))
+            ends.append((held[name],) * 2 if name in held else (low, high))
         return ends[0], ends[1]
 
     def _check_spatial(self) -> None:
@@ -292,7 +293,7 @@ _CONFLICTS = (
     ("hold", "extras", "does not go with extra parameters"),
 )
 
-_DEFAULTS = {f.name: f.default if f.default is not MISSING else {} for f in fields(FitOptions)}
+_DEFAULTS = {f.name: f.default for f in fields(FitOptions) if f.default is not MISSING}
 
 
 def _present(options: FitOptions, name: str) -> bool:

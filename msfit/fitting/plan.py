@@ -52,7 +52,7 @@ class Prepared:
         }
 
     def _about_channels(self) -> dict[str, Any]:
-        channels, hold = self.cube.channels, self.options.hold
+        channels, hold = self.cube.channels, self.options.hold or {}
         about: dict[str, Any] = {"hold": ",".join(f"{name}={value:g}" for name, value in hold.items())} if hold else {}
         if channels is not None:
             each = zip(channels.names, channels.centres, channels.widths, strict=True)

@@ -73,12 +73,13 @@ class Recipe:
         """All that the maps depend on, by names that a user knows, as plain JSON."""
         elsewhere = ("model", "bounds", "bands", "dtype", "device", "loading", "memory", "scheduler", "resume")
         model, cube = prepared.model, prepared.cube
+        nm = np.linspace(*model.wavelength_range, 16) if cube.channels is None else cube.wavelengths
         ends = np.array([parameter.wide for parameter in model.parameters])
         points = ends[:, 0] + np.random.default_rng(0).uniform(size=(16, len(ends))) * (ends[:, 1] - ends[:, 0])
         return {
             "version": __version__,
             "source": self.fingerprint(),
-            "model": [model.name, _digest(_reflectance(model, cube.wavelengths, points))],
+            "model": [model.name, _digest(_reflectance(model, nm, points))],
             "bounds": {name: list(ends) for name, ends in prepared.worker.box.items()},
             "bands": _digest(cube.wavelengths),
             "mask": None if cube.mask is None else _digest(cube.mask),
