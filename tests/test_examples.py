@@ -95,7 +95,7 @@ def test_examples_of_docstrings_run(module: str, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(blocks(page, "python"))], ids=lambda page: page.name)
 def test_python_of_a_page_runs(page: Path, given: Path, tmp_path: Path) -> None:
-    """In the order of the page and a process of its own, where a scene and a photograph have the names that pages use."""
+    """In the order of the page, in a process of its own, where a scene and a photograph have the names of pages."""
     here = shutil.copytree(given, tmp_path / "here")
     imageio.imwrite(here / "face.jpg", skimage.data.astronaut())
     script = "\n".join((NAMES, *blocks(page, "python")))
