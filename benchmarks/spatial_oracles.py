@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import cvxpy
 import numpy as np
 from scipy.optimize import minimize
 
@@ -27,6 +26,8 @@ def variation(image: np.ndarray, inside: np.ndarray, width: float = 0.0) -> floa
 
 def denoised(image: np.ndarray, strength: float, inside: np.ndarray) -> np.ndarray:
     """The z that minimises |z - image|^2 / 2 + strength TV(z), by cvxpy."""
+    import cvxpy
+
     z = cvxpy.Variable(image.shape)
     known = inside.astype(float)
     error = cvxpy.sum_squares(cvxpy.multiply(known, z - image))
@@ -38,6 +39,8 @@ def shaded(
     pixels: np.ndarray, reflectance: np.ndarray, sparsity: float, tv_shading: float, inside: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The best (i_d, i_s) for given reflectances (y, x, band) of skin, by cvxpy."""
+    import cvxpy
+
     i_d, i_s = (cvxpy.Variable(inside.shape, nonneg=True) for _ in range(2))
     # |y - i_d r - i_s|^2 and |q^T y - q^T [r 1] s|^2 differ by what no shading changes: two rows a pixel, not a band
     q, triangle = np.linalg.qr(np.stack((reflectance, np.ones_like(reflectance)), -1))
@@ -118,6 +121,8 @@ def _differences(image: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _cvxpy_variation(image: Any, inside: np.ndarray) -> Any:
+    import cvxpy
+
     rows, columns = inside.shape
     across = (inside[:, 1:] & inside[:, :-1]).astype(float)
     along = (inside[1:] & inside[:-1]).astype(float)
@@ -127,4 +132,6 @@ def _cvxpy_variation(image: Any, inside: np.ndarray) -> Any:
 
 
 def _solve(objective: Any) -> None:
+    import cvxpy
+
     cvxpy.Problem(cvxpy.Minimize(objective)).solve(solver=cvxpy.CLARABEL)

@@ -170,7 +170,7 @@ class Editor:
         if face is not None:
             ellipse = face_ellipse(face, self.photo.rgb.shape)[self.box.slices]
             weight *= feathered(ellipse, _FACE_FEATHER * width)
-        check_skin(weight, "give another place (--box x,y,width,height)")
+        check_skin(weight, "give another place (box: x,y,width,height)")
         return weight
 
     @torch.inference_mode()
@@ -273,7 +273,7 @@ def parse_change(name: str, text: Change | str | float) -> Change:
         return Change("set", float(text))
     found = _CHANGE.fullmatch(text.strip()) if isinstance(text, str) else None
     if found is None or not math.isfinite(float(found["number"])):
-        raise InputError(f"--{name}: found {text!r}; expected +0.05 or -0.05 (add), x1.5 (multiply) or 0.1 (set)")
+        raise InputError(f"{name}: found {text!r}; expected +0.05 or -0.05 (add), x1.5 (multiply) or 0.1 (set)")
     sign, amount = found["sign"], float(found["number"])
     if sign in ("x", "X", "*"):
         return Change("multiply", amount)

@@ -227,7 +227,7 @@ def predict(
             looked_at &= skin_in_picture(result.picture)
             if face is not None:
                 looked_at &= face_ellipse(face, known.rgb.shape)[crop.slices]
-            check_skin(looked_at, "take all of it (--mask none), or give another place (--box x,y,width,height)")
+            check_skin(looked_at, "take all of it (mask none), or give another place (box: x,y,width,height)")
     except InputError as error:
         raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
     result = masked(result, looked_at, Status.MASKED_BY_USER)
@@ -263,7 +263,7 @@ def _place(photo: Photo, box: Box | str) -> tuple[Box | None, Box]:
         raise InputError(f"box: found {box!r}; expected 'auto', 'whole' or a Box")
     face = find_face(photo.rgb)
     if face is None:
-        raise InputError("no face found; give its place (--box x,y,width,height) or take the picture --whole")
+        raise InputError("no face found; give its place (box: x,y,width,height) or take the whole picture (box whole)")
     return face, around(face, photo.rgb.shape)
 
 

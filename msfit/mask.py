@@ -59,7 +59,7 @@ def skin_mask(cube: Cube) -> np.ndarray:
     if inside.size < _FEWEST_BANDS or np.diff(cube.wavelengths[inside]).max() > _WIDEST_GAP:
         raise InputError(
             f"mask auto: {inside.size} bands on 500-650 nm; expected at least {_FEWEST_BANDS}, at most"
-            f" {_WIDEST_GAP:g} nm apart: give a mask (--mask FILE)"
+            f" {_WIDEST_GAP:g} nm apart: give a mask, an array or a file"
         )
     found = _candidates(cube.select_bands(inside))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import colour
 import numpy as np
 import pytest
 
@@ -20,6 +19,7 @@ SIZE = 120
 
 def chart() -> np.ndarray:
     """The 24 patches of a ColorChecker: two of them imitate skin."""
+    colour = pytest.importorskip("colour")
     patches = colour.SDS_COLOURCHECKERS["BabelColor Average"].values()
     return np.stack([np.interp(NM, patch.wavelengths, patch.values) for patch in patches])
 

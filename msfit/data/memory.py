@@ -35,7 +35,7 @@ def parse_size(size: int | str) -> int:
 
 
 def told(count: float) -> str:
-    """A number of bytes as people say it.
+    """A number of bytes in KiB, MiB or GiB, to three digits.
 
     Examples
     --------

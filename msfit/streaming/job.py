@@ -146,7 +146,7 @@ def _masked(cube: Cube, mask: Any, memory: int) -> Cube:
         if needed > memory:
             raise InputError(
                 f"mask auto: cleans the map of the whole picture, for which {told(memory)} are too little; expected at"
-                f" least {told(needed)}, or a mask (--mask FILE)"
+                f" least {told(needed)}, or a mask, an array or a file"
             )
     return masked(cube, mask)
 

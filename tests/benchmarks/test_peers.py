@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
 import torch
 
 import msfit
-from benchmarks import quality_peers
-from benchmarks.jax_skin import JaxSkin
-from benchmarks.quality_peers import MODEL, NM
 from msfit.solve.problem import shadings
+
+# they are no part of the extra `test`: pip install -e '.[test,peers]'
+jax = pytest.importorskip("jax")
+quality_peers = pytest.importorskip("benchmarks.quality_peers", exc_type=ImportError)
+JaxSkin = pytest.importorskip("benchmarks.jax_skin", exc_type=ImportError).JaxSkin
+MODEL, NM = quality_peers.MODEL, quality_peers.NM
 
 PIXELS = np.stack(
     [

@@ -71,6 +71,7 @@ def test_adjoint_is_the_adjoint_of_the_gradient(seed: int) -> None:
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 def test_denoising_reaches_the_optimum_of_cvxpy(missing: float) -> None:
+    pytest.importorskip("cvxpy")
     inside, rng = holes(16, missing), np.random.default_rng(2)
     images = np.where(np.add.outer(np.arange(16), np.arange(16)) > 15, 1.0, 0.0) + 0.3 * rng.standard_normal(
         (2, 16, 16)
@@ -95,6 +96,7 @@ def test_denoising_reaches_the_optimum_of_cvxpy(missing: float) -> None:
 def test_shading_of_given_pigments_reaches_the_optimum_of_cvxpy(
     tv_shading: float, sparsity: float, missing: float
 ) -> None:
+    pytest.importorskip("cvxpy")
     pixels, _ = scene(16, noise=0.02)
     inside = holes(16, missing)
     held = torch.tensor([0.2, 0.4], dtype=DOUBLE)
