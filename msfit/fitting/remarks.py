@@ -32,8 +32,7 @@ def remarks(result: FitResult) -> list[str]:
 
 
 def _of_bands(result: FitResult) -> list[str]:
-    residuals = _some_residuals(result)
-    if len(residuals) < _FEWEST:
+    if result.status.size < _FEWEST or len(residuals := _some_residuals(result)) < _FEWEST:
         return []
     usual = held_out_figures().get(result.model)
     level = _SEVERAL * (usual.rmse_median if usual else max(f.rmse_median for f in held_out_figures().values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 from msfit.errors import InputError
@@ -23,6 +24,7 @@ class HeldOut:
         return f"RMSE median {self.rmse_median:.4f}, 95 % {self.rmse_p95:.4f}; i_s median {self.i_s_median:.3f}"
 
 
+@cache
 def held_out_figures() -> dict[str, HeldOut]:
     """{model: figures}, from the table that `python -m benchmarks.skin_models` writes."""
     try:

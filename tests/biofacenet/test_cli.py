@@ -92,7 +92,11 @@ def test_edit_changes_a_photograph_or_shows_a_range(
     assert Image.open(out / "sheet.png").width > 5 * 100
     assert main([str(a) for a in (*edit, "--melanin", "-1", "-o", out / "least.png")]) == 0
     assert "note: melanin -1: held at its range" in capsys.readouterr().err
-    for wrong, named in (((), "--"), (("--blood", "more"), "blood: found 'more'"), (("--range", "melanin=1"), "--range")):
+    for wrong, named in (
+        ((), "--"),
+        (("--blood", "more"), "blood: found 'more'"),
+        (("--range", "melanin=1"), "--range"),
+    ):
         assert named in refused(capsys, *edit, *wrong, "-o", out / "none.png")
     assert "input" in refused(capsys, *edit, "--blood", "x2", "-o", face_file)
     assert not (out / "none.png").exists()
