@@ -225,11 +225,40 @@ class FitResult:
         >>> bool(np.allclose(result.spectra(), skin, atol=1e-6)), result.residuals().shape
         (True, (2, 31))
         """
-        maps = {name: np.asarray(self.map(name)[rows]) for name in ("f_mel", "f_blood", "i_d", "i_s", *self.extra)}
-        i_d, i_s = maps.pop("i_d")[..., None], maps.pop("i_s")[..., None]
-        skin = later("msfit.skin.models").reflectance(**maps, wavelengths=self.wavelengths, model=self.model)
+        i_d, i_s = (np.asarray(values[rows])[..., None] for values in (self.i_d, self.i_s))
         # without diffuse light the pigments are unknown (NaN), and do not matter
-        return np.where(i_d == 0, 0, i_d * skin) + i_s
+        return np.where(i_d == 0, 0, i_d * self.skin(rows)) + i_s
+
+    def skin(self, index: Any = slice(None)) -> np.ndarray:
+        """Reflectance of the fitted skin alone, r(f_mel, f_blood).
+
+        Parameters
+        ----------
+        index : slice, or index of arrays
+            Some pixels of the maps.
+
+        Returns
+        -------
+        float array (..., band)
+            [1] on `wavelengths`, or in the channels that were fitted; NaN where the pigments are.
+
+        Raises
+        ------
+        InputError
+            The model is not registered here; of a fit in channels, the cube is not at hand.
+        """
+        channels = None if self.cube is None else self.cube.channels
+        if channels is None and "channels" in self.attrs:
+            raise InputError("cube: the responses of the channels are not at hand; expected a result with its cube")
+        names = ("f_mel", "f_blood", *self.extra)
+        return np.asarray(
+            later("msfit.skin.models").reflectance(
+                **{name: np.asarray(self.map(name)[index]) for name in names},
+                wavelengths=self.wavelengths if channels is None else None,
+                model=self.model,
+                channels=channels,
+            )
+        )
 
     def residuals(self, rows: slice = slice(None)) -> np.ndarray:
         """What was measured minus what was fitted.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,11 +160,11 @@ def attributes_of(result: FitResult, counted: bool = True) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
+    """Of what computed a result: of torch where it has been loaded."""
     from msfit import __version__
 
-    return {"msfit_version": __version__, "torch_version": version("torch"), "numpy_version": version("numpy")}
+    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in ("torch", "numba", "numpy")}
+    return {"msfit_version": __version__, **{f"{name}_version": str(v) for name, v in loaded.items() if v}}
 
 
 def to_plain(value: Any) -> Any:

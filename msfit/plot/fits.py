@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +10,6 @@ from matplotlib.axes import Axes
 from msfit.data.result import FitResult
 from msfit.errors import InputError
 from msfit.plot.style import FITTED, MEASURED, QUIET, tidy
-from msfit.skin.models import reflectance
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +35,7 @@ def pixel_of_rmse(result: FitResult, percent: float, among: np.ndarray | bool = 
 def pixel_fit(result: FitResult, index: tuple[int, ...]) -> PixelFit | None:
     """Spectrum and fit of a pixel; None where the model is not registered here, so that its fit cannot be computed."""
     try:
-        skin = skin_of(result, index)
+        skin = result.skin(index)
     except InputError:
         return None
     fitted = result.i_d[index] * skin + result.i_s[index]
@@ -47,17 +45,6 @@ def pixel_fit(result: FitResult, index: tuple[int, ...]) -> PixelFit | None:
         inside = (0, *index[1:])
         measured = np.where(usable[inside], values[inside], np.nan)
     return PixelFit(result.wavelengths, measured, fitted, float(result.i_s[index]))
-
-
-def skin_of(result: FitResult, index: Any) -> np.ndarray:
-    """Reflectance (..., band) of the fitted skin at some pixels; an InputError where the model is not registered."""
-    extra = {name: values[index] for name, values in result.extra.items()}
-    channels = None if result.cube is None else result.cube.channels
-    if channels is None and "channels" in result.attrs:
-        raise InputError("cube: the responses of the channels are not at hand; expected a result with its cube")
-    nm = result.wavelengths if channels is None else None
-    pigments = result.f_mel[index], result.f_blood[index]
-    return reflectance(*pigments, nm, model=result.model, channels=channels, **extra)
 
 
 def draw_fit(spectrum: Axes, residual: Axes, fit: PixelFit, title: str) -> None:

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 
 from msfit.data.result import FitResult
 from msfit.errors import InputError
-from msfit.plot.fits import skin_of
 from msfit.plot.style import FITTED, QUIET, caption, tidy
 
 # A figure cannot show more points than this, and need not take the time.
@@ -44,7 +43,7 @@ def residuals(result: FitResult) -> np.ndarray | None:
     index = np.unravel_index(some, values.shape[:-1])
     within = (np.arange(result.shape[0])[rows][index[0]], *index[1:])
     try:
-        skin = skin_of(result, within)
+        skin = result.skin(within)
     except InputError:
         return None
     model = result.i_d[within][:, None] * skin + result.i_s[within][:, None]

@@ -179,3 +179,13 @@ def test_only_public_names_are_listed() -> None:
     assert not [name for name in dir(msfit) if name.startswith("_") and name != "__version__"]
     assert {"alotaibi-smith-2019", "msfit-issa-2025"} <= set(msfit.models())
     assert msfit.skin_mask is not None
+
+
+def test_spectra_of_a_fit_in_channels_are_those_of_the_channels() -> None:
+    channels = msfit.Channels.gaussian(np.arange(460.0, 660, 25), 40)
+    values = 0.9 * msfit.reflectance(np.linspace(0.03, 0.3, 10), 0.03, channels=channels) + 0.02
+    result = msfit.fit(values, channels=channels)
+    np.testing.assert_allclose(result.spectra(), values, atol=1e-5)
+    np.testing.assert_allclose(result.residuals(), 0, atol=1e-5)
+    with pytest.raises(InputError, match="responses of the channels"):
+        replace(result, cube=None).spectra()
