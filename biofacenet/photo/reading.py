@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from msfit.colour.transforms import decode_srgb
+from msfit.colour.transforms import decode_srgb, encode_srgb
 from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.output import written_whole
@@ -38,6 +38,15 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: lambda a: a.swapaxes(0, 1)[::-1],
 }
 _ORIENTATION = 0x0112
+_COLOUR = ("RGB", "RGBA", "RGBX", "RGBa")
+# A profile that moves no colour of 8 bits by more than this is sRGB.
+_ROUNDED = 1
+# Differences from sRGB that PNG's encoders make by rounding.
+_GAMMA, _CHROMATICITY = 0.01, 0.005
+# White point and primaries, x and y (IEC 61966-2-1); matrix of cone responses (Lam 1985, "Bradford").
+_SRGB = np.array([0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06])
+_D65 = np.array([0.3127, 0.3290, 1 - 0.3127 - 0.3290]) / 0.3290
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _EXPECTED = "expected a colour photograph (JPEG, PNG, TIFF, ...)"
 
 
@@ -200,7 +209,7 @@ def _decoded(opened: Any, content: bytes) -> Photo:
         raise InputError("greyscale; expected a picture in colour")
     # first, because whatever else loads the picture forgets how it is stored
     values = _sixteen_bits(opened, content)
-    orientation, profile = opened.getexif().get(_ORIENTATION, 1), opened.info.get("icc_profile")
+    stored, profile = opened.getexif().get(_ORIENTATION, 1), opened.info.get("icc_profile")
     converted = _in_srgb(opened, profile) if profile else None
     if converted is not None:
         notes.append("its colour profile was converted to sRGB" + (", at 8 bits" if values is not None else ""))
@@ -208,9 +217,18 @@ def _decoded(opened: Any, content: bytes) -> Photo:
     if values is None:
         chosen = opened if converted is None else converted
         see_through = chosen.has_transparency_data
+        opened.load()
+        # Pillow turns some formats (TIFF) upright itself as it loads them, and then forgets the tag
+        orientation = opened.getexif().get(_ORIENTATION, 1)
         values = np.asarray(chosen.convert("RGBA" if see_through else "RGB"))
+    else:
+        orientation = stored
+    if not profile and opened.format == "PNG" and "srgb" not in opened.info:
+        values, note = _as_png_states(values, opened.info)
+        notes += [note] if note else []
     if orientation in _UPRIGHT:
         values = np.ascontiguousarray(_UPRIGHT[orientation](values))
+    if stored in _UPRIGHT:
         notes.append("turned upright")
     _check_picture(values[..., :3].astype(np.float32) / np.iinfo(values.dtype).max)
     return Photo(values[..., :3], values[..., 3] if values.shape[2] == 4 else None, tuple(notes))
@@ -224,11 +242,12 @@ def _sixteen_bits(opened: Any, content: bytes) -> np.ndarray | None:
             again.tile = [tile._replace(args=tile.args.replace("16B", "16L")) for tile in again.tile]
             low = np.asarray(again).astype(np.uint16)
         return 256 * np.asarray(opened).astype(np.uint16) + low
-    if opened.format == "TIFF" and set(opened.tag_v2.get(258, ())) == {16} and opened.mode in ("RGB", "RGBA"):
+    if opened.format == "TIFF" and set(opened.tag_v2.get(258, ())) == {16} and opened.mode in _COLOUR:
         with need("tifffile").TiffFile(BytesIO(content)) as file:
             page = file.pages[0]
             values = np.asarray(page.asarray())
-            return values if page.planarconfig == 1 else np.moveaxis(values, 0, -1)
+            values = values if page.planarconfig == 1 else np.moveaxis(values, 0, -1)
+            return _with_plain_alpha(values, page.extrasamples)
     return None
 
 
@@ -237,13 +256,65 @@ def _in_srgb(opened: Any, profile: bytes) -> Any:
     cms = need("PIL.ImageCms", "photo")
     try:
         source = cms.getOpenProfile(BytesIO(profile))
-        if "srgb" in cms.getProfileDescription(source).lower():
+        if _is_srgb(cms, source):
             return None
         mode = "RGBA" if opened.has_transparency_data else "RGB"
         image = opened if opened.mode == "CMYK" else opened.convert(mode)
         return cms.profileToProfile(image, source, cms.createProfile("sRGB"), outputMode=mode)
     except (cms.PyCMSError, OSError, ValueError):
         return None
+
+
+def _is_srgb(cms: Any, profile: Any) -> bool:
+    """Whether colours stay what they are on the way from a profile to sRGB: by its curves and primaries, not its name."""
+    image = need("PIL.Image", "photo")
+    levels = np.arange(0, 256, 17, np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(levels.size, -1, 3)
+    there = cms.profileToProfile(image.fromarray(colours), profile, cms.createProfile("sRGB"), outputMode="RGB")
+    return bool(np.abs(np.asarray(there).astype(int) - colours).max() <= _ROUNDED)
+
+
+def _with_plain_alpha(values: np.ndarray, extra: tuple[int, ...]) -> np.ndarray:
+    """Of the channels after colour, alpha as PNG has it (TIFF 6.0, ExtraSamples): 1 is multiplied into the colour, 2 is
+    not, 0 is no alpha."""
+    if not extra or extra[0] not in (1, 2):
+        return values[..., :3]
+    if extra[0] == 2:
+        return values[..., :4]
+    most = np.iinfo(values.dtype).max
+    alpha = values[..., 3:4].astype(np.float64)
+    colour = np.where(alpha > 0, values[..., :3] * (most / np.maximum(alpha, 1)), 0)
+    return np.concatenate([np.rint(colour.clip(0, most)).astype(values.dtype), values[..., 3:4]], axis=2)
+
+
+def _as_png_states(values: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, str]:
+    """Values of a PNG with a gamma (gAMA) or primaries (cHRM) of its own, in sRGB (ISO/IEC 15948, 11.3.3 and 12.1)."""
+    gamma, named = info.get("gamma"), info.get("chromaticity")
+    curved = gamma is not None and gamma > 0 and abs(gamma - 1 / 2.2) > _GAMMA
+    primaries = named is not None and len(named) == 8 and np.abs(np.array(named) - _SRGB).max() > _CHROMATICITY
+    if not (curved or primaries):
+        return values, ""
+    most = np.iinfo(values.dtype).max
+    picture = values[..., :3].astype(np.float64) / most
+    linear = picture ** (1 / gamma) if curved else decode_srgb(torch.from_numpy(picture)).numpy()
+    if primaries:
+        try:
+            linear = linear @ (np.linalg.inv(_to_xyz(_SRGB)) @ _to_xyz(named)).T
+        except np.linalg.LinAlgError:
+            return values, "its primaries (cHRM) are none, and not used"
+    found = encode_srgb(torch.from_numpy(linear.clip(0, 1))).numpy()
+    found = np.rint(found * most).astype(values.dtype)
+    what = " and ".join(name for name, there in (("gamma", curved), ("primaries", primaries)) if there)
+    return np.concatenate([found, values[..., 3:]], axis=2), f"its {what} converted to sRGB"
+
+
+def _to_xyz(chromaticity: Any) -> np.ndarray:
+    """Matrix from linear RGB to XYZ, of white point and primaries (x, y) each; white is the same in all."""
+    white, *primaries = (np.array([x, y, 1 - x - y]) / y for x, y in np.reshape(chromaticity, (4, 2)))
+    columns = np.stack(primaries, axis=1)
+    cone = _BRADFORD @ white
+    adapted = np.linalg.inv(_BRADFORD) @ np.diag((_BRADFORD @ _D65) / cone) @ _BRADFORD
+    return np.asarray(adapted @ columns @ np.diag(np.linalg.solve(columns, white)))
 
 
 def _check_picture(values: np.ndarray) -> None:

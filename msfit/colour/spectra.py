@@ -13,6 +13,7 @@ import numpy as np
 
 from msfit.data.wavelengths import check_wavelengths
 from msfit.errors import InputError
+from msfit.io.text import read_text, split_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,12 +130,12 @@ def read_csv(path: Path, channels: Sequence[str]) -> Spectrum:
         The file cannot be read or does not have this form.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, InputError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read as text ({reason}); expected a comma-separated table") from None
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    rows = [[cell.strip() for cell in line.split(",")] for line in lines]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    rows = [[cell.strip() for cell in split_line(line)] for line in lines]
     header = [cell.lower() for cell in rows.pop(0)] if rows and not _is_number(rows[0][0]) else None
     form = f"expected comma-separated columns: wavelength in nm, {', '.join(channels)}"
     try:

@@ -42,7 +42,8 @@ def read_bands(folder: Path, wavelengths: Any = None) -> Scan:
     Scan
         Counts for integers, reflectance for floating point TIFF.
     """
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS and file.is_file())
+    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS and file.is_file())
+    files = [file for file in found if not file.name.startswith(".")]  # ._NAME: what macOS leaves on other disks
     if len(files) < 2:
         raise InputError(f"a folder with {len(files)} PNG or TIFF files; expected one picture a band")
     order = _numbers([file.stem for file in files])
@@ -75,7 +76,10 @@ def read_bands(folder: Path, wavelengths: Any = None) -> Scan:
 
 
 def _numbers(stems: list[str]) -> np.ndarray:
-    """The number that differs from name to name: the last one that does."""
+    """The number before "nm", where every name has one; else the number that differs from name to name, the last."""
+    stated = [re.findall(r"(\d+(?:\.\d+)?)\s*nm(?![a-z])", stem, re.IGNORECASE) for stem in stems]
+    if all(len(numbers) == 1 for numbers in stated) and len({numbers[0] for numbers in stated}) == len(stems):
+        return np.array([float(numbers[0]) for numbers in stated])
     found = [[float(number) for number in re.findall(r"\d+(?:\.\d+)?", stem)] for stem in stems]
     for place in range(1, min(map(len, found)) + 1):
         numbers = [entry[-place] for entry in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.flat import FlatArray
 from msfit.io.scan import Quantity, Scan
+from msfit.io.text import decode
 
 _LARGEST_HEADER = 16_000_000
 
@@ -19,10 +21,11 @@ _LARGEST_HEADER = 16_000_000
 def header_of(path: Path) -> Path | None:
     """The header that belongs to an ENVI file: the file itself or the .hdr beside it; None where there is none."""
     with path.open("rb") as file:
-        if file.read(4) == b"ENVI":
+        if file.read(16).removeprefix(codecs.BOM_UTF8).startswith(b"ENVI"):
             return path
-    beside = (path.with_suffix(".hdr"), path.with_name(path.name + ".hdr"))
-    return next((header for header in beside if header.is_file() and header != path), None)
+    wanted = {f"{stem}.hdr".lower() for stem in (path.stem, path.name)}
+    beside = sorted(file for file in path.parent.iterdir() if file.name.lower() in wanted and file != path)
+    return next((header for header in beside if header.is_file()), None)
 
 
 def read_envi(path: Path, wavelengths: Any = None) -> Scan:
@@ -49,21 +52,29 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
         raise InputError("is no ENVI header: more than 16 MB of text")
     data_path = data_of(path, header_path)
     try:
-        header = envi.read_envi_header(str(header_path))
+        header = _parsed(decode(header_path.read_bytes()))
+        header.setdefault("byte order", "0")
         envi.check_compatibility(header)
         params = envi.gen_params(header)
         shape = (int(params.nrows), int(params.ncols), int(params.nbands))
         dtype, offset = np.dtype(params.dtype), params.offset
+    except InputError:
+        raise
     except Exception as error:  # spectral meets damaged headers with whatever they cause
         raise InputError(f"ENVI header that cannot be read ({type(error).__name__}: {said(error)})") from None
+    if _stated(header, "file compression") not in (None, "0"):
+        raise InputError(f"ENVI with compressed data: valid, not supported; expected {data_path.name} unpacked: gunzip it")
     _check_size(data_path, shape, dtype, offset)
     values = _stored(data_path, header["interleave"], shape, dtype, offset)
-    nm = check_wavelengths(_wavelengths(header) if wavelengths is None else wavelengths, shape[-1])
-    saturation = float(np.iinfo(dtype).max) if dtype.kind in "ui" else None
+    if "spectral library" in str(_stated(header, "file type")).lower():
+        values, shape = values[..., 0], (shape[0], 1, shape[1])  # a spectrum a line, its bands the samples
+    saturation, notes = _saturation(header, dtype)
     quantity: Quantity = "counts" if dtype.kind in "ui" else "reflectance"
     if (ignored := _number(header, "data ignore value")) is not None and not np.isnan(ignored):
         values = dask.where(values == ignored, np.nan, values.astype(np.result_type(dtype, np.float32)))
     if _calibrated(header):
+        if saturation is not None:
+            values = dask.where(values >= saturation, np.nan, values.astype(np.result_type(dtype, np.float32)))
         values, quantity, saturation = _in_units(values, header, shape[-1]), "counts", None
     if (scale := _number(header, "reflectance scale factor")) is not None:
         if not 0 < scale < np.inf:
@@ -71,11 +82,64 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
         values, quantity = values.astype(np.result_type(dtype, np.float32)) / scale, "reflectance"
         saturation = None if saturation is None else saturation / scale
     provenance: dict[str, Any] = {"format": "ENVI"}
+    if (exposure := _stated(header, "tint")) is not None:
+        provenance["tint"] = exposure
     good = _good_bands(header, shape[-1])
+    nm = _wavelengths(header) if wavelengths is None else np.asarray(wavelengths)
+    if nm.shape != (shape[-1],):
+        check_wavelengths(nm, shape[-1])
     if not good.all():
         values, nm = values[..., np.flatnonzero(good)], nm[good]
-        provenance["note"] = f"{np.count_nonzero(~good)} of {good.size} bands left out: the header calls them bad"
-    return Scan(values, nm, quantity, saturation=saturation, provenance=provenance)
+        notes.append(f"{np.count_nonzero(~good)} of {good.size} bands left out: the header calls them bad")
+    if notes:
+        provenance["note"] = "; ".join(notes)
+    return Scan(values, check_wavelengths(nm), quantity, saturation=saturation, provenance=provenance)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The entries of a header: text, or lists of it where they stand in braces. The last of a name counts."""
+    lines = iter(text.splitlines())
+    if not next(lines, "").strip().startswith("ENVI"):
+        raise InputError("ENVI header that cannot be read: it does not begin with ENVI; get the file anew")
+    entries: dict[str, Any] = {}
+    for line in lines:
+        name, equals, entry = line.partition("=")
+        name, entry = " ".join(name.lower().split()), entry.strip()
+        if not equals or name.startswith(";"):
+            continue
+        if entry.startswith("{"):
+            while "}" not in entry:
+                more = next(lines, None)
+                if more is None:
+                    raise InputError(f"ENVI header that cannot be read: it ends inside {name}; get the file anew")
+                entry += "\n" + more.strip()
+            inner = entry[1 : entry.index("}")].strip()
+            entries[name] = inner if name == "description" else [piece.strip() for piece in inner.split(",")]
+        else:
+            entries[name] = entry
+    return entries
+
+
+def _stated(header: dict[str, Any], name: str) -> str | None:
+    """One word of the header, in braces or not; None where it is absent or empty."""
+    entry = header.get(name)
+    return (entry[0] if isinstance(entry, list) else entry) or None
+
+
+def _saturation(header: dict[str, Any], dtype: np.dtype) -> tuple[float | None, list[str]]:
+    """The level at which samples saturate, in the file's numbers: of the type, or a lower one that is stated."""
+    level = float(np.iinfo(dtype).max) if dtype.kind in "ui" else None
+    notes = []
+    for name in ("ceiling", "bit depth"):
+        if (number := _number(header, name)) is None or not number > 0:
+            continue
+        number = 2 ** min(number, 64) - 1 if name == "bit depth" else number
+        if "reflectance scale factor" in header or level is None:
+            notes.append(f"{name} in the header is not used: the samples are no counts")
+        elif number < level:
+            level = number
+            notes.append(f"samples from {number:g} on are saturated: {name} in the header")
+    return level, notes
 
 
 def data_of(path: Path, header: Path) -> Path:
@@ -83,10 +147,12 @@ def data_of(path: Path, header: Path) -> Path:
     if path != header:
         return path
     stem = header.with_suffix("")
-    names = [stem, *(Path(f"{stem}.{end}") for end in ("img", "dat", "raw", "bsq", "bil", "bip", "IMG", "DAT", "RAW"))]
-    for name in names:
-        if name.is_file():
-            return name
+    beside = {file.name.lower(): file for file in sorted(header.parent.iterdir()) if file != header and file.is_file()}
+    for end in ("", ".img", ".dat", ".raw", ".bsq", ".bil", ".bip", ".hyspex", ".bin", ".sli"):
+        if (stem.name + end).lower() in beside:
+            return beside[(stem.name + end).lower()]
+    if f"{stem.name}.gz".lower() in beside or f"{stem.name}.img.gz".lower() in beside:
+        raise InputError("ENVI with compressed data: valid, not supported; expected the data unpacked: gunzip them")
     raise InputError(f"ENVI header without its data; expected {stem.name} or {stem.name}.img, .dat, .raw beside it")
 
 
@@ -120,7 +186,7 @@ def _stored(data: Path, interleave: Any, shape: tuple[int, int, int], dtype: np.
 def _wavelengths(header: dict[str, Any]) -> np.ndarray:
     if "wavelength" not in header:
         raise InputError("no wavelengths: the ENVI header states none: pass wavelengths=")
-    return to_nanometres(_numbers(header, "wavelength"), header.get("wavelength units"))
+    return to_nanometres(_numbers(header, "wavelength"), _stated(header, "wavelength units"))
 
 
 def _good_bands(header: dict[str, Any], bands: int) -> np.ndarray:

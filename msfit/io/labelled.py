@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msfit.data.lazy_arrays import is_lazy
 from msfit.data.pixel_axes import PixelAxes
 from msfit.data.wavelengths import check_wavelengths, to_nanometres
 from msfit.errors import InputError
 from msfit.io.axes import band_axis
-from msfit.io.matlab.variables import QUANTITIES, WAVES, listed
+from msfit.io.matlab.variables import MORE_WAVES, QUANTITIES, WAVES, listed
 from msfit.io.scan import Quantity, Scan
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ _BAND_DIMENSIONS = (*WAVES, "lambda", "wl", "band", "bands", "channel", "spectra
 _BESIDE = ("illuminant", "mask", *WAVES)
 # Names of the maps of a result.
 TAKEN = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status", "gap", "wavelength")
-_FRACTION = ("", "1", "dimensionless", "unitless", "fraction", "reflectance")
-_PERCENT = ("%", "percent", "pct")
+_FRACTION = ("", "1", "dimensionless", "unitless", "none", "n/a", "na", "fraction", "ratio", "reflectance")
+_PERCENT = ("%", "percent", "per cent", "per_cent", "pct")
 _COUNTS = ("count", "counts", "dn", "digital number", "digital numbers", "adu")
 
 
@@ -179,10 +180,21 @@ def _variable(dataset: xarray.Dataset, variable: str | None) -> str:
 def _wavelengths(dataset: xarray.Dataset, array: xarray.DataArray) -> np.ndarray:
     places = [(place, name) for name in WAVES for place in (array.coords, dataset.variables)]
     places += [(array.coords, dimension) for dimension in array.dims if dimension in _BAND_DIMENSIONS]
+    places += [(array.coords, name) for name in array.dims if name in array.coords and _is_spectral(array.coords[name])]
+    others = [str(name) for name in dataset.variables if str(name).lower() in MORE_WAVES]
+    places += [(dataset.variables, name) for name in others] if len(others) == 1 else []
     for place, name in places:
         if name in place:
             return to_nanometres(np.asarray(place[name]), place[name].attrs.get("units"))
     raise InputError("no wavelengths: expected a coordinate wavelength [nm] of the bands: pass wavelengths=")
+
+
+def _is_spectral(coord: Any) -> bool:
+    """Whether a coordinate says of itself that it holds wavelengths, by its unit and name or its standard name."""
+    attrs = coord.attrs
+    standard = str(attrs.get("standard_name", "")).lower()
+    named = "wave" in str(coord.name).lower() or "wavelength" in str(attrs.get("long_name", "")).lower()
+    return standard in ("radiation_wavelength", "sensor_band_central_radiation_wavelength") or named
 
 
 def _band_dimension(array: xarray.DataArray, bands: int, orientation: str | None) -> Any:
@@ -197,6 +209,7 @@ def _in_fractions(array: xarray.DataArray) -> tuple[Any, Quantity, float | None]
     values, saturation = array.data, _saturation(array)
     unit = str(array.attrs.get("units", "")).strip().lower()
     quantity = QUANTITIES.get(str(array.name), "reflectance")
+    values, saturation = _scaled(array, values, saturation)
     if unit in _PERCENT:
         values = values.astype(np.result_type(values.dtype, np.float32)) / 100
         return values, "reflectance", None if saturation is None else saturation / 100
@@ -205,6 +218,39 @@ def _in_fractions(array: xarray.DataArray) -> tuple[Any, Quantity, float | None]
     if unit not in _FRACTION and quantity == "reflectance":
         return values, "radiance", saturation
     return values, quantity, saturation
+
+
+def _scaled(array: xarray.DataArray, values: Any, saturation: float | None) -> tuple[Any, float | None]:
+    """What xarray leaves as it is: scales and missing values by names other than CF's; scales below zero.
+
+    NEON's ``Scale_Factor`` is a divisor (10000) with ``Data_Ignore_Value``; one below 1 is a factor, as CF's.
+    """
+    stated = {str(name).lower(): value for name, value in array.attrs.items()}
+    numbers = {name: np.asarray(value).ravel() for name, value in stated.items()}
+    numbers = {name: float(v[0]) for name, v in numbers.items() if v.size == 1 and v.dtype.kind in "uif"}
+    missing = numbers.get("data_ignore_value")
+    scale = numbers.get("scale_factor")
+    if missing is not None or scale is not None:
+        values = values.astype(np.result_type(values.dtype, np.float32))
+        if missing is not None:
+            values = _where(values)(values == missing, np.nan, values)
+        if scale is not None:
+            if not 0 < scale < np.inf:
+                raise InputError(f"{array.name}: found Scale_Factor {scale:g}; expected a positive number")
+            factor = 1 / scale if scale >= 1 else scale
+            values = values * np.asarray(factor, values.dtype)
+            saturation = None if saturation is None else saturation * factor
+    if saturation is not None and array.encoding.get("scale_factor", 1) < 0:  # the largest number is the lowest value
+        values, saturation = _where(values)(values <= saturation, np.nan, values), None
+    return values, saturation
+
+
+def _where(values: Any) -> Any:
+    if is_lazy(values):
+        import dask.array
+
+        return dask.array.where
+    return np.where
 
 
 def _saturation(array: xarray.DataArray) -> float | None:

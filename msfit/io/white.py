@@ -14,9 +14,11 @@ from msfit.data.lazy_arrays import is_lazy, lazy_rows, read_rows
 from msfit.data.wavelengths import check_wavelengths, interpolated
 from msfit.errors import InputError
 from msfit.io.scan import Scan
+from msfit.io.text import read_columns
 
 Reader = Callable[[Path], Scan]
 
+_TEXTS = (".csv", ".txt", ".dat", ".tsv")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
 _PATCH = re.compile(r"(\d+):(\d+),(\d+):(\d+)")
 
@@ -53,12 +55,28 @@ def calibrated(scan: Scan, white: Any, dark: Any, read: Reader) -> Scan:
         raise InputError(
             "white: saturated, or nowhere brighter than the dark reference; expected a bright white standard"
         )
+    remarks_of_exposure = ""
+    if (ratio := _exposure_ratio(white, scan, read)) != 1:
+        light, remarks_of_exposure = light * ratio, f"white reference scaled by {ratio:.4g}: the headers' integration times"
     unlit = np.count_nonzero(~(light > 0)) if light.ndim == 1 else 0
     remarks: dict[str, Any] = {"white": _told(white)} | ({} if dark is None else {"dark": _told(dark)})
-    if unlit:
-        note = f"{unlit} bands without a usable white reference get no weight"
-        remarks["note"] = "; ".join(filter(None, [scan.provenance.get("note"), note]))
+    note = f"{unlit} bands without a usable white reference get no weight" if unlit else ""
+    if note or remarks_of_exposure:
+        remarks["note"] = "; ".join(filter(None, [scan.provenance.get("note"), note, remarks_of_exposure]))
     return replace(scan, quantity="radiance", illuminant=light, dark=offset, provenance={**scan.provenance, **remarks})
+
+
+def _exposure_ratio(white: Any, scan: Scan, read: Reader) -> float:
+    """Integration time of the picture over that of the white reference, where the headers of both state one."""
+    if "tint" not in scan.provenance or not isinstance(white, str | Path) or not Path(white).is_file():
+        return 1.0
+    if Path(white).suffix.lower() in _TEXTS or "tint" not in (of_white := read(Path(white)).provenance):
+        return 1.0
+    try:
+        own, its = float(scan.provenance["tint"]), float(of_white["tint"])
+    except ValueError:
+        return 1.0
+    return own / its if own > 0 and its > 0 else 1.0
 
 
 def _reference(name: str, given: Any, scan: Scan, read: Reader) -> Any:
@@ -152,18 +170,14 @@ def _unsaturated(values: Any, saturation: float | None) -> Any:
 
 def _text_spectrum(path: Path) -> Scan | None:
     """Two columns of numbers, wavelength [nm] and value, after any lines of heading; None for other files."""
-    if path.suffix.lower() not in (".csv", ".txt", ".dat", ".tsv"):
+    if path.suffix.lower() not in _TEXTS:
         return None
-    rows = []
-    for line in path.read_text(errors="replace").splitlines():
-        words = re.split(r"[,;\s]+", line.strip())
-        try:
-            rows.append([float(word) for word in words[:2]])
-        except ValueError:
-            continue
-    if len(rows) < 2 or any(len(row) != 2 for row in rows):
-        raise InputError("no spectrum; expected two columns, wavelength [nm] and value")
-    table = np.array(rows)
+    try:
+        table = read_columns(path, 2)
+    except InputError as error:
+        raise InputError(f"no spectrum; expected two columns, wavelength [nm] and value: {error}") from None
+    if len(table) < 2:
+        raise InputError("no spectrum: one row; expected two columns, wavelength [nm] and value")
     return Scan(table[:, 1][None], table[:, 0], "counts")
 
 

@@ -17,7 +17,7 @@ from msfit.data.low_rank import LinearSpectra, space_times_spectrum
 from msfit.data.wavelengths import check_wavelengths, interpolated
 from msfit.errors import InputError
 from msfit.io.matlab.mat import mat_variables, read_mat
-from msfit.io.matlab.variables import QUANTITIES, WAVES, kind_of, listed, numbers, picture_name, scan_of, wavelengths_of
+from msfit.io.matlab.variables import MORE_WAVES, QUANTITIES, WAVES, kind_of, listed, numbers, picture_name, scan_of, stated, wavelengths_of
 from msfit.io.scan import Scan
 from msfit.io.units import photons_from_energy
 
@@ -45,13 +45,14 @@ def read_iset(path: Path, variable: str | None = None, orientation: str | None =
     if variable is not None and variable not in present:
         raise InputError(f"variable: found no {variable!r}; the file holds {listed(present)}")
     known = {*_LINEAR, *_BESIDE, *QUANTITIES, *WAVES, variable}
-    held = read_mat(path, [name for name in present if name in known])
+    held = read_mat(path, [name for name in present if name in known or name.lower() in MORE_WAVES])
     linear = variable is None and "mcCOEF" in held
     if linear:
         held, orientation = _mixed(held), "bands-last"
     elif variable is None and picture_name(held) is None:
-        held = _saved_whole(read_mat(path)) or dict.fromkeys(present)
-    light = held.get("illuminant")
+        whole = read_mat(path)
+        held = _saved_whole(whole) or _only_picture(whole) or dict.fromkeys(present)
+    light = stated(held, "illuminant")
     if light is not None and (variable or picture_name(held)) != "reflectance":
         nm = check_wavelengths(wavelengths_of(held) if wavelengths is None else wavelengths)
         light = _illuminant(light, nm)
@@ -110,6 +111,14 @@ def _saved_whole(held: Mapping[str, Any]) -> dict[str, Any] | None:
             photons = _uncompressed(photons, data.get("dmin"), data.get("dmax"))
         return {**{name: value[name] for name in (*_BESIDE, *WAVES) if name in value}, "photons": photons}
     return None
+
+
+def _only_picture(held: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A picture under a name of its own, where it is the only array of three axes: taken as `data`."""
+    pictures = [name for name, value in held.items() if getattr(value, "ndim", 0) == 3 and value.dtype.kind in "uif"]
+    if len(pictures) != 1:
+        return None
+    return {"data": held[pictures[0]], **{name: value for name, value in held.items() if name != pictures[0]}}
 
 
 def _illuminant(illuminant: Any, nm: np.ndarray) -> np.ndarray:

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from msfit.errors import InputError
+from msfit.io.matlab.unreadable import Unreadable, check_sparse
 
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _ENCODED = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
-_NOTHING, _CELL, _STRUCT, _CHAR = 0, 1, 2, 4
+_NOTHING, _CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _FUNCTION, _OPAQUE = 0, 1, 2, 3, 4, 5, 16, 17
+_OTHERS = {_OBJECT: "an object", _FUNCTION: "a function", _OPAQUE: "an object of a class"}
 _NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _COMPLEX = 0x0800
 _DEEPEST = 32
@@ -101,6 +103,9 @@ class _Matrix:
         if flags.size < 1:
             raise InputError("damaged: an array without flags; get the file anew")
         self.kind, self.complex = int(flags[0]) & 0xFF, bool(int(flags[0]) & _COMPLEX)
+        if self.kind == _OPAQUE:  # string, table, datetime, containers.Map: its name follows at once
+            self.shape, self.name = (), self._text()
+            return
         self.shape = tuple(int(length) for length in self._next("i4", "u4"))
         if len(self.shape) < 2 or min(self.shape) < 0:
             raise InputError(f"damaged: an array of shape {self.shape}; get the file anew")
@@ -117,8 +122,10 @@ class _Matrix:
             return self._struct(depth)
         if self.kind == _CHAR:
             return self._characters()
+        if self.kind == _SPARSE:
+            return self._sparse()
         if self.kind not in _NUMBERS:
-            return None
+            return Unreadable(_OTHERS.get(self.kind, f"an array of MATLAB's class number {self.kind}"))
         found = self._numbers()
         return found + 1j * self._numbers() if self.complex else found
 
@@ -141,6 +148,34 @@ class _Matrix:
         return stored.astype(np.dtype(self.order + _NUMBERS[self.kind]).newbyteorder("="), copy=False).reshape(
             self.shape, order="F"
         )
+
+    def _sparse(self) -> np.ndarray:
+        """A sparse matrix, written out: rows of its elements, where each column begins, elements."""
+        if len(self.shape) != 2:
+            raise InputError(f"damaged: a sparse matrix of shape {self.shape}; get the file anew")
+        rows, starts = self._next("i4", "u4"), self._next("i4", "u4")
+        elements = self._elements_of_sparse()
+        counts = np.diff(starts.astype(np.int64))
+        count = int(starts[-1]) if starts.size else -1
+        if starts.size != self.shape[1] + 1 or starts[0] != 0 or (counts < 0).any() or count > min(rows.size, elements.size):
+            raise InputError(f"damaged: {self.name or 'a sparse matrix'} with columns that do not fit; get the file anew")
+        rows = rows[:count].astype(np.int64)
+        if rows.size and not 0 <= rows.min() <= rows.max() < self.shape[0]:
+            raise InputError(f"damaged: {self.name or 'a sparse matrix'} with rows beyond its end; get the file anew")
+        check_sparse(self.shape)
+        found = np.zeros(self.shape)
+        found[rows, np.repeat(np.arange(self.shape[1]), counts)] = elements[:count]
+        return found
+
+    def _elements_of_sparse(self) -> np.ndarray:
+        """Elements; of truth values MATLAB 6 writes one byte each and calls them doubles."""
+        kind, data = self._element()
+        stored = _STORED.get(kind)
+        if stored is None:
+            raise InputError(f"damaged: {len(data)} bytes of kind {kind} where numbers belong; get the file anew")
+        if len(data) % np.dtype(stored).itemsize:
+            stored = "u1"
+        return np.frombuffer(data, self.order + stored)
 
     def _characters(self) -> str:
         kind, data = self._element()

@@ -16,12 +16,15 @@ import numpy as np
 from msfit.data.lazy_arrays import CUT, STRIP
 from msfit.errors import InputError, said
 from msfit.io.extras import need
+from msfit.io.matlab.unreadable import Unreadable, check_sparse
 
 # MATLAB's own groups, which hold what references point to.
 _HIDDEN = ("#refs#", "#subsystem#")
 _DEEPEST = 32
 # What HDF5's usual filters can at most shrink: shapes that promise more than this many bytes a byte are corrupt.
 LARGEST_RATIO = 1100
+# MATLAB's classes whose content lies in its own subsystem.
+_OBJECTS = ("string", "table", "timetable", "datetime", "duration", "categorical", "containers.Map", "function_handle")
 _LARGE = 2**26  # bytes from which on an array stays in the file until its samples are needed
 
 
@@ -62,10 +65,14 @@ def _plain(item: Any, file: Any, limit: int, depth: int) -> Any:
     if depth > _DEEPEST:
         raise InputError("damaged: structs inside structs without end; get the file anew")
     if isinstance(item, h5py.Group):
+        if "MATLAB_object_decode" in item.attrs:
+            return Unreadable(f"an object of MATLAB's class {_class(item)}")
         if "MATLAB_sparse" in item.attrs:
-            return None
+            return _sparse(item)
         return _struct({name: _plain(item[name], file, limit, depth + 1) for name in item}, item)
     kind = _class(item)
+    if kind in _OBJECTS or "MATLAB_object_decode" in item.attrs:
+        return Unreadable(f"an object of MATLAB's class {kind}")
     if item.attrs.get("MATLAB_empty", 0):
         shape = tuple(int(n) for n in np.asarray(item[()]).ravel())
         return {"char": "", "cell": [], "struct": []}.get(kind) if kind in ("char", "cell", "struct") else _empty(shape)
@@ -76,13 +83,15 @@ def _plain(item: Any, file: Any, limit: int, depth: int) -> Any:
     stored = item[()]
     if item.dtype == h5py.ref_dtype:
         return [_plain(file[ref], file, limit, depth + 1) if ref else None for ref in np.asarray(stored).ravel()]
-    found = np.asarray(stored).T
+    found = np.asarray(stored) if _as_stored(file) else np.asarray(stored).T
     if kind == "char":
         lines = np.atleast_2d(found)
         return "\n".join("".join(chr(code) for code in line) for line in lines)
     if found.dtype.names == ("real", "imag"):
         return found["real"] + 1j * found["imag"]
-    return np.atleast_2d(found) if found.dtype.kind in "buif" else None
+    if found.dtype.kind not in "buif":
+        return Unreadable(f"data of the type {found.dtype}")
+    return np.atleast_2d(found)
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,27 @@ def _lazy(item: Any) -> Any:
     stored = _Stored(Path(item.file.filename), item.name, item.shape, item.dtype)
     strip = max(1, STRIP * item.shape[-1] // item.size)
     name = ("mat-" if item.chunks else CUT) + uuid.uuid4().hex
-    return need("dask.array").from_array(stored, chunks=item.chunks or (*item.shape[:-1], strip), name=name).T
+    lazy = need("dask.array").from_array(stored, chunks=item.chunks or (*item.shape[:-1], strip), name=name)
+    return lazy if _as_stored(item.file) else lazy.T
+
+
+def _sparse(group: Any) -> np.ndarray:
+    """A sparse matrix, written out."""
+    if "jc" not in group:
+        raise InputError(f"damaged: {group.name} is a sparse matrix without columns; get the file anew")
+    starts = group["jc"][()].astype(np.int64).ravel()
+    shape = (int(group.attrs["MATLAB_sparse"]), starts.size - 1)
+    check_sparse(shape)
+    found = np.zeros(shape)
+    if "ir" in group and "data" in group:  # without any element they are absent
+        columns = np.repeat(np.arange(shape[1]), np.diff(starts))
+        found[group["ir"][()].astype(np.int64).ravel(), columns] = group["data"][()].ravel()
+    return found
+
+
+def _as_stored(file: Any) -> bool:
+    """Whether arrays lie as they are meant: MATLAB's own files have 512 bytes of its own in front, and name classes."""
+    return file.userblock_size == 0 and not any("MATLAB_class" in item.attrs for item in file.values())
 
 
 def _class(item: Any) -> str:

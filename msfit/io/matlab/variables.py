@@ -12,9 +12,12 @@ from msfit.data.low_rank import LinearSpectra
 from msfit.data.wavelengths import check_wavelengths
 from msfit.errors import InputError
 from msfit.io.axes import bands_last
+from msfit.io.matlab.unreadable import Unreadable
 from msfit.io.scan import Quantity, Scan
 
 WAVES = ("wave", "wavelength", "wavelengths")
+# Names that hold wavelengths in other layouts (ICVL and ARAD: bands), in small letters; where only one is there.
+MORE_WAVES = ("wave", "wavelength", "wavelengths", "wl", "lambda", "bands", "wave_length", "wavelength_nm")
 # Names of pictures in the order of preference, with what they hold where no light is given.
 QUANTITIES: dict[str, Quantity] = {
     "reflectance": "reflectance",
@@ -24,6 +27,7 @@ QUANTITIES: dict[str, Quantity] = {
     "cube": "reflectance",
     "radiance": "radiance",
     "counts": "counts",
+    "rad": "radiance",
 }
 
 
@@ -55,12 +59,12 @@ def scan_of(
     nm = check_wavelengths(wavelengths_of(held) if wavelengths is None else wavelengths)
     values = bands_last(name, numbers(name, held[name]), nm.size, orientation)
     quantity = QUANTITIES.get(name, "reflectance")
-    illuminant = None if name == "reflectance" else held.get("illuminant")
+    illuminant = None if name == "reflectance" else stated(held, "illuminant")
     if illuminant is not None:
         quantity, illuminant = "radiance", numbers("illuminant", illuminant)
     elif quantity == "reflectance" and values.dtype.kind in "ui":
         quantity = "counts"
-    mask, saturation = held.get("mask"), held.get("saturation")
+    mask, saturation = stated(held, "mask"), stated(held, "saturation")
     if mask is not None:
         mask = numbers("mask", mask).ravel() if values.ndim == 2 else numbers("mask", mask)
     return Scan(
@@ -76,7 +80,7 @@ def scan_of(
 
 def picture_name(held: Mapping[str, Any]) -> str | None:
     """Name of the picture; where there is light, what it divides comes before ready reflectance."""
-    names = sorted(QUANTITIES, key=lambda name: name == "reflectance" and held.get("illuminant") is not None)
+    names = sorted(QUANTITIES, key=lambda name: name == "reflectance" and stated(held, "illuminant") is not None)
     return next((name for name in names if name in held), None)
 
 
@@ -92,7 +96,17 @@ def wavelengths_of(held: Mapping[str, Any]) -> np.ndarray:
         for name in WAVES:
             if isinstance(place, Mapping) and place.get(name) is not None:
                 return numbers(name, place[name])
+    others = [name for name in held if name.lower() in MORE_WAVES and stated(held, name) is not None]
+    if len(others) == 1:
+        return numbers(others[0], held[others[0]])
     raise InputError("no wavelengths: expected wave or wavelength [nm] beside the data: pass wavelengths=")
+
+
+def stated(held: Mapping[str, Any], name: str) -> Any:
+    """A variable, or None where it is absent or empty; one that is there and cannot be read is refused by `numbers`."""
+    value = held.get(name)
+    empty = value.size == 0 if isinstance(value, np.ndarray) else isinstance(value, list | str) and not value
+    return None if empty else value
 
 
 def numbers(name: str, value: Any) -> np.ndarray:
@@ -114,6 +128,8 @@ def kind_of(value: Any) -> str:
     """What a value is, in a word or two for messages."""
     if isinstance(value, np.ndarray):
         return {"c": "complex numbers", "U": "text", "S": "text"}.get(value.dtype.kind, str(value.dtype))
+    if isinstance(value, Unreadable):
+        return f"{value.kind}, which cannot be read"
     kinds = {str: "text", dict: "a struct", list: "cells", type(None): "an object without numbers"}
     return kinds.get(type(value), type(value).__name__)
 
