@@ -266,9 +266,9 @@ def _in_srgb(opened: Any, profile: bytes) -> Any:
 
 
 def _is_srgb(cms: Any, profile: Any) -> bool:
-    """Whether colours stay what they are on the way from a profile to sRGB: by its curves and primaries, not its name."""
+    """Whether colours stay what they are from a profile to sRGB: by its curves and primaries, not its name."""
     image = need("PIL.Image", "photo")
-    levels = np.arange(0, 256, 17, np.uint8)
+    levels = np.arange(0, 256, 17, dtype=np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(levels.size, -1, 3)
     there = cms.profileToProfile(image.fromarray(colours), profile, cms.createProfile("sRGB"), outputMode="RGB")
     return bool(np.abs(np.asarray(there).astype(int) - colours).max() <= _ROUNDED)
@@ -296,7 +296,7 @@ def _as_png_states(values: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray
         return values, ""
     most = np.iinfo(values.dtype).max
     picture = values[..., :3].astype(np.float64) / most
-    linear = picture ** (1 / gamma) if curved else decode_srgb(torch.from_numpy(picture)).numpy()
+    linear = picture ** (1 / gamma) if gamma is not None and curved else decode_srgb(torch.from_numpy(picture)).numpy()
     if primaries:
         try:
             linear = linear @ (np.linalg.inv(_to_xyz(_SRGB)) @ _to_xyz(named)).T

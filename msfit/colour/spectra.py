@@ -13,7 +13,7 @@ import numpy as np
 
 from msfit.data.wavelengths import check_wavelengths
 from msfit.errors import InputError
-from msfit.io.text import read_text, split_line
+from msfit.io.text import is_number, read_text, split_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ def read_csv(path: Path, channels: Sequence[str]) -> Spectrum:
         raise InputError(f"{path}: cannot be read as text ({reason}); expected a comma-separated table") from None
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     rows = [[cell.strip() for cell in split_line(line)] for line in lines]
-    header = [cell.lower() for cell in rows.pop(0)] if rows and not _is_number(rows[0][0]) else None
+    header = [cell.lower() for cell in rows.pop(0)] if rows and not is_number(rows[0][0]) else None
     form = f"expected comma-separated columns: wavelength in nm, {', '.join(channels)}"
     try:
         numbers = np.array(rows, dtype=np.float64)
@@ -151,11 +151,3 @@ def read_csv(path: Path, channels: Sequence[str]) -> Spectrum:
         found = f"columns {', '.join(header)}" if header else f"a table of shape {numbers.shape}"
         raise InputError(f"{path}: {found}; {form}")
     return Spectrum(numbers[:, 0], numbers[:, columns[0]] if len(names) == 1 else numbers[:, columns], str(path))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

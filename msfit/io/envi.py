@@ -63,7 +63,9 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
     except Exception as error:  # spectral meets damaged headers with whatever they cause
         raise InputError(f"ENVI header that cannot be read ({type(error).__name__}: {said(error)})") from None
     if _stated(header, "file compression") not in (None, "0"):
-        raise InputError(f"ENVI with compressed data: valid, not supported; expected {data_path.name} unpacked: gunzip it")
+        raise InputError(
+            f"ENVI with compressed data: valid, not supported; expected {data_path.name} unpacked: gunzip it"
+        )
     _check_size(data_path, shape, dtype, offset)
     values = _stored(data_path, header["interleave"], shape, dtype, offset)
     if "spectral library" in str(_stated(header, "file type")).lower():

@@ -76,7 +76,7 @@ def read_columns(path: Path, columns: int) -> np.ndarray:
         try:
             row = [float(piece) for piece in pieces]
         except ValueError:
-            if rows:
+            if rows or is_number(pieces[0]):  # no heading
                 raise InputError(f"line {number}: found {line[:40]!r}; expected {columns} numbers") from None
             continue
         if len(row) != columns:
@@ -89,6 +89,15 @@ def read_columns(path: Path, columns: int) -> np.ndarray:
     if not rows:
         raise InputError(f"no numbers; expected {columns} columns of them")
     return np.array(rows)
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def split_line(line: str) -> list[str]:

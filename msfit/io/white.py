@@ -57,7 +57,10 @@ def calibrated(scan: Scan, white: Any, dark: Any, read: Reader) -> Scan:
         )
     remarks_of_exposure = ""
     if (ratio := _exposure_ratio(white, scan, read)) != 1:
-        light, remarks_of_exposure = light * ratio, f"white reference scaled by {ratio:.4g}: the headers' integration times"
+        light, remarks_of_exposure = (
+            light * ratio,
+            f"white reference scaled by {ratio:.4g}: the headers' integration times",
+        )
     unlit = np.count_nonzero(~(light > 0)) if light.ndim == 1 else 0
     remarks: dict[str, Any] = {"white": _told(white)} | ({} if dark is None else {"dark": _told(dark)})
     note = f"{unlit} bands without a usable white reference get no weight" if unlit else ""

@@ -17,7 +17,18 @@ from msfit.data.low_rank import LinearSpectra, space_times_spectrum
 from msfit.data.wavelengths import check_wavelengths, interpolated
 from msfit.errors import InputError
 from msfit.io.matlab.mat import mat_variables, read_mat
-from msfit.io.matlab.variables import MORE_WAVES, QUANTITIES, WAVES, kind_of, listed, numbers, picture_name, scan_of, stated, wavelengths_of
+from msfit.io.matlab.variables import (
+    MORE_WAVES,
+    QUANTITIES,
+    WAVES,
+    kind_of,
+    listed,
+    numbers,
+    picture_name,
+    scan_of,
+    stated,
+    wavelengths_of,
+)
 from msfit.io.scan import Scan
 from msfit.io.units import photons_from_energy
 

@@ -157,8 +157,15 @@ class _Matrix:
         elements = self._elements_of_sparse()
         counts = np.diff(starts.astype(np.int64))
         count = int(starts[-1]) if starts.size else -1
-        if starts.size != self.shape[1] + 1 or starts[0] != 0 or (counts < 0).any() or count > min(rows.size, elements.size):
-            raise InputError(f"damaged: {self.name or 'a sparse matrix'} with columns that do not fit; get the file anew")
+        if (
+            starts.size != self.shape[1] + 1
+            or starts[0] != 0
+            or (counts < 0).any()
+            or count > min(rows.size, elements.size)
+        ):
+            raise InputError(
+                f"damaged: {self.name or 'a sparse matrix'} with columns that do not fit; get the file anew"
+            )
         rows = rows[:count].astype(np.int64)
         if rows.size and not 0 <= rows.min() <= rows.max() < self.shape[0]:
             raise InputError(f"damaged: {self.name or 'a sparse matrix'} with rows beyond its end; get the file anew")
