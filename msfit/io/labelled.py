@@ -180,7 +180,7 @@ def _variable(dataset: xarray.Dataset, variable: str | None) -> str:
 def _wavelengths(dataset: xarray.Dataset, array: xarray.DataArray) -> np.ndarray:
     places = [(place, name) for name in WAVES for place in (array.coords, dataset.variables)]
     places += [(array.coords, dimension) for dimension in array.dims if dimension in _BAND_DIMENSIONS]
-    places += [(array.coords, name) for name in array.dims if name in array.coords and _is_spectral(array.coords[name])]
+    places += [(array.coords, str(d)) for d in array.dims if d in array.coords and _is_spectral(array.coords[d])]
     others = [str(name) for name in dataset.variables if str(name).lower() in MORE_WAVES]
     places += [(dataset.variables, name) for name in others] if len(others) == 1 else []
     for place, name in places:
@@ -226,8 +226,8 @@ def _scaled(array: xarray.DataArray, values: Any, saturation: float | None) -> t
     NEON's ``Scale_Factor`` is a divisor (10000) with ``Data_Ignore_Value``; one below 1 is a factor, as CF's.
     """
     stated = {str(name).lower(): value for name, value in array.attrs.items()}
-    numbers = {name: np.asarray(value).ravel() for name, value in stated.items()}
-    numbers = {name: float(v[0]) for name, v in numbers.items() if v.size == 1 and v.dtype.kind in "uif"}
+    single = {name: np.asarray(value).ravel() for name, value in stated.items()}
+    numbers = {name: float(v[0]) for name, v in single.items() if v.size == 1 and v.dtype.kind in "uif"}
     missing = numbers.get("data_ignore_value")
     scale = numbers.get("scale_factor")
     if missing is not None or scale is not None:
@@ -241,7 +241,8 @@ def _scaled(array: xarray.DataArray, values: Any, saturation: float | None) -> t
             values = values * np.asarray(factor, values.dtype)
             saturation = None if saturation is None else saturation * factor
     if saturation is not None and array.encoding.get("scale_factor", 1) < 0:  # the largest number is the lowest value
-        values, saturation = _where(values)(values <= saturation, np.nan, values), None
+        values = _where(values)(values <= saturation, np.nan, values)
+        return values, None
     return values, saturation
 
 

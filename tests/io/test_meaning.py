@@ -127,7 +127,8 @@ def test_the_level_that_a_header_states_is_saturated(tmp_path: Path, extra: str)
     counts[0, 0, 3] = 4095
     cube = msfit.load(envi(tmp_path, counts, extra), white=np.full(B, 4000.0))
     usable = cube.rows(slice(None))[1]
-    assert not usable[0, 0, 3] and usable.sum() == counts.size - 1
+    assert not usable[0, 0, 3]
+    assert usable.sum() == counts.size - 1
     assert "saturated" in str(cube.provenance["note"])
 
 
@@ -172,7 +173,7 @@ def test_a_spectral_library(tmp_path: Path) -> None:
 
 
 def test_compressed_envi_is_called_valid(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="valid, not supported.*gunzip"):
+    with pytest.raises(InputError, match=r"valid, not supported.*gunzip"):
         msfit.load(envi(tmp_path, FLOATS, "file compression = 1"))
 
 
@@ -181,7 +182,8 @@ def test_saturated_counts_stay_so_under_gains(tmp_path: Path) -> None:
     counts[2, 1, 5] = 65535
     gains = f"data gain values = {{{', '.join(['0.001'] * B)}}}"
     usable = msfit.load(envi(tmp_path, counts, gains), white=np.ones(B)).rows(slice(None))[1]
-    assert not usable[2, 1, 5] and usable.sum() == counts.size - 1
+    assert not usable[2, 1, 5]
+    assert usable.sum() == counts.size - 1
 
 
 # --- attributes of HDF5 -----------------------------------------------------------------------------------------------

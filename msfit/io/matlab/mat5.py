@@ -104,7 +104,8 @@ class _Matrix:
             raise InputError("damaged: an array without flags; get the file anew")
         self.kind, self.complex = int(flags[0]) & 0xFF, bool(int(flags[0]) & _COMPLEX)
         if self.kind == _OPAQUE:  # string, table, datetime, containers.Map: its name follows at once
-            self.shape, self.name = (), self._text()
+            self.shape: tuple[int, ...] = ()
+            self.name = self._text()
             return
         self.shape = tuple(int(length) for length in self._next("i4", "u4"))
         if len(self.shape) < 2 or min(self.shape) < 0:
@@ -155,7 +156,8 @@ class _Matrix:
             raise InputError(f"damaged: a sparse matrix of shape {self.shape}; get the file anew")
         rows, starts = self._next("i4", "u4"), self._next("i4", "u4")
         elements = self._elements_of_sparse()
-        counts = np.diff(starts.astype(np.int64))
+        columns = starts.astype(np.int64)
+        counts = columns[1:] - columns[:-1]
         count = int(starts[-1]) if starts.size else -1
         if (
             starts.size != self.shape[1] + 1
