@@ -8,13 +8,13 @@ from typing import Any
 
 from msfit.data.bands import FEWEST_BANDS, select_bands
 from msfit.data.cube import Cube
+from msfit.data.low_rank import LinearSpectra
 from msfit.fitting.bounds import resolve_bounds
 from msfit.fitting.criterion import resolve_criterion
 from msfit.fitting.devices import resolve_device, resolve_dtype
 from msfit.fitting.low_rank import LowRankWorker
 from msfit.fitting.options import FitOptions
 from msfit.fitting.rank import check_rank
-from msfit.fitting.threads import one_thread
 from msfit.fitting.worker import Worker
 from msfit.skin.channels import through
 from msfit.skin.models import SkinModel, get_model
@@ -91,11 +91,10 @@ def prepare(cube: Cube, options: FitOptions) -> Prepared:
     if shared:
         from msfit.fitting.shared import settle_shared  # torch's alone
     settled = settle_shared(skin_model, box, shared, chosen, criterion, place) if shared else box
-    with one_thread():
-        worker = Worker.create(
-            skin_model, settled, chosen, place, kind, criterion, options.std, options.certify, options.shadings
-        )
-        mixtures = LowRankWorker.over(chosen, worker)
+    worker = Worker.create(
+        skin_model, settled, chosen, place, kind, criterion, options.std, options.certify, options.shadings
+    )
+    mixtures = LowRankWorker.over(chosen, worker) if isinstance(chosen.values, LinearSpectra) else None
     return Prepared(
         chosen, worker, skin_model, box, tuple(options.free), shared, dropped, tuple(notes), options, mixtures
     )

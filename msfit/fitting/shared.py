@@ -20,7 +20,6 @@ from msfit.data.lazy_arrays import row_blocks
 from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
-from msfit.fitting.threads import one_thread
 from msfit.fitting.worker import Block, blocks, pool, screen
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.descent import descend
@@ -28,6 +27,7 @@ from msfit.solve.extras import ExtrasSolver, extras_lattice, lattice_minima
 from msfit.solve.problem import Problem, without
 from msfit.solve.solution import Local
 from msfit.solve.solver import PigmentSolver, solver_for
+from msfit.solve.threads import one_thread
 
 _CHUNK = 32_768  # pixels that are read together
 _MOST_SAMPLES = 2**24  # of a block of rows, where a file's chunks span many of them

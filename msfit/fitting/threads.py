@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 _Item = TypeVar("_Item")
 _Out = TypeVar("_Out")
@@ -23,37 +22,6 @@ def cores() -> int:
     if number is not None:
         return int(number())
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch's operations that the calling thread begins run on it alone; nothing where torch is not loaded.
-
-    They are too small to be split, and after a fork the threads that they would be split over are gone. OpenMP keeps
-    the number of threads for each thread by itself, so no other sees a difference.
-    """
-    if "torch" not in sys.modules:
-        yield
-        return
-    import torch  # waits for another thread that is loading it
-
-    torch.get_num_threads()  # sets the number for a thread that is new to torch, which would undo ours
-    pools = _openmp()
-    before = [pool.num_threads for pool in pools]
-    try:
-        for pool in pools:
-            pool.set_num_threads(1)
-        yield
-    finally:
-        for pool, number in zip(pools, before, strict=True):
-            pool.set_num_threads(number)
-
-
-@cache
-def _openmp() -> list[Any]:
-    from threadpoolctl import ThreadpoolController
-
-    return list(ThreadpoolController().select(user_api="openmp").lib_controllers)
 
 
 @contextmanager

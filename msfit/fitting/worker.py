@@ -15,11 +15,12 @@ from msfit.data.cube import Cube
 from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
-from msfit.fitting.threads import cores, one_thread, workers
+from msfit.fitting.threads import cores, workers
 from msfit.skin.registry import SkinModel
 from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver, solver_for
+from msfit.solve.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,8 +128,8 @@ class Worker:
             with one_thread():
                 return self._by_reference(pixels, scale)
         y = pixels.astype(self.dtype, copy=False)
-        assert isinstance(self.solver, PigmentSolver)
-        solution = self.solver(y)
+        kernel = getattr(self.solver, "kernel", None) if self.device.type == "cpu" else self.solver
+        solution = kernel(y)
         return self.to_maps(solution, np.sqrt(solution.cost / y.dtype.type(y.shape[1])))
 
     def _by_reference(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

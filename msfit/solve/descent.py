@@ -154,15 +154,20 @@ def box_step(gradient: Tensor, hessian: Tensor, low: Tensor, high: Tensor) -> Te
 def _eliminate(matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     """Solve a positive definite system (n, p, p) with diagonal about 1: the solution and the pivots, each (n, p)."""
     count = matrix.shape[1]
-    table = torch.cat((matrix, right.unsqueeze(2)), 2)
+    rows = [[*row.unbind(1), one] for row, one in zip(matrix.unbind(1), right.unbind(1), strict=True)]
     pivots = []
-    for k in range(count):
-        pivot = table[:, k, k]
+    for k, row in enumerate(rows):
+        pivot = row[k]
         pivots.append(pivot)
-        row = table[:, k] / torch.where(pivot > SINGULAR[name(matrix.dtype)], pivot, torch.inf).unsqueeze(1)
-        table = table - table[:, :, k].unsqueeze(2) * row.unsqueeze(1)
-        table[:, k] = row
-    return table[:, :, count], torch.stack(pivots, 1)
+        share = torch.where(pivot > SINGULAR[name(matrix.dtype)], 1 / pivot, 0)
+        row[k + 1 :] = [value * share for value in row[k + 1 :]]
+        for i, other in enumerate(rows):
+            if i != k:
+                factor = other[k]
+                other[k + 1 :] = [
+                    value - factor * mine for value, mine in zip(other[k + 1 :], row[k + 1 :], strict=True)
+                ]
+    return torch.stack([row[count] for row in rows], 1), torch.stack(pivots, 1)
 
 
 def _secant(curvature: Tensor, hessian: Tensor, ahead: Tensor, step: Tensor, change: Tensor, better: Tensor) -> Tensor:

@@ -265,9 +265,12 @@ def bounded_pair(
         miss = i_s - (hs - i_d * ds) / ss
         return hs * hs / ss + i_d * (2 * contrast - spread * i_d) - ss * miss * miss
 
-    first, second = decrease(d_first, s_first), decrease(d_second, s_second)
-    other = (free_s != s_second) & ((free_d == d_first) | (second > first))
-    return xp.where(other, d_second, d_first), xp.where(other, s_second, s_first), xp.where(other, second, first)
+    out_d, out_s = free_d != d_first, free_s != s_second
+    other, both = out_s & ~out_d, out_s & out_d
+    if bool(both.any()):
+        other = other | (both & (decrease(d_second, s_second) > decrease(d_first, s_first)))
+    i_d, i_s = xp.where(other, d_second, d_first), xp.where(other, s_second, s_first)
+    return i_d, i_s, decrease(i_d, i_s)
 
 
 def inside(value: Any, bounds: tuple[float, float]) -> Any:

@@ -127,10 +127,15 @@ def local_maxima(height: Any, floor: Any, shape: Sequence[int], most: int, diago
     top = (grid >= around).reshape(height.shape) & (height > floor)
     nowhere, number = xp.zeros_like(height) - xp.inf, xp.ones_like(height[:1], dtype=int).cumsum(1) - 1
     nodes = [height.argmax(1)]
+    none = -xp.ones_like(nodes[0])
     left = xp.where(top & (height < xp.amax(height, 1)[:, None]), height, nowhere)
     for _ in range(1, min(most, height.shape[1])):
+        there = xp.isfinite(xp.amax(left, 1))
+        if not bool(there.any()):  # most pixels have one
+            nodes.append(none)
+            continue
         node = left.argmax(1)
-        nodes.append(xp.where(xp.isfinite(xp.amax(left, 1)), node, -xp.ones_like(node)))
+        nodes.append(xp.where(there, node, none))
         left = xp.where(number == node[:, None], nowhere, left)
     return xp.stack(nodes, 1)
 

@@ -37,6 +37,7 @@ from msfit.solve.kernels.polynomials import SearchTable
 from msfit.solve.problem import NON_NEGATIVE, Prior, ShadingBounds
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
+from msfit.solve.threads import one_thread
 
 if TYPE_CHECKING:
     from msfit.solve.backends.gpu import GpuSolver
@@ -162,7 +163,7 @@ class PigmentSolver:
         import torch
 
         assert self.table is not None
-        owner, start = self.table.starts(self.table.coordinates(pixels.float().numpy()), len(pixels))
+        owner, start = self.table.starts(pixels.float().numpy())
         inside = torch.from_numpy(start).to(self.lower).clamp(self.lower, self.upper)
         return self.reference.descend(torch.from_numpy(owner), inside, pixels)
 
@@ -191,6 +192,13 @@ def _kept_solver(
     dtype: str,
     device: str,
     shadings: ShadingBounds,
+) -> PigmentSolver | ExtrasSolver:
+    with one_thread():
+        return _solver(model, box, wavelengths, dtype, device)
+
+
+def _solver(
+    model: SkinModel, box: tuple[tuple[str, tuple[float, float]], ...], wavelengths: bytes, dtype: str, device: str
 ) -> PigmentSolver | ExtrasSolver:
     bands = np.frombuffer(wavelengths).copy()
     held = {name: low for name, (low, high) in box[2:] if low == high}

@@ -36,7 +36,7 @@ def starts(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Where descents of pixels begin: pixel index and pigments."""
     table = table_of(model, box=box)
-    owner, start = table.starts(table.coordinates(pixels.numpy()), len(pixels))
+    owner, start = table.starts(pixels.numpy())
     return torch.from_numpy(owner), torch.from_numpy(start)
 
 

@@ -68,30 +68,6 @@ def test_a_hundred_thousand_noise_free_pixels_are_recovered(model: str) -> None:
     np.testing.assert_allclose([found.f_mel, found.f_blood, found.i_d, found.i_s], truth, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("model", model_names())
-def test_compiled_search_and_torch_search_lead_to_the_same_minimum(model: str) -> None:
-    solver, pixels = PigmentSolver(get_model(model).at(NM), LOWER, UPPER), random_pixels(3000, seed=5)
-    compiled = solver(pixels)
-    assert solver.kernel is not None
-    plain = solver.reference(pixels)
-    torch.testing.assert_close(compiled.cost.sqrt(), plain.cost.sqrt(), rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("model", model_names())
-def test_compiled_descent_ends_where_torch_does(model: str) -> None:
-    """The same minima in single precision, on any number of bands, of which it takes several at a time."""
-    for bands in (8, 9, 31, 85, 148):
-        nm = np.linspace(400, 700, bands)
-        skin = get_model(model).at(nm, torch.float32)
-        solver = PigmentSolver(skin, LOWER.float(), UPPER.float())
-        assert solver.kernel is not None
-        pixels = torch.from_numpy(np.stack([np.interp(nm, NM, p) for p in random_pixels(500, seed=5).numpy()])).float()
-        compiled = solver(pixels)
-        plain = solver.reference(pixels)
-        assert bool(compiled.converged.all())
-        torch.testing.assert_close(compiled.cost.sqrt(), plain.cost.sqrt(), rtol=1e-5, atol=3e-6)
-
-
 def test_search_starts_in_the_box_and_seldom_twice() -> None:
     pixels = random_pixels(3000, seed=6)
     solver = PigmentSolver(get_model("alotaibi-smith-2019").at(NM), LOWER, UPPER)

@@ -9,6 +9,8 @@ import numpy as np
 from msfit.skin.registry import Skin
 from msfit.solve.kernels.constants import Constants, constants
 from msfit.solve.kernels.numba_descent import descend
+from msfit.solve.kernels.numba_polynomials import refine
+from msfit.solve.kernels.numba_search import coordinates, search
 from msfit.solve.kernels.polynomials import SearchTable
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
@@ -47,8 +49,8 @@ class CpuSolver:
     def __call__(self, pixels: np.ndarray) -> Solution:
         """Fit pixels (n, band): of each the descent that ended lowest, the earliest among equals."""
         pixels = np.ascontiguousarray(pixels)  # other orders would be compiled, and round, differently
-        coordinates = self.table.coordinates(pixels.astype(np.float32, copy=False))
-        solution = self.least(self.form, pixels, *self.table.starts(coordinates, len(pixels)))
+        z = coordinates(pixels.astype(np.float32, copy=False), self.table.basis)
+        solution = self.least(self.form, pixels, *self.starts(z, len(pixels)))
         if self.dtype == np.float32 or not (none := np.flatnonzero(solution.i_d <= 0)).size:
             return solution
         # search in single precision does not see where diffuse light explains next to nothing
@@ -57,6 +59,11 @@ class CpuSolver:
         for values, others in zip(vars(solution).values(), vars(again).values(), strict=True):
             values[none[better]] = others[better]
         return solution
+
+    def starts(self, z: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where to descend from, of `count` pixels by their coordinates: pixel (start,), sorted, and x (start, 2)."""
+        owner, node = search(z, count, self.table.nodes)
+        return owner, refine(z, owner, node, *self.table.about)
 
     def least(self, form: Constants, pixels: np.ndarray, owner: np.ndarray, start: np.ndarray) -> Solution:
         """Of each pixel (n, coordinate), as `form` has skin, the lowest end of its descents from `start` (start, 2)."""

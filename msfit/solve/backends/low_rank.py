@@ -93,7 +93,7 @@ class LowRankSolver:
 
     def __call__(self, pixels: LowRankPixels) -> Solution:
         """Fit the usable pixels. The cost is that over all bands."""
-        starts = self.solver.table.starts(pixels.search, len(pixels.coordinates))
+        starts = self.solver.starts(pixels.search, len(pixels.coordinates))
         solution = self.solver.least(self.form, pixels.coordinates, *starts)
         return replace(solution, cost=solution.cost * (self.bands / self.coordinates) + pixels.outside)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,15 +77,16 @@ class SearchTable:
         )
         return cls(*(array.astype(np.float32) for array in arrays))
 
-    def coordinates(self, pixels: np.ndarray) -> np.ndarray:
-        """Coordinates (block, 1 + ACROSS, LANES) of pixels (n, band) float32."""
-        return coordinates(pixels, self.basis)
+    @cached_property
+    def about(self) -> tuple[np.ndarray, ...]:
+        """What `refine` wants to know of nodes and box."""
+        return self.expansions, self.limits, self.fractions, self.lower, self.upper
 
-    def starts(self, z: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where to descend from, of `count` pixels: pixel (start,), sorted, and fractions (start, 2)."""
-        owner, node = search(z, count, self.nodes)
-        about = (self.expansions, self.limits, self.fractions, self.lower, self.upper)
-        return owner, refine(z, owner, node, *about)
+    def starts(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where to descend from, of pixels (n, band) float32: pixel (start,), sorted, and fractions (start, 2)."""
+        z = coordinates(pixels, self.basis)
+        owner, node = search(z, len(pixels), self.nodes)
+        return owner, refine(z, owner, node, *self.about)
 
 
 def _basis(spectra: np.ndarray) -> np.ndarray:
