@@ -128,8 +128,8 @@ class Worker:
             with one_thread():
                 return self._by_reference(pixels, scale)
         y = pixels.astype(self.dtype, copy=False)
-        kernel = getattr(self.solver, "kernel", None) if self.device.type == "cpu" else self.solver
-        solution = kernel(y)
+        solve: Any = getattr(self.solver, "kernel", None) if self.device.type == "cpu" else self.solver
+        solution = solve(y)
         return self.to_maps(solution, np.sqrt(solution.cost / y.dtype.type(y.shape[1])))
 
     def _by_reference(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

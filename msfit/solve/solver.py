@@ -194,11 +194,16 @@ def _kept_solver(
     shadings: ShadingBounds,
 ) -> PigmentSolver | ExtrasSolver:
     with one_thread():
-        return _solver(model, box, wavelengths, dtype, device)
+        return _solver(model, box, wavelengths, dtype, device, shadings)
 
 
 def _solver(
-    model: SkinModel, box: tuple[tuple[str, tuple[float, float]], ...], wavelengths: bytes, dtype: str, device: str
+    model: SkinModel,
+    box: tuple[tuple[str, tuple[float, float]], ...],
+    wavelengths: bytes,
+    dtype: str,
+    device: str,
+    shadings: ShadingBounds,
 ) -> PigmentSolver | ExtrasSolver:
     bands = np.frombuffer(wavelengths).copy()
     held = {name: low for name, (low, high) in box[2:] if low == high}
