@@ -548,3 +548,25 @@ def test_extra_parameters_are_fitted_by_name(scene: Path, out: Path, capsys: pyt
     refusal = refused(capsys, "fit", scene, "-o", f"{out}/none.h5", "--free", "f_mel,oxygen")
     assert "saturation, scattering, epidermis" in refusal
     assert not (out / "none.h5").exists()
+
+
+def test_info_and_render_read_results_of_every_format(
+    scene: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = set()
+    for ending in ("h5", "nc", "mat", "npz"):
+        assert main(["fit", str(scene), "-o", f"{out}/maps.{ending}", "-q"]) == 0
+        assert main(["info", f"{out}/maps.{ending}"]) == 0
+        said |= {line for line in capsys.readouterr().out.splitlines() if line.startswith("  f_")}
+        assert main(["render", f"{out}/maps.{ending}", "-o", f"{out}/{ending}.png", "--what", "albedo"]) == 0
+        assert (out / f"{ending}.png").read_bytes() == (out / "h5.png").read_bytes()
+    assert len(said) == 2  # of f_mel and f_blood, the same for all
+
+
+def test_ranges_of_a_panel(scene: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot = ["--plot", f"{out}/panel.png"]
+    assert main(["fit", str(scene), "-o", f"{out}/maps.h5", "-q", *plot, "--range", "f_mel=0:0.4,i_d=0:1"]) == 0
+    assert "range: is of the figure" in refused(capsys, "fit", scene, "-o", out / "b.h5", "--range", "f_mel=0:1")
+    assert "--range: found 'f_mel=1'" in refused(capsys, "fit", scene, "-o", out / "b.h5", *plot, "--range", "f_mel=1")
+    assert "found 'red'" in refused(capsys, "fit", scene, "-o", out / "b.h5", *plot, "--range", "red=0:1")
+    assert not (out / "b.h5").exists()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from skimage.color import rgb2lab
 
 from msfit.data.cube import Cube
@@ -169,3 +170,32 @@ def test_uncertainty_shows_where_two_parameters_trade() -> None:
         uncertainty_panel(source)
     with pytest.raises(InputError, match="list of spectra"):
         uncertainty_panel(a_result((5,)))
+
+
+def test_std_and_gap_are_shown_where_asked_for_with_titles_of_their_own() -> None:
+    result = a_result((6, 7))
+    noise = {name: np.full((6, 7), 0.01) for name in ("f_mel", "f_blood", "i_d", "i_s")}
+    result = masked(replace(result, std=noise, gap=np.full((6, 7), 1e-6)), np.eye(6, 7) > 0)
+    assert "std" not in titles(panel(result))
+    shown = titles(panel(result, std=True, gap=True))
+    for title in ("Melanin, std", "Haemoglobin, std", "Specular shading, std", "Gap of the certificate", "Melanin"):
+        assert title in shown
+    assert "Residual of each band" in shown
+    with pytest.raises(InputError, match="std: this result has none"):
+        panel(a_result((6, 7)), std=True)
+    with pytest.raises(InputError, match="gap: this result has none"):
+        panel(a_result((6, 7)), gap=True)
+
+
+def titles(figure: Figure) -> list[str]:
+    return [axes.get_title(loc="left") for axes in figure.axes]
+
+
+def test_panels_of_two_results_share_ranges() -> None:
+    figures = [panel(a_result(shape), ranges={"f_mel": (0, 0.4), "rmse": (0, 0.02)}) for shape in ((6, 7), (9, 4))]
+    for figure in figures:
+        (axes,) = (axes for axes in figure.axes if axes.get_title(loc="left") == "Melanin")
+        assert axes.images[0].get_clim() == (0, 0.4)
+    for ranges, words in (({"colour": (0, 1)}, "ranges: found 'colour'"), ({"f_mel": (1, 0)}, "low < high")):
+        with pytest.raises(InputError, match=words):
+            panel(a_result((6, 7)), ranges=ranges)
