@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from msfit.errors import InputWarning as InputWarning
     from msfit.fitting.dask_graph import fit_lazy as fit_lazy
     from msfit.fitting.in_memory import fit as fit
+    from msfit.fitting.polarised import fit_polarised as fit_polarised
     from msfit.fitting.spatial import fit_spatial as fit_spatial
     from msfit.io import load as load
     from msfit.io.results import load_result as load_result
@@ -51,6 +52,7 @@ _HOME = {
     "fit": "msfit.fitting.in_memory",
     "fit_file": "msfit.streaming.fit_file",
     "fit_lazy": "msfit.fitting.dask_graph",
+    "fit_polarised": "msfit.fitting.polarised",
     "fit_spatial": "msfit.fitting.spatial",
     "render": "msfit.rendering",
 }

@@ -190,6 +190,36 @@ def test_files_and_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "--hold: found 'i_s'" in capsys.readouterr().err
 
 
+def test_a_polarised_pair_gives_gloss_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from msfit.cli import main
+
+    x, _ = some_skin(120, 13)
+    rng = np.random.default_rng(14)
+    cross = channel_values(LEDS, x[:, 2:3] * ReferenceSkin(MODEL, NM)(x[:, 0], x[:, 1]))
+    gloss = np.maximum(0, rng.normal(0, 0.1, len(x)))
+    noise = 0.002 * rng.standard_normal((2, *cross.shape))
+    dark, bright = (
+        values.reshape(10, 12, 6) for values in (cross + noise[0], 0.9 * (cross + gloss[:, None]) + noise[1])
+    )
+    pair = msfit.fit_polarised(bright, dark, channels=LEDS, model=MODEL, dtype="float64")
+    assert pair.attrs["transmission"] == pytest.approx(0.9, abs=0.005)
+    assert np.sqrt(np.mean((pair.i_s.ravel() - gloss) ** 2)) < 0.005
+    alone = msfit.fit(dark, channels=LEDS, model=MODEL, dtype="float64", hold={"i_s": 0})
+    assert_allclose(pair.f_mel, alone.f_mel)
+    given = msfit.fit_polarised(bright, dark, channels=LEDS, model=MODEL, dtype="float64", transmission=0.9)
+    assert np.abs(given.i_s - pair.i_s).max() < 0.005
+    with pytest.raises(InputError, match="parallel: is darker than cross"):
+        msfit.fit_polarised(cross, cross + 0.1, channels=LEDS, model=MODEL)
+    with pytest.raises(InputError, match=r"parallel: found a picture of \(9, 12\), cross has \(10, 12\)"):
+        msfit.fit_polarised(bright[1:], dark, channels=LEDS, model=MODEL)
+    for name, values in (("cross", dark), ("parallel", bright)):
+        np.savez(tmp_path / f"{name}.npz", reflectance=values, wavelengths=LEDS.centres)
+    out = tmp_path / "pair.h5"
+    command = ["fit", str(tmp_path / "cross.npz"), "--parallel", str(tmp_path / "parallel.npz"), "--fwhm", "20", "-q"]
+    assert main([*command, "--model", MODEL, "-o", str(out)]) == 0, capsys.readouterr().err
+    assert_allclose(msfit.load_result(out).i_s, pair.i_s, atol=1e-6)
+
+
 def test_from_disk_to_disk_is_the_same(tmp_path: Path) -> None:
     y = channel_values(LEDS, some_skin(40, 12, 0.01)[1]).astype(np.float32).reshape(8, 5, 6)
     np.savez(tmp_path / "leds.npz", reflectance=y, wavelengths=LEDS.centres)

@@ -51,6 +51,7 @@ VALUES: dict[str, Any] = {
     "std": True,
     "noise": 0.003,
     "certify": True,
+    "transmission": 0.9,
     "tv": 0.02,
     "sparsity": 0.01,
     "tv_shading": 0.01,
@@ -75,6 +76,8 @@ def run(door: str, scene: Path, folder: Path, **options: Any) -> dict[str, np.nd
     """Maps of a fit by one of the doors."""
     if door == "fit_file":
         found: Any = msfit.fit_file(scene, folder / f"{door}.h5", **options)
+    elif door == "fit_polarised":
+        found = msfit.fit_polarised(scene, scene, **options)
     else:
         found = getattr(msfit, door)(scene, **options)
     return {name: np.asarray(getattr(found, name)) for name in (*MAPS, "status")}

@@ -80,6 +80,17 @@ Light = Annotated[
 Truncate = Annotated[
     float, option(CAMERA, metavar="SHARE", help="Share of a response that may lie outside the model's range.")
 ]
+Parallel = Annotated[
+    Path | None,
+    option(
+        CAMERA,
+        metavar="FILE",
+        help="INPUT is the picture through crossed polarisers, this the one through parallel ones.",
+    ),
+]
+Transmission = Annotated[
+    float | None, option(CAMERA, metavar="T", help="Of --parallel over INPUT, for diffuse light. Default: estimated.")
+]
 Hold = Annotated[
     str | None,
     option(SKIN, metavar="NAME=VALUE,...", help="Hold numbers, as i_s=0 under crossed polarisers."),
@@ -144,6 +155,8 @@ def fit(
     illuminant: Light = None,
     truncate: Truncate = 0.03,
     hold: Hold = None,
+    parallel: Parallel = None,
+    transmission: Transmission = None,
     mask: Mask = None,
     device: Device = "auto",
     dtype: Dtype = None,
@@ -201,12 +214,18 @@ def fit(
         "illuminant": None if illuminant is None else parse_light(illuminant),
         "truncate": truncate,
         "hold": None if hold is None else parse_hold(hold),
+        "transmission": transmission,
     }
     named = {"free": free, "shared": shared}
     given |= {name: parse_names(f"--{name}", text) for name, text in named.items() if text is not None}
-    door = (
-        "fit_spatial" if tv or sparsity or tv_shading else "fit_file" if (memory, scheduler) != (None, None) else "fit"
-    )
+    if parallel is not None:
+        door = "fit_polarised"
+        if len(inputs) > 1:
+            raise InputError(f"parallel: found {len(inputs)} inputs; expected one, which is its pair")
+    elif tv or sparsity or tv_shading:
+        door = "fit_spatial"
+    else:
+        door = "fit_file" if (memory, scheduler) != (None, None) else "fit"
     options = _checked(door, given, figure=plot is not None)
     failed: list[Path] = []
     tell_of_compiling(quiet)
@@ -220,7 +239,7 @@ def fit(
             else:
                 if not quiet:
                     _mention_unfinished(result_path)
-                result = _fit_one(path, door, options, quiet)
+                result = _fit_one(path, door, options, quiet, parallel)
                 save_outputs(result, result_path, figure_path, drawing)
         except InputError as error:
             if len(inputs) == 1:
@@ -250,7 +269,7 @@ def _checked(door: str, given: dict[str, Any], *, figure: bool) -> FitOptions:
     return options
 
 
-def _fit_one(path: Path, door: str, options: FitOptions, quiet: bool) -> FitResult:
+def _fit_one(path: Path, door: str, options: FitOptions, quiet: bool, parallel: Path | None = None) -> FitResult:
     import msfit
 
     cube = msfit.load(path, **options.loading or {})
@@ -260,7 +279,8 @@ def _fit_one(path: Path, door: str, options: FitOptions, quiet: bool) -> FitResu
     fitting.pop("loading", None)
     try:
         with progress_bar(path.name, quiet) as progress:
-            result = getattr(msfit, door)(cube, **fitting, progress=progress)
+            pair = () if parallel is None else (msfit.load(parallel, **options.loading or {}),)
+            result = getattr(msfit, door)(*pair, cube, **fitting, progress=progress)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     more = str(result.attrs["note"]).removeprefix(str(cube.provenance.get("note", ""))).removeprefix("; ")

@@ -1,8 +1,8 @@
 """Every option of every fit: one set, the same names, types and defaults at every door, checked once.
 
-A door is a function that fits: `fit`, `fit_lazy`, `fit_file`, `fit_spatial`. To add an option: a field of `FitOptions`
-with its check, and a line in the group of keywords below whose doors take it. What depends on the skin model or on the
-data is checked where these are known (`bounds`, `criterion`, `msfit.data.bands`).
+A door is a function that fits: `fit`, `fit_lazy`, `fit_file`, `fit_spatial`, `fit_polarised`. To add an option: a field
+of `FitOptions` with its check, and a line in the group of keywords below whose doors take it. What depends on the skin
+model or on the data is checked where these are known (`bounds`, `criterion`, `msfit.data.bands`).
 """
 
 from __future__ import annotations
@@ -79,6 +79,12 @@ class FitKeywords(PixelKeywords, total=False):
     progress: Progress | None
 
 
+class PolarisedKeywords(FitKeywords, total=False):
+    """Options of `msfit.fit_polarised`."""
+
+    transmission: float | None
+
+
 class FileKeywords(FitKeywords, total=False):
     """Options of `msfit.fit_file`."""
 
@@ -105,12 +111,14 @@ DOORS: Mapping[str, Any] = {
     "fit_lazy": PixelKeywords,
     "fit_file": FileKeywords,
     "fit_spatial": SpatialKeywords,
+    "fit_polarised": PolarisedKeywords,
 }
 # Why some doors take an option and others cannot.
 _REASONS = (
     (PixelKeywords, "is of fits of each pixel on its own"),
     (SpatialKeywords, "joins the pixels of a picture"),
     (FileKeywords, "is of fits from disk to disk"),
+    (PolarisedKeywords, "is of a pair of pictures through polarisers"),
 )
 
 
@@ -149,6 +157,7 @@ class FitOptions:
     std: bool = False
     noise: float | PerBand | None = None
     certify: bool = False
+    transmission: float | None = None
     tv: float | None = None
     sparsity: float = 0.0
     tv_shading: float = 0.0
@@ -195,6 +204,8 @@ class FitOptions:
             raise InputError(f"channels: found {type(self.channels).__name__}; expected msfit.Channels")
         if self.fwhm is not None and not (is_number(self.fwhm) and self.fwhm >= 0):
             raise InputError(f"fwhm: found {self.fwhm!r}; expected a width in nm, or 0 for bands that are needles")
+        if self.transmission is not None and not (is_number(self.transmission) and self.transmission > 0):
+            raise InputError(f"transmission: found {self.transmission!r}; expected a ratio above 0")
         if not is_number(self.truncate) or not 0 <= self.truncate < 1:
             raise InputError(f"truncate: found {self.truncate!r}; expected a share between 0 and 1")
         if self.truncate != TRUNCATE and self.channels is None and not self.fwhm:
