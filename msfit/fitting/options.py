@@ -79,10 +79,17 @@ class FitKeywords(PixelKeywords, total=False):
     progress: Progress | None
 
 
-class PolarisedKeywords(FitKeywords, total=False):
+class PolarisedKeywords(CommonKeywords, total=False):
     """Options of `msfit.fit_polarised`."""
 
+    free: Collection[str]
+    hold: Mapping[str, float] | None
+    weights: PerBand | None
+    residual: str
+    std: bool
+    noise: float | PerBand | None
     transmission: float | None
+    progress: Progress | None
 
 
 class FileKeywords(FitKeywords, total=False):
