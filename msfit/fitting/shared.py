@@ -76,8 +76,8 @@ def settle_shared(
     cost = total.over(sample)(nodes, torch.arange(len(nodes))).cost
     starts = nodes[lattice_minima(cost.unsqueeze(0), shape, _MOST_STARTS)[1]]
     lower, upper = (torch.tensor(ends, dtype=torch.float64) for ends in zip(*spans.values(), strict=True))
-    found = descend(total.over(sample), starts, lower, upper, _ROUNDING)
-    best = found.x[found.point.cost.argmin()]
+    descents = descend(total.over(sample), starts, lower, upper, _ROUNDING)
+    best = descents.x[descents.point.cost.argmin()]
     if not all_of_them:
         best = descend(total.over(whole), best.unsqueeze(0), lower, upper, _ROUNDING).x[0]
     return {**box, **{name: (value, value) for name, value in zip(spans, best.tolist(), strict=True)}}
@@ -114,8 +114,8 @@ def _sample(cube: Cube, criterion: Criterion) -> tuple[np.ndarray, np.ndarray, b
         pixels.append(values[chosen])
         scales.append(scale[chosen])
         row += count
-    found = np.concatenate(pixels)
-    return (found, np.concatenate(scales), everything) if len(found) else None
+    sample = np.concatenate(pixels)
+    return (sample, np.concatenate(scales), everything) if len(sample) else None
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ class _Total:
         sums = np.zeros(1 + count + count * count)
         with pool(self.device) as run:
             for chunk in source():
-                for _, found, _ in run(work, chunk):
-                    sums += found
+                for _, block, _ in run(work, chunk):
+                    sums += block
         cost, gradient, hessian = np.split(sums, (1, 1 + count))
         return (
             torch.tensor(cost[0]),

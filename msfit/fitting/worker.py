@@ -222,7 +222,7 @@ def statuses(
 def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray, fewest: int = FEWEST_BANDS) -> np.ndarray:
     """Statuses (n,) before the fit: converged where a pixel may be fitted, else why not."""
     status = np.full(len(pixels), Status.CONVERGED, STATUS_TYPE)
-    if np.count_nonzero(usable) == usable.size:  # the usual case, told much faster than pixel by pixel
+    if np.count_nonzero(usable) == usable.size:  # the usual case, seen much faster than pixel by pixel
         bands, mean = np.broadcast_to(usable.shape[1], len(pixels)), np.einsum("pb->p", pixels) / usable.shape[1]
     else:
         bands = usable.sum(1)

@@ -40,17 +40,17 @@ class AutogradSkin:
         extras |= {name: torch.full_like(f_mel, value) for name, value in self.held.items()}
         expected = (*fractions.shape[:-1], self.wavelengths.numel())
         try:
-            found = self.function(f_mel, f_blood, self.wavelengths, **extras)
+            values = self.function(f_mel, f_blood, self.wavelengths, **extras)
         except Exception as error:  # whatever a user's code raises
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             raise InputError(f"model {self.name}: its function fails ({reason}); expected torch operations") from error
-        if not isinstance(found, Tensor) or tuple(found.shape) != expected:
-            kind = f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        if not isinstance(values, Tensor) or tuple(values.shape) != expected:
+            kind = f"a tensor {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
             raise InputError(
                 f"model {self.name}: its function returns {kind} for f_mel and f_blood {tuple(f_mel.shape)} and "
                 f"{expected[-1]} wavelengths; expected a tensor {expected}"
             )
-        return found
+        return values
 
     def jacobian(self, fractions: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Reflectance (..., band) and its derivative with respect to each parameter.

@@ -178,10 +178,10 @@ def _check_range(name: str, values: Any, low: float, high: float) -> None:
 
 def _numbers(name: str, values: Any) -> np.ndarray:
     """A real array, what is masked in it NaN."""
-    found = values if isinstance(values, np.ndarray) else np.asarray(values)
-    if found.dtype.kind not in "uif":
-        raise InputError(f"{name}: found {found.dtype}; expected real numbers, volume fractions in 0-1")
-    return np.ma.filled(found.astype(np.float64), np.nan) if np.ma.isMaskedArray(found) else found
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if array.dtype.kind not in "uif":
+        raise InputError(f"{name}: found {array.dtype}; expected real numbers, volume fractions in 0-1")
+    return np.ma.filled(array.astype(np.float64), np.nan) if np.ma.isMaskedArray(array) else array
 
 
 def register_model(

@@ -9,7 +9,7 @@ because the nearest point of a cone is no longer than y, and its part a g no lon
 whole cell, whatever it is. A good one is the residual at the nearest point of the cell, for which the bound falls short
 only by how far g bends towards y. On a cell g is a cubic polynomial with a known remainder (`patches`), so that h is
 the greatest value of a polynomial in two variables. Where the bound is within a tolerance of the best point known, the
-cell is settled, else it is quartered. Settled cells that cover the box are a proof (duality: S. Boyd, L. Vandenberghe,
+cell is proved, else it is quartered. Proved cells that cover the box are a proof (duality: S. Boyd, L. Vandenberghe,
 Convex Optimization, 2004, section 5.9; branch and bound: R. Horst, H. Tuy, Global Optimization, 3rd ed. 1996).
 
 With weights all products are weighted, and a is at most |y| over the least length that a direction of the cell has.
@@ -118,13 +118,13 @@ def _bound(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Lower bounds of the distance (n,), distances (n,) of better points, inf where none was met, positions (n, 2)."""
     if pixels.device.type != "cpu":
-        from msfit.solve.certificate.torch_bound import bound as batched_bound
+        from msfit.solve.certificate.torch_bound import bound as torch_bound
 
-        return batched_bound(patches, pixels, weights, best, tolerance, _MOST_CELLS)
-    from msfit.solve.certificate.numba_bound import bound as compiled_bound  # numba is not needed where there is a GPU
+        return torch_bound(patches, pixels, weights, best, tolerance, _MOST_CELLS)
+    from msfit.solve.certificate.numba_bound import bound as numba_bound  # numba is not needed where there is a GPU
 
     none = np.zeros((0, 0))
-    found = compiled_bound(
+    bounded = numba_bound(
         patches.padded(pixels).numpy(),
         none if weights is None else patches.padded(weights).numpy(),
         best.numpy(),
@@ -139,5 +139,5 @@ def _bound(
         np.array(patches.shapes),
         _MOST_CELLS,
     )
-    bounds, distances, positions, _ = (torch.from_numpy(values) for values in found)
+    bounds, distances, positions, _ = (torch.from_numpy(values) for values in bounded)
     return bounds, distances, positions

@@ -1,6 +1,6 @@
 """Lower bounds by branch and bound over the cells of `patches`, all pixels at once, level by level, for GPUs.
 
-The mathematics stands in `certificate`; `compiled_bound` does the same a pixel at a time.
+The mathematics stands in `certificate`; `numba_bound` does the same a pixel at a time.
 """
 
 from __future__ import annotations
@@ -93,14 +93,14 @@ class _Search:
         inside = (distance.square() - self.past.square()).clamp_min(0).sqrt() + self.slack
         return torch.where(distance > self.past, inside, 0)
 
-    def settle(self, owner: Tensor, found: Tensor) -> None:
+    def record(self, owner: Tensor, bounds: Tensor) -> None:
         """Take the bounds of cells that are not looked into any further."""
-        self.least.scatter_reduce_(0, owner, found, "amin")
+        self.least.scatter_reduce_(0, owner, bounds, "amin")
 
     def visit(self, level: int, owner: Tensor, i: Tensor, j: Tensor, known: Tensor) -> Frontier:
-        """Bound cells (i, j) of a level for the pixels that own them; the quarters that are not settled."""
+        """Bound cells (i, j) of a level for the pixels that own them; the quarters that are not proved."""
         over = self.visited[owner] >= self.most
-        self.settle(owner[over], known[over])
+        self.record(owner[over], known[over])
         owner, i, j, known = (part[~over] for part in (owner, i, j, known))
         self.visited.scatter_add_(0, owner, torch.ones_like(owner))
         cell, c, gram = self._cells(level, owner, i, j)
@@ -181,21 +181,21 @@ class _Search:
         i: Tensor,
         j: Tensor,
         seen: Tensor,
-        found: Tensor,
+        bounds: Tensor,
         separated: Callable[[Tensor], Tensor],
         last: Tensor,
     ) -> Frontier:
         """Those quarters of open cells that the same dual vectors do not settle either; none of the `last` cells."""
-        open_ = found < self.wanted[owner]
-        self.settle(owner[~open_], found[~open_])
+        open_ = bounds < self.wanted[owner]
+        self.record(owner[~open_], bounds[~open_])
         children = []
         halves = [((0, -0.5), (1, 0.5)) if free else ((0, 0.0),) for free in self.free]
         for (below, x), (right, y) in itertools.product(*halves):
             moved = _moved(seen.new_tensor([x]), seen.new_tensor([y]), 0.5)[0]
             part = seen @ moved.T
-            again = torch.maximum(found, separated(part))
+            again = torch.maximum(bounds, separated(part))
             done = (again >= self.wanted[owner]) | last
-            self.settle(owner[open_ & done], again[open_ & done])
+            self.record(owner[open_ & done], again[open_ & done])
             row = 2 * i + below if self.free[0] else i
             column = 2 * j + right if self.free[1] else j
             children.append(tuple(values[open_ & ~done] for values in (owner, row, column, again)))
@@ -211,8 +211,8 @@ def _shadings(rr: Tensor, rw: Tensor, rz: Tensor, wz: Tensor, ww: Tensor) -> tup
     determinant = rr * ww - rw * rw
     a = torch.where(determinant > 1e-14 * rr * ww, (rz * ww - wz * rw) / determinant, 0)
     s = (wz - a * rw) / ww
-    matte = s < 0
-    a, s = torch.where(matte, (rz / rr).clamp_min(0), a), s.clamp_min(0)
+    diffuse_only = s < 0
+    a, s = torch.where(diffuse_only, (rz / rr).clamp_min(0), a), s.clamp_min(0)
     unlit = a <= 0
     return torch.where(unlit, 0, a), torch.where(unlit, (wz / ww).clamp_min(0), s)
 
@@ -232,8 +232,8 @@ def _nearest(gram: Tensor, z: Tensor, wz: Tensor, ww: Tensor) -> tuple[Tensor, T
         rr = g00 + x * g01 + y * g02 + x * r1 + y * r2
         rw = w0 + x * w1 + y * w2
         a, s = _shadings(rr, rw, z0 + x * z1 + y * z2, wz, ww)
-        lit = a > 0
-        slopes = [-(zk - a * rk - s * wk) / torch.where(lit, a, 1) for zk, rk, wk in ((z1, r1, w1), (z2, r2, w2))]
+        diffuse = a > 0
+        slopes = [-(zk - a * rk - s * wk) / torch.where(diffuse, a, 1) for zk, rk, wk in ((z1, r1, w1), (z2, r2, w2))]
         # white takes over its share where it is free, and so does the direction itself
         share = torch.where(s > 0, 1 / ww, 0)
         least = 1e-20 * g00
@@ -245,7 +245,7 @@ def _nearest(gram: Tensor, z: Tensor, wz: Tensor, ww: Tensor) -> tuple[Tensor, T
         here = torch.stack((x, y), 1)
         hessian = torch.stack((torch.stack((h11, h12), 1), torch.stack((h12, h22), 1)), 1)
         step = box_step(torch.stack(slopes, 1), hessian, -1 - here, 1 - here)
-        x, y = torch.where(lit.unsqueeze(1), here + step, here).clamp(-1, 1).unbind(1)
+        x, y = torch.where(diffuse.unsqueeze(1), here + step, here).clamp(-1, 1).unbind(1)
     return x, y
 
 

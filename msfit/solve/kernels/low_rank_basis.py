@@ -38,8 +38,8 @@ class Compression:
     def missed(self, spectra: np.ndarray) -> float:
         """Largest root mean square over bands by which one of the reflectances (n, band) is missed."""
         bands, count = self.basis.shape
-        found = spectra[:, self.bands] @ self.mixing.T @ self.basis.T * (bands / count)
-        return float(np.sqrt(((found - spectra) ** 2).mean(1)).max())
+        approximation = spectra[:, self.bands] @ self.mixing.T @ self.basis.T * (bands / count)
+        return float(np.sqrt(((approximation - spectra) ** 2).mean(1)).max())
 
 
 def directions(spectra: np.ndarray, count: int) -> np.ndarray:
@@ -50,9 +50,9 @@ def directions(spectra: np.ndarray, count: int) -> np.ndarray:
     centred = unit - (unit @ white) @ white.T
     longest = np.linalg.eigh(centred.T @ centred)[1][:, :-count:-1]
     # where a direction is as short as rounding, it may have parts of white in it
-    found = np.linalg.qr(np.hstack((white, longest)))[0]
-    found[:, :1] = white
-    return found
+    orthonormal = np.linalg.qr(np.hstack((white, longest)))[0]
+    orthonormal[:, :1] = white
+    return orthonormal
 
 
 def compress(spectra: np.ndarray, orthonormal: np.ndarray) -> Compression:
@@ -62,8 +62,8 @@ def compress(spectra: np.ndarray, orthonormal: np.ndarray) -> Compression:
     chosen = np.sort(_pivots(orthonormal.T))
     turned = (count / bands) ** 0.5 * _reflection(count)
     basis, mixing = orthonormal @ turned, turned @ np.linalg.inv(orthonormal[chosen])
-    found = Compression(basis, chosen, mixing, 0.0)
-    return replace(found, error=found.missed(spectra))
+    compression = Compression(basis, chosen, mixing, 0.0)
+    return replace(compression, error=compression.missed(spectra))
 
 
 def _pivots(matrix: np.ndarray) -> np.ndarray:

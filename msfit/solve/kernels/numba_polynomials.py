@@ -3,7 +3,7 @@
 What of a pixel's square skin explains is N^2 / D, with N its product with the reflectance and D the square of the
 reflectance; both about their means while there is gloss. Near a node these are polynomials of the distance to it, N
 with coefficients that are sums over the pixel's coordinates. Starts are worked on side by side, as pixels are in
-`compiled_search`.
+`numba_search`.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def refine(z, owner, node, expansions, limits, fractions, lower, upper):  # type
     """Fractions (start, 2) near their nodes where the objective is least, float32.
 
     z (block, 1 + ACROSS, LANES), the coordinates of pixels, white first; owner and node (start,), as from
-    `compiled_search.search`; of each node: expansions (node, 1 + ACROSS + 2, TERMS) of a reflectance's coordinates, of
+    `numba_search.search`; of each node: expansions (node, 1 + ACROSS + 2, TERMS) of a reflectance's coordinates, of
     its square without white and of its whole square, limits (node, 4), how far a start may go back and forth along
     both axes, and fractions (node, 2, 3), the pigments as quadratic polynomials of the distance along their axis;
     lower, upper (2,), the box.
     """
-    found = np.empty((owner.size, 2), np.float32)
+    starts = np.empty((owner.size, 2), np.float32)
     state, lines = aligned(_ROWS * LANES, expansions), aligned(LANES * TERMS, expansions).reshape(LANES, TERMS)
     for first in range(0, owner.size, LANES):
         here = min(LANES, owner.size - first)
@@ -70,8 +70,8 @@ def refine(z, owner, node, expansions, limits, fractions, lower, upper):  # type
                 value = at[axis, 0] + far * (at[axis, 1] + far * at[axis, 2])
                 close = _CLOSE * (upper[axis] - lower[axis])
                 value = upper[axis] if value > upper[axis] - close else value
-                found[first + lane, axis] = lower[axis] if value < lower[axis] + close else value
-    return found
+                starts[first + lane, axis] = lower[axis] if value < lower[axis] + close else value
+    return starts
 
 
 @inlined

@@ -17,9 +17,9 @@ RANK = 8
 MOST_STARTS = 4
 # What a node holds: its direction in these coordinates, of length one; its length in them over its part along white;
 # and both over the length of the whole.
-_GLOSS, _OF_LIT, _OF_WHITE = RANK, RANK + 1, RANK + 2
+_GLOSS, _OF_DIFFUSE, _OF_WHITE = RANK, RANK + 1, RANK + 2
 NODE = RANK + 3
-# Summits are counted and numbered in one sum: each adds so much and its number, which is smaller.
+# Encode (number of local maxima, index of the last one) in one float: each maximum adds this and its index.
 _COUNT = 4096
 
 _ZERO, _LOWEST = np.float32(0), np.float32(-1e30)
@@ -34,22 +34,22 @@ def coordinates(pixels, basis):  # type: ignore[no-untyped-def]
     Written out, because how a library multiplies matrices, and rounds, may depend on their sizes.
     """
     count, bands = pixels.shape
-    found = aligned(-(-count // LANES) * basis.shape[1] * LANES, pixels).reshape(-1, basis.shape[1], LANES)
+    z = aligned(-(-count // LANES) * basis.shape[1] * LANES, pixels).reshape(-1, basis.shape[1], LANES)
     values = aligned(bands * LANES, pixels)
-    for block in range(len(found)):
+    for block in range(len(z)):
         first = block * LANES
         for lane in range(min(LANES, count - first)):
             for band in range(bands):
                 values[band * LANES + lane] = pixels[first + lane, band]
-        _project(values, basis, found[block])
-    return found
+        _project(values, basis, z[block])
+    return z
 
 
 @compiled
 def _project(values, basis, z):  # type: ignore[no-untyped-def]
     """Coordinates of the pixels in the basis, added to z (coordinate, LANES)."""
-    whole = basis.shape[0] // 4
-    for four in range(whole):  # four bands a pass: sums are loaded and stored a fourth as often
+    fours = basis.shape[0] // 4
+    for four in range(fours):  # four bands a pass: sums are loaded and stored a fourth as often
         at = 4 * four * LANES
         for j in range(basis.shape[1]):
             b0, b1, b2, b3 = basis[4 * four, j], basis[4 * four + 1, j], basis[4 * four + 2, j], basis[4 * four + 3, j]
@@ -57,7 +57,7 @@ def _project(values, basis, z):  # type: ignore[no-untyped-def]
                 z[j, lane] += (b0 * values[at + lane] + b1 * values[at + LANES + lane]) + (
                     b2 * values[at + 2 * LANES + lane] + b3 * values[at + 3 * LANES + lane]
                 )
-    for band in range(4 * whole, basis.shape[0]):
+    for band in range(4 * fours, basis.shape[0]):
         for j in range(basis.shape[1]):
             b0 = basis[band, j]
             for lane in range(LANES):
@@ -77,27 +77,27 @@ def search(z, count, table):  # type: ignore[no-untyped-def]
     explained = aligned(rows * (columns + 2) * LANES, table).reshape(rows, columns + 2, LANES)
     explained[:] = _LOWEST
     # the largest of each node and its two neighbours in a row, in three rows at a time
-    along, tops = aligned(3 * columns * LANES, table).reshape(3, columns, LANES), aligned(LANES, table)
-    found = 0
+    along, maxima = aligned(3 * columns * LANES, table).reshape(3, columns, LANES), aligned(LANES, table)
+    starts = 0
     for block in range(len(z)):
         first = block * LANES
-        along[2], tops[:] = _LOWEST, _ZERO
+        along[2], maxima[:] = _LOWEST, _ZERO
         for row in range(rows):
             _explain(z[block], table[row], explained[row])
             _spread(z[block], explained[row], along[row % 3])
             if row > 0:
-                _count(explained[row - 1], along, np.float32(_COUNT + (row - 1) * columns), tops)
+                _count(explained[row - 1], along, np.float32(_COUNT + (row - 1) * columns), maxima)
         along[rows % 3] = _LOWEST
-        _count(explained[rows - 1], along, np.float32(_COUNT + (rows - 1) * columns), tops)
+        _count(explained[rows - 1], along, np.float32(_COUNT + (rows - 1) * columns), maxima)
         for lane in range(min(LANES, count - first)):
-            if _COUNT <= tops[lane] < 2 * _COUNT:
+            if _COUNT <= maxima[lane] < 2 * _COUNT:
                 number = 1
-                node[found] = int(tops[lane]) - _COUNT
+                node[starts] = int(maxima[lane]) - _COUNT
             else:
-                number = _several(explained, z[block, 0, lane], lane, node[found:])
-            owner[found : found + number] = first + lane
-            found += number
-    return owner[:found], node[:found]
+                number = _several(explained, z[block, 0, lane], lane, node[starts:])
+            owner[starts : starts + number] = first + lane
+            starts += number
+    return owner[:starts], node[:starts]
 
 
 @compiled
@@ -106,18 +106,20 @@ def _explain(z, nodes, explained):  # type: ignore[no-untyped-def]
     for j in range(nodes.shape[0]):
         node = nodes[j]
         n1, n2, n3, n4, n5, n6, n7, n8 = node[0], node[1], node[2], node[3], node[4], node[5], node[6], node[7]
-        gloss, of_lit, of_white = node[_GLOSS], node[_OF_LIT], node[_OF_WHITE]
+        gloss, of_diffuse, of_white = node[_GLOSS], node[_OF_DIFFUSE], node[_OF_WHITE]
         for lane in range(LANES):
             white = z[0, lane]
-            lit = (
+            diffuse = (
                 (n1 * z[1, lane] + n2 * z[2, lane])
                 + (n3 * z[3, lane] + n4 * z[4, lane])
                 + (n5 * z[5, lane] + n6 * z[6, lane])
                 + (n7 * z[7, lane] + n8 * z[8, lane])
             )
-            whole = lit * of_lit + white * of_white
-            matte, across = whole if whole > _ZERO else _ZERO, lit if lit > _ZERO else _ZERO
-            explained[j + 1, lane] = white * white + across * across if white * gloss >= lit else matte * matte
+            total = diffuse * of_diffuse + white * of_white
+            diffuse_only, across = total if total > _ZERO else _ZERO, diffuse if diffuse > _ZERO else _ZERO
+            explained[j + 1, lane] = (
+                white * white + across * across if white * gloss >= diffuse else diffuse_only * diffuse_only
+            )
 
 
 @compiled
@@ -132,7 +134,7 @@ def _spread(z, explained, along):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _count(explained, along, first, tops):  # type: ignore[no-untyped-def]
+def _count(explained, along, first, maxima):  # type: ignore[no-untyped-def]
     """Add up the numbers, from `first` on, of a row's nodes that explain as much as their eight neighbours."""
     for j in range(along.shape[1]):
         number = first + np.float32(j)
@@ -140,39 +142,39 @@ def _count(explained, along, first, tops):  # type: ignore[no-untyped-def]
             value, one, two, three = explained[j + 1, lane], along[0, j, lane], along[1, j, lane], along[2, j, lane]
             highest = one if one > two else two
             highest = highest if highest > three else three
-            tops[lane] += number if value >= highest else _ZERO
+            maxima[lane] += number if value >= highest else _ZERO
 
 
 @compiled
 def _several(explained, white, lane, node):  # type: ignore[no-untyped-def]
-    """The summits of one pixel into `node`, the highest first; their number, at most four.
+    """The local maxima of one pixel into `node`, the highest first; their number, at most four.
 
     Where there is none, because nothing explains more than white does, the first of the highest nodes is taken.
     """
     heights = np.empty(MOST_STARTS, np.float32)
     plateau = white * white * _PLATEAU
     rows, columns = explained.shape[0], explained.shape[1] - 2
-    found, best, node[0] = 0, _LOWEST, 0
+    starts, best, node[0] = 0, _LOWEST, 0
     for i in range(rows):
         for j in range(columns):
             value = explained[i, j + 1, lane]
-            if found == 0 and value > best:
+            if starts == 0 and value > best:
                 best, node[0] = value, i * columns + j
-            if not value >= plateau or _is_topped(explained, i, j, lane):
+            if not value >= plateau or _is_below_neighbour(explained, i, j, lane):
                 continue
-            place = found
+            place = starts
             while place > 0 and heights[place - 1] < value:
                 place -= 1
-            for later in range(min(found, MOST_STARTS - 1), place, -1):
+            for later in range(min(starts, MOST_STARTS - 1), place, -1):
                 heights[later], node[later] = heights[later - 1], node[later - 1]
             if place < MOST_STARTS:
                 heights[place], node[place] = value, i * columns + j
-                found = min(found + 1, MOST_STARTS)
-    return max(found, 1)
+                starts = min(starts + 1, MOST_STARTS)
+    return max(starts, 1)
 
 
 @compiled
-def _is_topped(explained, i, j, lane):  # type: ignore[no-untyped-def]
+def _is_below_neighbour(explained, i, j, lane):  # type: ignore[no-untyped-def]
     """Whether one of a node's neighbours explains more."""
     value = explained[i, j + 1, lane]
     for row in range(max(i - 1, 0), min(i + 2, explained.shape[0])):

@@ -35,7 +35,7 @@ Spectra = Callable[[np.ndarray], np.ndarray]
 @dataclass(frozen=True, eq=False)
 class SearchTable:
     """All float32: `basis` (band, 1 + ACROSS), orthonormal or zero, white first; `nodes` (row, column, NODE), see
-    `compiled_search`; what `compiled_refinement` wants to know of each node, and of the box.
+    `numba_search`; what `numba_polynomials` wants to know of each node, and of the box.
     """
 
     basis: np.ndarray
@@ -91,8 +91,8 @@ class SearchTable:
 
 def _basis(spectra: np.ndarray) -> np.ndarray:
     """Directions of the spectra as columns; of few bands there are fewer."""
-    found = directions(spectra, min(1 + ACROSS, spectra.shape[1]))
-    return np.pad(found, ((0, 0), (0, 1 + ACROSS - found.shape[1])))
+    result = directions(spectra, min(1 + ACROSS, spectra.shape[1]))
+    return np.pad(result, ((0, 0), (0, 1 + ACROSS - result.shape[1])))
 
 
 def _nodes(projected: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -109,18 +109,18 @@ def _expansions(shape: tuple[int, ...], basis: np.ndarray, reflectance: Spectra)
     places = np.empty((*shape, _POINTS, _POINTS, 2))
     places[..., 0] = (np.arange(shape[0])[:, None] + rows)[:, None, :, None]
     places[..., 1] = (np.arange(shape[1])[:, None] + columns)[None, :, None, :]
-    known = (reflectance(places.reshape(-1, 2)) @ basis).reshape(*shape, _POINTS**2, -1)
-    squares = known[..., 1:] ** 2 @ np.ones((ACROSS, 1))
-    known = np.concatenate((known, squares, squares + known[..., :1] ** 2), -1)
+    samples = (reflectance(places.reshape(-1, 2)) @ basis).reshape(*shape, _POINTS**2, -1)
+    squares = samples[..., 1:] ** 2 @ np.ones((ACROSS, 1))
+    samples = np.concatenate((samples, squares, squares + samples[..., :1] ** 2), -1)
     # at the edges of the table points lie otherwise: few kinds of nodes, whose fits are solved once
     (rows, row), (columns, column) = (np.unique(a, axis=0, return_inverse=True) for a in (rows, columns))
     powers = np.array(terms()).T
     vander = (polyvander(a, DEGREE)[..., p] for a, p in zip((rows, columns), powers, strict=True))
     designs = np.einsum("rpt,cqt->rcpqt", *vander).reshape(len(rows), len(columns), _POINTS**2, -1)
     solved = np.linalg.pinv(designs)[row[:, None], column]
-    found = np.zeros((*shape, known.shape[-1], TERMS))
-    found[..., : powers.shape[1]] = np.einsum("ijtp,ijpk->ijkt", solved, known, optimize=True)
-    return found.reshape(-1, *found.shape[2:])
+    result = np.zeros((*shape, samples.shape[-1], TERMS))
+    result[..., : powers.shape[1]] = np.einsum("ijtp,ijpk->ijkt", solved, samples, optimize=True)
+    return result.reshape(-1, *result.shape[2:])
 
 
 def _offsets(count: int) -> np.ndarray:

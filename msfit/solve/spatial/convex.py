@@ -86,10 +86,10 @@ class Convex:
                 onward, momentum = (momentum - 1) / next_momentum, next_momentum
                 ahead = Forces(flow + onward * flow_change, push + onward * push_change)
             if step % _LOOK_EVERY == 0 or step == steps:
-                found = self._minimum(Forces(flow, push), step)
-                if found.gap <= max(gap, -share * found.change):
+                minimum = self._minimum(Forces(flow, push), step)
+                if minimum.gap <= max(gap, -share * minimum.change):
                     break
-        return found
+        return minimum
 
     def _steps(self) -> tuple[Tensor, Tensor]:
         """Steps of the flows and the push at each pixel: at most 1 over a row sum of the dual's Hessian, absolute.

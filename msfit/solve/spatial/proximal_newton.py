@@ -48,9 +48,9 @@ class Picture:
 
     def maps(self, unknowns: Tensor) -> Tensor:
         """Unknowns (n, k) on the picture, (k, y, x), 0 where there is no pixel."""
-        found = unknowns.new_zeros((unknowns.shape[1], *self.inside.shape))
-        found[:, self.inside] = unknowns.T
-        return found
+        maps = unknowns.new_zeros((unknowns.shape[1], *self.inside.shape))
+        maps[:, self.inside] = unknowns.T
+        return maps
 
     def variation(self, unknowns: Tensor) -> float:
         """What the total variation of unknowns (n, 4) costs."""
@@ -69,8 +69,8 @@ class Picture:
             full, cost = block.shaded(inside[some]) if count == 2 else (inside[some], block.cost(inside[some]))
             return torch.cat((full, cost.unsqueeze(1)), 1)
 
-        found = self._each(work)
-        return found[:, :4], found[:, 4]
+        columns = self._each(work)
+        return columns[:, :4], columns[:, 4]
 
     def quadratics(self, unknowns: Tensor) -> tuple[Tensor, Tensor]:
         """Gradient (n, k) and Hessian (n, k, k) of the pixels' costs in the unknowns that are moved.
@@ -84,8 +84,8 @@ class Picture:
             unsafe = torch.linalg.cholesky_ex(full - _SAFE * gauss_newton).info != 0
             return torch.cat((gradient, torch.where(unsafe.view(-1, 1, 1), gauss_newton, full).flatten(1)), 1)
 
-        found = self._each(work)
-        return found[:, :count], found[:, count:].unflatten(1, (count, count))
+        columns = self._each(work)
+        return columns[:, :count], columns[:, count:].unflatten(1, (count, count))
 
     def _each(self, work: Callable[[Pixels, slice], Tensor]) -> Tensor:
         """Work on one block of pixels after another."""
@@ -121,8 +121,8 @@ def smooth(
     left is solved, and its minimum is taken where it lowers the objective. There is no line search, by which one pixel
     could hold up all: a quadratic below the cost is damped (Levenberg 1944, Marquardt 1963), and where none is below,
     the objective cannot rise. A stiffness of all pixels, which keeps those that know little of an unknown from slowing
-    the convex problem, is lowered when it makes the iteration creep. It has settled when the dual of the convex problem
-    proves that less than `tolerance` of the objective is left to gain there.
+    the convex problem, is lowered when it makes the iteration creep. It has converged when the dual of the convex
+    problem proves that less than `tolerance` of the objective is left to gain there.
     """
     picture = _cropped(picture)
     edges = Edges.between(picture.inside, start.dtype)
@@ -134,9 +134,9 @@ def smooth(
     for count in range(1, iterations + 1):
         gradient, hessian = _stiffened(*picture.quadratics(best), damping, stiffness)
         problem = _convex(picture, edges, best, gradient, hessian)
-        found = problem.minimise(forces, share=_SHARE, gap=0.5 * tolerance * lowest, steps=_STEPS)
-        forces, converged = found.forces, found.gap - found.change <= tolerance * lowest
-        candidate, reached = picture.feasible(found.maps[:, picture.inside].T)
+        solution = problem.minimise(forces, share=_SHARE, gap=0.5 * tolerance * lowest, steps=_STEPS)
+        forces, converged = solution.forces, solution.gap - solution.change <= tolerance * lowest
+        candidate, reached = picture.feasible(solution.maps[:, picture.inside].T)
         objective = float(reached.sum()) + picture.variation(candidate)
 
         step = (candidate - best)[:, : picture.moved]
@@ -148,11 +148,11 @@ def smooth(
             allowed = allowed + 0.5 * bent
         more = (_MORE_DAMPING * damping).clamp_min(_LEAST_DAMPING)
         damping = torch.where(above > allowed, more, torch.where(above < -0.1 * bent, _LESS_DAMPING, 1.0) * damping)
-        if found.steps == _STEPS:
+        if solution.steps == _STEPS:
             stiffness = min(stiffness / _CREEPING, _STIFFEST)
-        elif -found.change > _CREEPING * last_gain:
+        elif -solution.change > _CREEPING * last_gain:
             stiffness = max(stiffness * _CREEPING, _SOFTEST)
-        last_gain = -found.change
+        last_gain = -solution.change
         history.append(lowest)
         if progress is not None:
             progress(count, iterations)

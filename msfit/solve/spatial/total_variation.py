@@ -28,27 +28,27 @@ class Edges:
 
     def gradient(self, maps: Tensor) -> Tensor:
         """Forward differences (2, channel, y, x), rightwards and downwards, 0 across an edge that is not there."""
-        found = maps.new_zeros((2, *maps.shape))
-        torch.sub(maps[..., 1:], maps[..., :-1], out=found[0, ..., :-1])
-        torch.sub(maps[..., 1:, :], maps[..., :-1, :], out=found[1, ..., :-1, :])
-        found[0] *= self.right
-        found[1] *= self.down
-        return found
+        gradient = maps.new_zeros((2, *maps.shape))
+        torch.sub(maps[..., 1:], maps[..., :-1], out=gradient[0, ..., :-1])
+        torch.sub(maps[..., 1:, :], maps[..., :-1, :], out=gradient[1, ..., :-1, :])
+        gradient[0] *= self.right
+        gradient[1] *= self.down
+        return gradient
 
     def degree(self) -> Tensor:
         """How many edges every pixel has, (y, x)."""
-        found = self.right + self.down
-        found[:, 1:] += self.right[:, :-1]
-        found[1:] += self.down[:-1]
-        return found
+        degree = self.right + self.down
+        degree[:, 1:] += self.right[:, :-1]
+        degree[1:] += self.down[:-1]
+        return degree
 
     def adjoint(self, flow: Tensor) -> Tensor:
         """The adjoint of `gradient`, minus the divergence: (2, channel, y, x) -> (channel, y, x)."""
         across, along = flow[0] * self.right, flow[1] * self.down
-        found = -(across + along)
-        found[..., 1:] += across[..., :-1]
-        found[..., 1:, :] += along[..., :-1, :]
-        return found
+        divergence = -(across + along)
+        divergence[..., 1:] += across[..., :-1]
+        divergence[..., 1:, :] += along[..., :-1, :]
+        return divergence
 
 
 def total_variation(maps: Tensor, edges: Edges) -> Tensor:
