@@ -1,11 +1,15 @@
 """How far an estimate is from the truth.
 
 In: two pictures, spectra or maps, and where to compare them. Out: numbers: `measures` of single maps (RMSE, spectral
-angle, colour difference), `decomposition` of whole faces, as the literature's Table 1 has them.
+angle, colour difference), `decomposition` of whole faces, as the literature's Table 1 has them; `clinical`: L*a*b*,
+typology angle, erythema and melanin index of spectra.
 """
 
 from __future__ import annotations
 
+from msfit.metrics.clinical import SkinColour as SkinColour
+from msfit.metrics.clinical import ita_class as ita_class
+from msfit.metrics.clinical import skin_colour as skin_colour
 from msfit.metrics.decomposition import COLUMNS as COLUMNS
 from msfit.metrics.decomposition import PIGMENT_UNITS as PIGMENT_UNITS
 from msfit.metrics.decomposition import SHADING_SCALES as SHADING_SCALES
