@@ -131,7 +131,7 @@ def test_a_mask_is_a_picture_or_an_array(scene: Path, out: Path) -> None:
     Image.fromarray((wanted * 255).astype(np.uint8)).save(out / "mask.png")
     np.save(out / "mask.npy", wanted)
     for name in ("mask.png", "mask.npy"):
-        assert main(["fit", str(scene), "-o", f"{out}/maps.h5", "-q", "--mask", f"{out}/{name}"]) == 0
+        assert main(["fit", str(scene), "-o", f"{out}/maps.h5", "-q", "--overwrite", "--mask", f"{out}/{name}"]) == 0
         np.testing.assert_array_equal(load_result(out / "maps.h5").fitted, wanted)
 
 
@@ -336,6 +336,7 @@ def test_render_a_scene_and_a_result(scene: Path, out: Path, capsys: pytest.Capt
         assert main(["render", str(source), "-o", f"{out}/{name}.png", *options]) == 0
         with Image.open(out / f"{name}.png") as picture:
             pictures[name] = np.asarray(picture).astype(int)
+    assert capsys.readouterr().out.count("5 x 6 pixels") == len(pictures)
     assert pictures["scene"].shape == (6, 5, 3)
     assert np.abs(pictures["scene"] - pictures["fit"]).max() <= 6
     assert np.abs(pictures["scene"] - pictures["albedo"]).max() > 6

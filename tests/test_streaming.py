@@ -29,6 +29,7 @@ from msfit.errors import InputError
 from msfit.fitting.options import FitOptions
 from msfit.fitting.plan import prepare
 from msfit.fitting.worker import ROOM, pool
+from msfit.io.output import _beside
 from msfit.streaming import budget as planning
 from msfit.streaming import fit_file as streaming
 from msfit.streaming.checkpoint import Part
@@ -413,7 +414,7 @@ def test_the_command_line_streams(
     assert "median RMSE" in capsys.readouterr().out
     assert main([*arguments, "--skip-existing"]) == 0
     assert "exists" in capsys.readouterr().err
-    assert main([*arguments, "--memory", "4GiB", "--plot", str(tmp_path / "a.png")]) == 2
+    assert main([*arguments, "--memory", "4GiB", "--overwrite", "--plot", str(tmp_path / "a.png")]) == 2
     assert "plot: takes the whole scene in memory" in capsys.readouterr().err
 
 
@@ -534,3 +535,46 @@ def test_what_a_notebook_holds_already_leaves_room_unless_told(
     assert_same(msfit.fit_file(scene, tmp_path / "maps.h5", model=MODEL), msfit.fit(msfit.load(scene), model=MODEL))
     with pytest.raises(InputError, match="less than Python with its libraries takes"):
         fitted(scene, tmp_path / "again.h5", memory="1GiB")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_part_that_was_torn_in_its_first_line_is_begun_anew(
+    scene: Path, tmp_path: Path, whole: FitResult, share: float, resume: bool
+) -> None:
+    part = tmp_path / "maps.h5.part"
+    with pytest.raises(KeyboardInterrupt):
+        fitted(scene, tmp_path / "maps.h5", progress=stop_after(1, interrupt))
+    head = part.read_bytes().partition(b"\n")[0]
+    part.write_bytes(head[: int(share * len(head))] if share else bytes(100))
+    assert_same(fitted(scene, tmp_path / "maps.h5", resume=resume), whole)
+    assert not part.exists()
+
+
+def test_no_resume_does_not_take_the_part_of_a_running_process(scene: Path, tmp_path: Path) -> None:
+    part = Part(tmp_path / "maps.h5.part", {"a": 1}, {"f_mel": np.dtype("f4")}, (8, 3))
+    try:
+        with pytest.raises(InputError, match="another process is writing it"):
+            fitted(scene, tmp_path / "maps.h5", resume=False)
+        assert (tmp_path / "maps.h5.part").exists()
+    finally:
+        part.close()
+
+
+def test_rows_that_are_missing_are_never_made_up(tmp_path: Path) -> None:
+    part = Part(tmp_path / "maps.h5.part", {"a": 1}, {"f_mel": np.dtype("f4")}, (8, 3))
+    part.append(slice(0, 5), {"f_mel": np.ones((5, 3), np.float32)})
+    with pytest.raises(InputError, match="5 of 8 rows are there"):
+        part.lazy()
+    with pytest.raises(InputError, match="not all there"):
+        part.read("f_mel", slice(4, 6))
+    np.testing.assert_array_equal(part.read("f_mel", slice(1, 5)), 1)
+    part.close()
+
+
+def test_what_a_kill_in_the_final_write_left_is_removed(scene: Path, tmp_path: Path, whole: FitResult) -> None:
+    output = tmp_path / "maps.h5"
+    left = _beside(output)
+    left.write_bytes(b"half a file")
+    assert_same(fitted(scene, output), whole)
+    assert not left.exists()

@@ -9,7 +9,7 @@ import typer
 
 from msfit.cli.arguments import check_apart
 from msfit.cli.console import complain, say
-from msfit.cli.options import Quiet
+from msfit.cli.options import Overwrite, Quiet
 from msfit.cli.targets import output_paths, report_failures, save_outputs
 from msfit.errors import InputError
 
@@ -50,10 +50,11 @@ def predict(
     mask: Annotated[str, typer.Option(metavar="auto|none", help="Skin of the face alone, or everything.")] = "auto",
     size: Size = None,
     device: Device = "auto",
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Take the faces in photographs apart into maps."""
-    results, figures = output_paths(photos, output, plot)
+    results, figures = output_paths(photos, output, plot, [weights], overwrite=overwrite)
     where = _where(box, whole)
     if mask not in ("auto", "none"):
         raise InputError(f"--mask: found {mask!r}; expected auto or none")
@@ -101,13 +102,14 @@ def edit(
     whole: Whole = False,
     size: Size = None,
     device: Device = "auto",
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Change the skin in a photograph; every pixel outside the face stays."""
     from biofacenet.editing import Editor, parse_change
     from biofacenet.photo.reading import PHOTO_EXTENSIONS, write_photo
     from biofacenet.sheets import contact_sheet, parse_range
-    from msfit.io.output import check_output
+    from msfit.io.output import check_absent, check_output
 
     given = {"melanin": melanin, "blood": blood, "diffuse": diffuse, "specular": specular}
     changes: dict[str, Any] = {name: parse_change(name, text) for name, text in given.items() if text is not None}
@@ -116,6 +118,7 @@ def edit(
         raise InputError("nothing to change; give --melanin, --blood, --diffuse, --specular or --range")
     check_output(output, PHOTO_EXTENSIONS)
     check_apart([output], [photo])
+    check_absent([output], overwrite)
     where = _where(box, whole)
     editor = Editor(photo, _model(weights, device), box=where, size=size)
     if spans:

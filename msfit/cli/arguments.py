@@ -105,6 +105,31 @@ def _numbers_in_file(option: str, path: str) -> np.ndarray:
     return np.asarray(found).ravel()
 
 
+def parse_wavelengths(text: str) -> list[float]:
+    """``400:720:10``, ends included, or a file with one number a line [nm].
+
+    Examples
+    --------
+    >>> parse_wavelengths("400:420:10")
+    [400.0, 410.0, 420.0]
+    """
+    from msfit.io.text import read_columns
+
+    numbers = _numbers(text)
+    if numbers is not None and len(numbers) == 3:
+        first, last, step = numbers
+        count = round((last - first) / step) + 1 if step else 0
+        if not 1 <= count <= 100_000 or abs(first + (count - 1) * step - last) > 1e-6 * abs(step):
+            raise InputError(f"--wavelengths: found {text!r}; expected FIRST:LAST:STEP with LAST a step, as 400:720:10")
+        return [round(first + k * step, 9) for k in range(count)]
+    if not Path(text).is_file():
+        raise InputError(f"--wavelengths: found {text!r}, which is no file; expected FIRST:LAST:STEP [nm], or a file")
+    try:
+        return [float(number) for number in read_columns(Path(text), 1).ravel()]
+    except InputError as error:
+        raise InputError(f"--wavelengths: {text}: {error}") from None
+
+
 def parse_names(option: str, text: str) -> tuple[str, ...]:
     """``f_mel,f_blood,saturation`` as separate names, one at least.
 
@@ -121,6 +146,10 @@ def parse_names(option: str, text: str) -> tuple[str, ...]:
 
 def check_apart(outputs: list[Path], inputs: list[Path]) -> None:
     """Make sure that no output would overwrite an input or another output."""
+    from msfit.io.output import check_no_input
+
+    for path in outputs:
+        check_no_input(path, inputs)
     seen: dict[Path, Path] = {path.resolve(): path for path in inputs}
     for path in outputs:
         if path.resolve() in seen:

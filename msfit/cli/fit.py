@@ -9,7 +9,19 @@ import typer
 
 from msfit.cli.arguments import parse_bounds, parse_hold, parse_light, parse_names, parse_per_band, parse_ranges
 from msfit.cli.console import complain, progress_bar, say, tell_of_compiling
-from msfit.cli.options import DEFAULT_MODEL, Dark, Model, Orientation, Quiet, Variable, White, loading_options
+from msfit.cli.options import (
+    DEFAULT_MODEL,
+    Dark,
+    Model,
+    Orientation,
+    Overwrite,
+    Quiet,
+    Saturation,
+    Variable,
+    Wavelengths,
+    White,
+    loading_options,
+)
 from msfit.cli.stream import check_figure, is_large, stream
 from msfit.cli.targets import output_paths, report_failures, save_outputs
 from msfit.errors import InputError
@@ -175,16 +187,22 @@ def fit(
     dark: Dark = None,
     variable: Variable = None,
     orientation: Orientation = None,
+    wavelengths: Wavelengths = None,
+    saturation: Saturation = None,
     memory: Memory = None,
     scheduler: Scheduler = None,
     resume: Resume = True,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave results that exist.")] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit melanin, haemoglobin and shading to every pixel."""
     from msfit.data.channels import Channels
 
-    results, figures = output_paths(inputs, output, plot)
+    if skip_existing and overwrite:
+        raise InputError("--skip-existing, --overwrite: both are given; expected one of them")
+    others = (white, dark, mask, channels, illuminant, weights, noise, wavelengths)
+    results, figures = output_paths(inputs, output, plot, others, overwrite=overwrite or skip_existing)
     drawing = {"std": std, "gap": certify, "ranges": parse_ranges("--range", range)}
     if range is not None and plot is None:
         raise InputError("range: is of the figure; give --plot too")
@@ -208,7 +226,7 @@ def fit(
         "tolerance": tolerance,
         "memory": memory,
         "scheduler": scheduler,
-        "loading": loading_options(white, dark, variable, orientation),
+        "loading": loading_options(white, dark, variable, orientation, wavelengths, saturation),
         "channels": None if channels is None else Channels.from_file(channels),
         "fwhm": fwhm,
         "illuminant": None if illuminant is None else parse_light(illuminant),

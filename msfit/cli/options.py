@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from msfit.cli.arguments import parse_wavelengths
 from msfit.skin import DEFAULT_MODEL as DEFAULT_MODEL
 
 Model = Annotated[str, typer.Option(metavar="NAME", help="Skin model; 'msfit models' lists them.")]
@@ -20,12 +21,24 @@ White = Annotated[str | None, _reading("REF", "White reference: a patch y0:y1,x0
 Dark = Annotated[str | None, _reading("REF", "Dark reference: a number, a patch, or a file.")]
 Variable = Annotated[str | None, _reading("NAME", "Which array to read, where a file holds several.")]
 Orientation = Annotated[str | None, _reading("ORDER", "bands-last or bands-first, where a file leaves it open.")]
+Wavelengths = Annotated[
+    str | None, _reading("FIRST:LAST:STEP|FILE", "Band centres [nm], where a file has none or wrong ones.")
+]
+Saturation = Annotated[float | None, _reading("LEVEL", "Samples from here on are saturated, in the file's numbers.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over results that exist.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 
 def loading_options(
-    white: str | None, dark: str | None, variable: str | None, orientation: str | None
+    white: str | None,
+    dark: str | None,
+    variable: str | None,
+    orientation: str | None,
+    wavelengths: str | None = None,
+    saturation: float | None = None,
 ) -> dict[str, Any]:
     """Those that were given, as `msfit.load` takes them."""
     options = {"white": white, "dark": dark, "variable": variable, "orientation": orientation}
+    options |= {"wavelengths": None if wavelengths is None else parse_wavelengths(wavelengths)}
+    options |= {"saturation": saturation}
     return {name: value for name, value in options.items() if value is not None}

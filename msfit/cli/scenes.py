@@ -10,7 +10,7 @@ import typer
 
 from msfit.cli.arguments import check_apart
 from msfit.cli.console import say
-from msfit.cli.options import Dark, Orientation, Variable, White, loading_options
+from msfit.cli.options import Dark, Orientation, Overwrite, Saturation, Variable, Wavelengths, White, loading_options
 
 if TYPE_CHECKING:
     from msfit.data.cube import Cube
@@ -28,9 +28,11 @@ def info(
     dark: Dark = None,
     variable: Variable = None,
     orientation: Orientation = None,
+    wavelengths: Wavelengths = None,
+    saturation: Saturation = None,
 ) -> None:
     """Say what a file holds: shape, bands, light, range."""
-    found = _load_either(file, loading_options(white, dark, variable, orientation))
+    found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation))
     from msfit.data.cube import Cube
 
     lines = _describe_cube(found) if isinstance(found, Cube) else _describe_result(found)
@@ -49,17 +51,23 @@ def render(
     dark: Dark = None,
     variable: Variable = None,
     orientation: Orientation = None,
+    wavelengths: Wavelengths = None,
+    saturation: Saturation = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Render a scene or a result to a picture."""
     import numpy as np
     from PIL import Image
 
     from msfit.errors import InputError
-    from msfit.io.output import check_output, written_whole
+    from msfit.io.output import check_absent, check_no_input, check_output, written_whole
 
     check_output(output, _PICTURES)
     check_apart([output], [file])
-    found = _load_either(file, loading_options(white, dark, variable, orientation))
+    for other in (white, dark, illuminant, camera, wavelengths):
+        check_no_input(output, [other])
+    check_absent([output], overwrite)
+    found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation))
     if len(found.shape) != 2:
         raise InputError(f"{file}: holds {found.shape[0]:,} spectra, no picture; expected a scene or its result")
     from msfit.rendering import render as render_picture
@@ -67,6 +75,7 @@ def render(
     picture = render_picture(found, illuminant, camera, what=what, srgb=True)
     with written_whole(output) as part:
         Image.fromarray(np.rint(255 * picture).astype(np.uint8), "RGB").save(part)
+    say(f"{output}: {picture.shape[1]} x {picture.shape[0]} pixels")
 
 
 def _load_either(path: Path, options: dict[str, Any]) -> Cube | FitResult:

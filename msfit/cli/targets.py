@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 _FIGURES = (".png", ".pdf", ".svg", ".jpg")
 
 
-def output_paths(inputs: list[Path], output: Path, plot: Path | None) -> tuple[list[Path], list[Path | None]]:
-    """Where each result and figure will go; all are tried before the work begins."""
-    from msfit.io.output import check_output
+def output_paths(
+    inputs: list[Path], output: Path, plot: Path | None, others: Iterable[Any] = (), *, overwrite: bool = False
+) -> tuple[list[Path], list[Path | None]]:
+    """Where each result and figure will go; all are tried before the work begins.
+
+    `others` are further files that are read, such as a white reference: none is written over.
+    """
+    from msfit.io.output import check_absent, check_no_input, check_output
     from msfit.io.results import EXTENSIONS
 
     if len(inputs) > 1 or output.is_dir():
@@ -31,11 +36,15 @@ def output_paths(inputs: list[Path], output: Path, plot: Path | None) -> tuple[l
         figures: list[Path | None] = [plot / f"{path.resolve().stem}.png" for path in inputs]
     else:
         figures = [plot for _ in inputs]
-    check_apart([*results, *(figure for figure in figures if figure is not None)], inputs)
+    written = [*results, *(figure for figure in figures if figure is not None)]
+    check_apart(written, inputs)
+    for path in written:
+        check_no_input(path, others)
     for result, figure in zip(results, figures, strict=True):
         check_output(result, EXTENSIONS)
         if figure is not None:
             check_output(figure, _FIGURES)
+    check_absent([*results, *figures], overwrite)
     return results, figures
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
-from collections.abc import Collection, Iterator
+import shutil
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from msfit.errors import InputError
 
@@ -48,6 +51,52 @@ def check_output(path: str | Path, extensions: Collection[str]) -> Path:
     return path
 
 
+def check_no_input(output: str | Path, inputs: Iterable[Any]) -> None:
+    """Refuse to write over a file that is read, under whatever name it goes by.
+
+    Parameters
+    ----------
+    output : str or Path
+    inputs : iterable
+        Paths; what is no path of a file is passed over.
+
+    Raises
+    ------
+    InputError
+        The output is one of the inputs.
+    """
+    output = Path(output).expanduser()
+    for given in inputs:
+        if not isinstance(given, str | Path):
+            continue
+        try:
+            same = output.samefile(Path(given).expanduser())
+        except (OSError, ValueError):  # what is no file, as a patch, is none to lose
+            continue
+        if same:
+            raise InputError(f"{output}: is an input ({given}), which would be lost; choose another output")
+
+
+def check_absent(outputs: Iterable[Path | None], overwrite: bool) -> None:
+    """Refuse to write over results that exist, unless `overwrite`.
+
+    Raises
+    ------
+    InputError
+        One exists.
+    """
+    for output in outputs:
+        if output is not None and not overwrite and output.expanduser().exists():
+            raise InputError(f"{output}: exists; choose another output, or write over it: --overwrite")
+
+
+def tidy(output: Path) -> None:
+    """Remove what a writer of this output that was killed has left beside it. Call it while no other writes it."""
+    with contextlib.suppress(OSError):
+        for left in output.parent.glob(f"{_mark(output)}*{output.suffix}"):
+            left.unlink(missing_ok=True)
+
+
 def part_of(output: Path) -> Path:
     """Where a fit from disk to disk keeps what it has until all of an output is there."""
     return output.with_name(output.name + ".part")
@@ -78,6 +127,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         part = _beside(target)
         try:
             yield part
+            if target.exists():  # it keeps its permissions
+                shutil.copymode(target, part)
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
@@ -85,7 +136,12 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 def _beside(path: Path) -> Path:
     # the same extension: writers that look at it must not be misled
-    return path.with_name(f".msfit-{secrets.token_hex(6)}{path.suffix}")
+    return path.with_name(f"{_mark(path)}{secrets.token_hex(6)}{path.suffix}")
+
+
+def _mark(path: Path) -> str:
+    """What names of files begin with that become `path`; short, whatever its own length."""
+    return f".msfit-{hashlib.sha256(path.name.encode(errors='surrogateescape')).hexdigest()[:8]}-"
 
 
 @contextlib.contextmanager

@@ -61,10 +61,12 @@ class Part:
             self._file: BinaryIO = path.open("r+b" if path.exists() else "x+b")
         try:
             _lock(self._file, path)
-            if path.stat().st_size == 0:
+            found = self._file.readline(_LONGEST_HEAD)
+            if _is_torn(found):
+                self._file.truncate(0)
                 self._write(0, [line])
             else:
-                _compare(path, self._file.readline(_LONGEST_HEAD), json.loads(line)["settings"])
+                _compare(path, found, json.loads(line)["settings"])
             self._records = sorted(self._scan(len(line)))
             self._end = max((place + self._bytes(b - a) for a, b, place in self._records), default=len(line))
         except BaseException:
@@ -75,6 +77,19 @@ class Part:
     def rows_done(self) -> int:
         """Number of rows that are there."""
         return sum(stop - start for start, stop, _ in self._records)
+
+    def check_complete(self) -> None:
+        """Make sure that all rows are there.
+
+        Raises
+        ------
+        InputError
+            Some are missing.
+        """
+        if self.rows_done != self.shape[0]:
+            raise InputError(
+                f"{self.path}: {self.rows_done:,} of {self.shape[0]:,} rows are there; what is done is kept: run again"
+            )
 
     def missing(self, blocks: list[slice]) -> list[slice]:
         """Those parts of blocks of rows, sorted, that are not there yet."""
@@ -107,7 +122,7 @@ class Part:
         """Some rows of a map, all of which are there."""
         kind = self.maps[name]
         before = sum(np.dtype(self.maps[other]).itemsize for other in list(self.maps)[: list(self.maps).index(name)])
-        found = np.empty((rows.stop - rows.start, *self.shape[1:]), kind)
+        found, covered = np.empty((rows.stop - rows.start, *self.shape[1:]), kind), 0
         for start, stop, place in self._records:
             first, last = max(start, rows.start), min(stop, rows.stop)
             if first < last:
@@ -115,13 +130,19 @@ class Part:
                 with self._reading:
                     self._file.seek(place + skipped * self.width)
                     content = self._file.read((last - first) * self.width * found.itemsize)
+                if len(content) != (last - first) * self.width * found.itemsize:
+                    raise InputError(f"{self.path}: was cut short while it was read; run again")
+                covered += last - first
                 found[first - rows.start : last - rows.start] = np.frombuffer(content, kind).reshape(
                     -1, *self.shape[1:]
                 )
+        if covered != rows.stop - rows.start:
+            raise InputError(f"{self.path}: rows {rows.start} to {rows.stop} are not all there; run again")
         return found
 
     def lazy(self) -> dict[str, Any]:
         """The maps as dask arrays that are read from the file; it must hold all rows."""
+        self.check_complete()
         return {
             name: lazy_rows(partial(self.read, name), self.shape, np.dtype(kind)) for name, kind in self.maps.items()
         }
@@ -167,12 +188,21 @@ def discard(path: Path) -> None:
     Raises
     ------
     InputError
-        The file is none.
+        The file is none, or another process is writing it.
     """
     if path.exists():
         with explained(path), path.open("rb") as file:
-            _settings(path, file.readline(_LONGEST_HEAD))
+            _lock(file, path)
+            line = file.readline(_LONGEST_HEAD)
+            if not (line and _is_torn(line)):
+                _settings(path, line)
             path.unlink()
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a file ends inside its first line, or was never filled: it was begun by a process that was killed."""
+    begins = json.dumps({"format": _FORMAT})[:-1].encode()
+    return not line.strip(b"\0") or (not line.endswith(b"\n") and line[: len(begins)] == begins[: len(line)])
 
 
 def _settings(path: Path, line: bytes) -> dict[str, Any]:

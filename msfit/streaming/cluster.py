@@ -47,7 +47,12 @@ class Cluster:
 
     def _workers(self) -> dict[str, Any]:
         """What the scheduler knows of each worker, by its address."""
-        return self.client.scheduler_info(n_workers=-1)["workers"]
+        found = self.client.scheduler_info(n_workers=-1)
+        if "workers" not in found:  # the connection broke
+            raise InputError(
+                f"scheduler {self.address}: lost (the connection broke); what is done is kept: run again with another"
+            )
+        return dict(found["workers"])
 
     def map(
         self, function: Callable[[_Item], _Result], items: Iterator[_Item]
@@ -76,8 +81,11 @@ class Cluster:
 
         try:
             self._load()
-            for address in {worker["host"]: address for address, worker in self._workers().items()}.values():
+            hosts = {worker["host"]: address for address, worker in self._workers().items()}
+            for address in hosts.values():
                 submit(1, workers=[address], allow_other_workers=True)
+            if not hosts:
+                raise _NoWorkerError(f"has no worker; start some (dask worker {self.address}) and run again")
             compiling = True
             for future in self._arriving(done):
                 yield running.pop(future), future.result()
@@ -89,6 +97,8 @@ class Cluster:
         except _NoWorkerError as error:
             raise InputError(f"scheduler {self.address}: {error}") from None
         except InputError as error:
+            if str(error).startswith(f"scheduler {self.address}: "):
+                raise
             raise InputError(f"scheduler {self.address}: a worker says: {error}") from None
         except distributed.scheduler.KilledWorker:
             raise InputError(

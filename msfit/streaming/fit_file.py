@@ -23,7 +23,7 @@ from msfit.fitting.rows import CHUNK, assemble, fit_rows
 from msfit.fitting.threads import cores
 from msfit.fitting.worker import pool
 from msfit.io.extras import need
-from msfit.io.output import check_output, part_of
+from msfit.io.output import check_no_input, check_output, part_of, tidy
 from msfit.io.results import load_result, save
 from msfit.streaming.budget import plan
 from msfit.streaming.checkpoint import Part, discard
@@ -101,6 +101,9 @@ def fit_file(path: str | Path, output: str | Path, **options: Unpack[FileKeyword
         raise InputError(f"path: found {type(path).__name__}; expected the name of a file: use msfit.fit")
     path = Path(path).expanduser()
     target = check_output(output, (".h5", ".nc"))
+    read = (path, chosen.mask, *(chosen.loading or {}).values())
+    for file in (target, part_of(target)):
+        check_no_input(file, read)
     recipe = Recipe.of(path, {**(chosen.loading or {}), "memory": budget}, chosen)
     watch = Watch(recipe)
     prepared = recipe.prepare(chosen.mask)
@@ -118,6 +121,8 @@ def fit_file(path: str | Path, output: str | Path, **options: Unpack[FileKeyword
                 watch.look(part.remove, at_once=rows_done == part.shape[0])
                 if progress is not None:
                     progress(rows_done * part.width, part.shape[0] * part.width)
+            part.check_complete()
+            tidy(target)  # no other process is at it: the part is locked
             save(_assembled(prepared, part, Path(path)), target)
         finally:
             part.close()
