@@ -568,6 +568,7 @@ def test_ranges_of_a_panel(scene: Path, out: Path, capsys: pytest.CaptureFixture
     plot = ["--plot", f"{out}/panel.png"]
     assert main(["fit", str(scene), "-o", f"{out}/maps.h5", "-q", *plot, "--range", "f_mel=0:0.4,i_d=0:1"]) == 0
     assert "range: is of the figure" in refused(capsys, "fit", scene, "-o", out / "b.h5", "--range", "f_mel=0:1")
+    plot = ["--plot", f"{out}/other.png"]
     assert "--range: found 'f_mel=1'" in refused(capsys, "fit", scene, "-o", out / "b.h5", *plot, "--range", "f_mel=1")
     assert "found 'red'" in refused(capsys, "fit", scene, "-o", out / "b.h5", *plot, "--range", "red=0:1")
     assert not (out / "b.h5").exists()

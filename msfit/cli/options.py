@@ -38,7 +38,7 @@ def loading_options(
     saturation: float | None = None,
 ) -> dict[str, Any]:
     """Those that were given, as `msfit.load` takes them."""
-    options = {"white": white, "dark": dark, "variable": variable, "orientation": orientation}
+    options: dict[str, Any] = {"white": white, "dark": dark, "variable": variable, "orientation": orientation}
     options |= {"wavelengths": None if wavelengths is None else parse_wavelengths(wavelengths)}
     options |= {"saturation": saturation}
     return {name: value for name, value in options.items() if value is not None}
