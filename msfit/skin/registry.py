@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -148,9 +149,10 @@ class SkinModel:
             )
         held = held or {}
         self.extra_parameters([*free, *held])
-        if self.varying is None or not (free or held):
-            return self.on_bands(bands)
-        return self.varying(bands, tuple(free), held)
+        if self.varying is not None and (free or held):
+            return self.varying(bands, tuple(free), held)
+        # a user's function is asked anew: what it closes over may have changed
+        return self.on_bands(bands) if self.torch_only else _kept(self.on_bands, bands.tobytes())
 
     def extra_parameters(self, names: Collection[str]) -> list[Parameter]:
         """The extras of these names.
@@ -165,6 +167,12 @@ class SkinModel:
             has = f"has {', '.join(known)}" if known else "has none"
             raise InputError(f"{unknown[0]}: no extra parameter of model {self.name}, which {has}; see msfit models")
         return [known[name] for name in names]
+
+
+@lru_cache(maxsize=32)
+def _kept(on_bands: Callable[[np.ndarray], Skin], bands: bytes) -> Skin:
+    """A named model on bands, in float64: its tables are read and its constants computed once."""
+    return on_bands(np.frombuffer(bands))
 
 
 _MODELS: dict[str, SkinModel] = {}
