@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ class Worker:
         """Whether more is to be done of a pixel than the compiled fit, which is the fastest by far."""
         return not self.compiled or self.dtype != np.float32
 
-    @property
+    @cached_property
     def compiled(self) -> bool:
         """Whether a block whose bands all count alike is fitted by a kernel, and nothing else is asked for."""
         plain = self.criterion.plain and not self.std and self.certificate is None
@@ -128,7 +129,7 @@ class Worker:
             with one_thread():
                 return self._by_reference(pixels, scale)
         y = pixels.astype(self.dtype, copy=False)
-        solve: Any = getattr(self.solver, "kernel", None) if self.device.type == "cpu" else self.solver
+        solve: Any = getattr(self.solver, "kernel", None) if self.device.startswith("cpu") else self.solver
         solution = solve(y)
         return self.to_maps(solution, np.sqrt(solution.cost / y.dtype.type(y.shape[1])))
 
@@ -235,7 +236,7 @@ def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray, fewest: i
 
 def blocks(pixels: np.ndarray, scale: np.ndarray, status: np.ndarray, device: Device) -> Iterator[Block]:
     """Blocks of pixels to fit: (index, pixels, scale), first those with all their bands where the scale is 1 or 0."""
-    size = _BLOCK if device.type == "cpu" else _BLOCK_GPU
+    size = _BLOCK if device.startswith("cpu") else _BLOCK_GPU
     fittable = status == Status.CONVERGED
     alike = scale.dtype == np.bool_ and np.count_nonzero(scale) == scale.size
     complete = np.full(len(scale), alike) if alike or scale.dtype != np.bool_ else scale.all(1)
@@ -270,7 +271,7 @@ def pool(device: Device, room: int = ROOM, threads: int | None = None) -> Iterat
     """How blocks are worked off: on a GPU one by one; on a CPU one thread a core, each with its own block in its cache,
     or as many as `threads` says; 0: in the calling thread. The temporary arrays of a thread stay below `room` bytes.
     """
-    if device.type != "cpu" or threads == 0:
+    if threads == 0 or not device.startswith("cpu"):
         yield lambda worker, blocks: ((index, *worker(pixels, scale)) for index, pixels, scale in blocks)
         return
     with workers(threads or cores()) as each:
