@@ -17,6 +17,7 @@ _SCALE_PIXELS = 4096
 # Of radiance to light, the median of the pixels in full light: more than reflectance, as light may have been measured
 # where it is dimmer than at the surface; less than skin in percent.
 _LARGEST_RATIO = 3.0
+_MASK_AT_ONCE = 2**22  # pixels of a mask that are looked at together
 _FULL_LIGHT = 0.1  # of the brightest light
 
 
@@ -66,11 +67,24 @@ def check_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     found = np.ma.filled(mask, False) if np.ma.isMaskedArray(mask) else _as_array(mask)
     if found.shape != shape or found.dtype.kind not in "buif":
         raise InputError(f"mask: found shape {found.shape} of {found.dtype}; expected {shape}, one truth value a pixel")
-    found = read_rows(found, slice(None), "mask")
-    if found.dtype.kind != "b" and not any(np.isin(found, (0, true)).all() for true in (1, 255)):
-        other = found[~np.isin(found, (0, 1))].flat[0]
-        raise InputError(f"mask: found {other:g}; expected True and False, 0 and 1, or 0 and 255")
-    return found.astype(bool)
+    if found.dtype.kind == "b" and not is_lazy(found):
+        return np.array(found)
+    # row by row: a mask of a picture larger than memory takes one byte a pixel, whatever its type in the file
+    step = max(1, _MASK_AT_ONCE // max(1, int(np.prod(shape[1:]))))
+    mask_of = np.empty(shape, bool)
+    true: float | None = None
+    for start in range(0, shape[0], step):
+        rows = slice(start, start + step)
+        part = read_rows(found, rows, "mask")
+        if part.dtype.kind != "b":
+            others = part[(part != 0) & (part != 1) & (part != 255)]
+            values = [float(value) for value in (1, 255) if (part == value).any()]
+            if others.size or len(values) > 1 or (true is not None and values not in ([], [true])):
+                other = others.flat[0] if others.size else 255
+                raise InputError(f"mask: found {other:g}; expected True and False, 0 and 1, or 0 and 255")
+            true = values[0] if values else true
+        mask_of[rows] = part != 0
+    return mask_of
 
 
 def check_scale(values: Any, illuminant: Any, dark: Any, mask: np.ndarray | None) -> None:

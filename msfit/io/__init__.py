@@ -6,6 +6,7 @@ Out: a `Cube`, lazily where the format allows; `results` writes and reads FitRes
 
 from __future__ import annotations
 
+import math
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,7 @@ def load(
         scan = _read(path, variable, orientation, wavelengths)
         if memory is not None:
             check_chunks(scan.values, parse_size(memory))
+            _check_mask(scan, parse_size(memory))
         scan = replace(scan, provenance={"source": str(path), **scan.provenance})
         if saturation is not None:
             scan = replace(scan, saturation=float(saturation))
@@ -122,12 +124,37 @@ def _check_whole(path: Path, memory: int) -> None:
     """Refuse a file that would be read as a whole and is too large for that."""
     if not path.exists() or read_in_blocks(path):
         return
-    needed = sum(file.stat().st_size for file in files_of(path)) + resident()
+    needed = _bytes_when_read(path) + resident()
     if needed > memory:
         raise InputError(
             f"{_kind(path)} files are read whole, which takes at least {told(needed)} of memory; expected at most"
             f" {told(memory)}: convert it to HDF5, Zarr or ENVI, or allow more"
         )
+
+
+def _check_mask(scan: Scan, memory: int) -> None:
+    """Refuse a mask that does not fit into memory: it is kept for all of the picture, a byte a pixel."""
+    needed = math.prod(scan.values.shape[:-1]) + resident()
+    if scan.mask is not None and needed > memory:
+        raise InputError(
+            f"its mask takes at least {told(needed)} of memory; expected at most {told(memory)}: allow more"
+        )
+
+
+def _bytes_when_read(path: Path) -> int:
+    """What a file that is read whole takes while it is read: unpacked, and once more as it is put in order."""
+    kind = _kind(path)
+    if kind == "numpy" and zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return 2 * sum(member.file_size for member in archive.infolist())
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise InputError(f"damaged or no plain numpy file ({error}); get the file anew") from None
+    if kind == "MATLAB":
+        from msfit.io.matlab.mat import unpacked_bytes
+
+        return 2 * unpacked_bytes(path)
+    return sum(file.stat().st_size for file in files_of(path))
 
 
 def _read(path: Path, variable: str | None = None, orientation: str | None = None, wavelengths: Any = None) -> Scan:

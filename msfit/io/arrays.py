@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ from msfit.io.scan import Scan
 
 if TYPE_CHECKING:
     import xarray
+
+
+# A graph of more chunks takes hundreds of MB itself, before the first sample is read.
+_MOST_CHUNKS = 400_000
 
 
 def read_npz(path: Path, variable: str | None = None, orientation: str | None = None, wavelengths: Any = None) -> Scan:
@@ -80,7 +85,17 @@ def _chunked(array: xarray.DataArray) -> xarray.DataArray:
     if not (in_file := bool(chunks)):
         slowest = next((d for d in array.dims if array.sizes[d] > 1), array.dims[0])
         chunks = {slowest: max(1, STRIP * array.sizes[slowest] // max(1, array.size))}
+    count = math.prod(math.ceil(n / _first(chunks.get(d, n))) for d, n in array.sizes.items())
+    if count > _MOST_CHUNKS:
+        raise InputError(
+            f"{array.name}: claims {' x '.join(map(str, array.shape))} samples in {count:,} chunks; expected at most"
+            f" {_MOST_CHUNKS:,}: write larger chunks"
+        )
     return array.chunk(chunks, name_prefix="xarray-" if in_file else CUT)
+
+
+def _first(length: Any) -> int:
+    return max(1, int(length[0] if isinstance(length, tuple) else length))
 
 
 def _engine(path: Path) -> dict[str, Any]:

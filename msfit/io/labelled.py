@@ -82,7 +82,7 @@ def scan_of_xarray(
         nm,
         quantity,
         illuminant,
-        None if mask is None else np.asarray(mask),
+        mask,
         saturation,
         {**remarks, "variable": str(array.name)},
         axes=_axes_of(array, remarks),

@@ -62,6 +62,13 @@ def read_mat(path: Path, names: list[str] | None = None) -> dict[str, Any]:
     }
 
 
+def unpacked_bytes(path: Path) -> int:
+    """Bytes of a file's variables, of compressed ones as they say they are."""
+    if is_hdf5(path) or not _has_mark(file := _mapped(path)):
+        return path.stat().st_size
+    return sum(mat5.unpacked_bytes(element, order) for _, element, order in mat5.variables(file))
+
+
 def is_hdf5(path: Path) -> bool:
     """Whether a file is HDF5, with or without the 512 bytes that MATLAB puts before it."""
     with path.open("rb") as file:

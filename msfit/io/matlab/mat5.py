@@ -61,6 +61,14 @@ def variables(file: Bytes) -> Iterator[tuple[str, Bytes, str]]:
         position += 8 + count
 
 
+def unpacked_bytes(element: Bytes, order: str) -> int:
+    """Bytes of a variable, of a compressed one as it says of itself."""
+    (kind,) = struct.unpack_from(order + "I", element)
+    if kind != _COMPRESSED:
+        return len(element)
+    return int(struct.unpack_from(order + "II", _inflated(element[8:], order, head_only=True))[1])
+
+
 def value(element: Bytes, order: str) -> Any:
     """What a variable holds, as `msfit.io.matlab.mat.read_mat` describes it."""
     (kind,) = struct.unpack_from(order + "I", element)
