@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from msfit.cli import datasets, fit, scenes, synth
+from msfit.cli import datasets, fit, scenes, synth, view
 from msfit.cli.console import say
 
 # Plain help: typer's coloured one would load rich, which takes longer than all the rest.
@@ -46,5 +46,14 @@ class Grouped(typer.core.TyperCommand):
                 formatter.write_dl(groups[title])
 
 
-for _command in (fit.fit, scenes.info, scenes.render, synth.synth, datasets.fetch, datasets.models, datasets.demo):
+for _command in (
+    fit.fit,
+    scenes.info,
+    scenes.render,
+    view.view,
+    synth.synth,
+    datasets.fetch,
+    datasets.models,
+    datasets.demo,
+):
     app.command(cls=Grouped)(_command)

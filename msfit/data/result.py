@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
+    from msfit.view.page import Page
+
 __all__ = ["AT_BOUND", "MAPS", "STATUS_TYPE", "FitResult", "Status", "flagged", "uncertified"]
 
 # The float maps of a result, in the order in which they are shown and stored.
@@ -336,6 +338,28 @@ class FitResult:
             Not attached to a window; `savefig` writes it.
         """
         return later("msfit.plot").panel(self, **options)
+
+    def view(self, cube: Cube | None = None, *, title: str = "msfit") -> Page:
+        """A page to look at the result with, of a picture: maps, spectra and fits, regions with statistics.
+
+        Parameters
+        ----------
+        cube : Cube, optional
+            What was fitted, for a result that was read from a file.
+        title : str
+            Heading of the page.
+
+        Returns
+        -------
+        Page
+            A str of HTML that notebooks show; `save` writes it to a file that opens offline.
+
+        Raises
+        ------
+        InputError
+            A list of spectra; more than 2,097,152 pixels; a cube of other pixels or without the fitted bands.
+        """
+        return later("msfit.view").make_page(self, cube, title=title)
 
     def plot_uncertainty(self) -> Figure:
         """Of a picture that was fitted with std=True: the standard deviations, and where two parameters trade.
