@@ -572,3 +572,13 @@ def test_ranges_of_a_panel(scene: Path, out: Path, capsys: pytest.CaptureFixture
     assert "--range: found 'f_mel=1'" in refused(capsys, "fit", scene, "-o", out / "b.h5", *plot, "--range", "f_mel=1")
     assert "found 'red'" in refused(capsys, "fit", scene, "-o", out / "b.h5", *plot, "--range", "red=0:1")
     assert not (out / "b.h5").exists()
+
+
+@pytest.mark.slow
+def test_that_numba_compiles_is_said_once(scene: Path, out: Path, tmp_path: Path) -> None:
+    """In an empty cache, as after an installation; then no more."""
+    code = f"from msfit.cli import main; main(['fit', {str(scene)!r}, '-o', {str(out / 'maps.h5')!r}])"
+    for compiles in (True, False):
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stderr.count("compiling for this processor, once") == compiles

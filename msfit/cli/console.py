@@ -46,9 +46,11 @@ def flush() -> None:
             _silence(stream)
 
 
-def tell_of_compiling(quiet: bool = False) -> None:
-    """From now on say, once, that numba compiles: the first fit of an installation waits for it."""
+@contextlib.contextmanager
+def compiling_told(quiet: bool = False) -> Iterator[None]:
+    """While it lasts say, once, that numba compiles: the first fit of an installation waits for it."""
     if quiet:
+        yield
         return
     from numba.core import event
 
@@ -63,7 +65,8 @@ def tell_of_compiling(quiet: bool = False) -> None:
         def on_end(self, _: event.Event) -> None:
             pass
 
-    event.register("numba:compile", Listener())
+    with event.install_listener("numba:compile", Listener()):
+        yield
 
 
 @contextlib.contextmanager

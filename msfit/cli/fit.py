@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from msfit.cli.arguments import parse_bounds, parse_hold, parse_light, parse_names, parse_per_band, parse_ranges
-from msfit.cli.console import complain, progress_bar, say, tell_of_compiling
+from msfit.cli.console import complain, progress_bar, say, compiling_told
 from msfit.cli.options import (
     DEFAULT_MODEL,
     Dark,
@@ -246,27 +246,29 @@ def fit(
         door = "fit_file" if (memory, scheduler) != (None, None) else "fit"
     options = _checked(door, given, figure=plot is not None)
     failed: list[Path] = []
-    tell_of_compiling(quiet)
-    for path, result_path, figure_path in zip(inputs, results, figures, strict=True):
-        try:
-            if skip_existing and _is_done(result_path):
-                complain(f"{result_path}: exists; {path} is skipped")
+    with compiling_told(quiet):
+        for path, result_path, figure_path in zip(inputs, results, figures, strict=True):
+            try:
+                if skip_existing and _is_done(result_path):
+                    complain(f"{result_path}: exists; {path} is skipped")
+                    continue
+                if door == "fit_file" or (
+                    door == "fit" and plot is None and is_large(path, options.loading, result_path)
+                ):
+                    result = stream(path, result_path, {**options.given(), "resume": resume}, quiet)
+                else:
+                    if not quiet:
+                        _mention_unfinished(result_path)
+                    result = _fit_one(path, door, options, quiet, parallel)
+                    save_outputs(result, result_path, figure_path, drawing)
+            except InputError as error:
+                if len(inputs) == 1:
+                    raise
+                complain(f"error: {error}")
+                failed.append(path)
                 continue
-            if door == "fit_file" or (door == "fit" and plot is None and is_large(path, options.loading, result_path)):
-                result = stream(path, result_path, {**options.given(), "resume": resume}, quiet)
-            else:
-                if not quiet:
-                    _mention_unfinished(result_path)
-                result = _fit_one(path, door, options, quiet, parallel)
-                save_outputs(result, result_path, figure_path, drawing)
-        except InputError as error:
-            if len(inputs) == 1:
-                raise
-            complain(f"error: {error}")
-            failed.append(path)
-            continue
-        if not quiet:
-            say(f"{result_path}: {result.summary()}")
+            if not quiet:
+                say(f"{result_path}: {result.summary()}")
     report_failures(failed, inputs, "inputs could not be fitted")
 
 

@@ -35,6 +35,9 @@ def test_a_result_is_a_fit_result_within_its_bounds(model: Model, face: np.ndarr
         values = getattr(result, name)
         assert low <= values.min() < values.max() <= high
     assert min(result.i_d.min(), result.i_s.min()) >= 0
+    assert len(repr(result)) < 300
+    assert repr(result).startswith("<FaceResult ")
+    assert result._repr_html_().count("data:image/png") == len(MAPS)
     assert result.model == "alotaibi-smith-2019"
     assert result.wavelengths.tolist() == list(range(400, 721, 10))
     assert set(result.counts()) <= {Status.CONVERGED, *Status}
