@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from msfit.cli.arguments import parse_bounds, parse_hold, parse_light, parse_names, parse_per_band, parse_ranges
-from msfit.cli.console import complain, progress_bar, say, compiling_told
+from msfit.cli.console import compiling_told, complain, progress_bar, say
 from msfit.cli.options import (
     DEFAULT_MODEL,
     Dark,
