@@ -186,7 +186,7 @@ def test_files_and_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     command = ["fit", str(tmp_path / "leds.mat"), "--fwhm", "20", "--hold", "i_s=0", "--light", "D65", "--model", MODEL]
     assert main([*command, "-o", str(out), "-q"]) == 0, capsys.readouterr().err
     assert msfit.load_result(out).i_s.max() == 0
-    assert main(["fit", str(tmp_path / "leds.mat"), "--hold", "i_s", "-o", str(out)]) == 2
+    assert main(["fit", str(tmp_path / "leds.mat"), "--hold", "i_s", "-o", str(tmp_path / "no.h5")]) == 2
     assert "--hold: found 'i_s'" in capsys.readouterr().err
 
 

@@ -57,7 +57,7 @@ VALUES: dict[str, Any] = {
     "tv_shading": 0.01,
     "iterations": 3,
     "tolerance": 1e-4,
-    "memory": "2GiB",
+    "memory": "8GiB",
     "scheduler": "tcp://nowhere:1",
     "resume": False,
     "progress": lambda done, total: None,

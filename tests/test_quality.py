@@ -59,7 +59,7 @@ HEAVY = [
 
 
 @pytest.mark.parametrize(
-    "command", [["fit", "spectra.npz", "-o", "maps.h5"], ["info", "spectra.npz"], ["info", "maps.h5"], ["models"]]
+    "command", [["fit", "spectra.npz", "-o", "new.h5"], ["info", "spectra.npz"], ["info", "maps.h5"], ["models"]]
 )
 def test_a_command_loads_what_it_uses(command: list[str], tmp_path: Path) -> None:
     """Torch alone takes longer to load than all of a fit of some spectra."""

@@ -151,6 +151,6 @@ def test_command_line(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.f_mel, expected.f_mel)
     assert found.attrs["sparsity"] == 0.001
     assert found.attrs["objective"].startswith("[")
-    refused = CliRunner().invoke(app, [*command, "--tv", "0.01", "--std"])
+    refused = CliRunner().invoke(app, [*command, "--overwrite", "--tv", "0.01", "--std"])
     assert isinstance(refused.exception, InputError)
     assert "std: is of fits of each pixel on its own, which msfit.fit_spatial does not do" in str(refused.exception)

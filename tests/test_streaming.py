@@ -17,7 +17,6 @@ import h5py
 import numpy as np
 import pytest
 import spectral.io.envi
-import torch
 import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -519,7 +518,7 @@ def test_no_call_takes_more_pixels_than_it_has_room_for() -> None:
     worker = prepare(msfit.Cube(VALUES, NM), FitOptions(model=MODEL, huber=0.01)).worker
     pixels = VALUES[:2].reshape(-1, 31)
     block = np.arange(len(pixels)), pixels, None
-    with pool(torch.device("cpu"), 7 * 31 * worker.takes(weighted=True)) as run:
+    with pool("cpu", 7 * 31 * worker.takes(weighted=True)) as run:
         index, maps, statuses = zip(*run(worker, iter([block])), strict=True)
     assert {len(part) for part in index} == {7, len(pixels) % 7}
     whole = worker(pixels, None)
