@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from biofacenet.editing import edit as edit
     from biofacenet.evaluation import evaluate as evaluate
     from biofacenet.photo.face import Box as Box
+    from biofacenet.photo.located import face_mesh as face_mesh
     from biofacenet.photo.reading import read_photo as read_photo
     from biofacenet.prediction import Model as Model
     from biofacenet.prediction import load_model as load_model
@@ -28,6 +29,7 @@ _HOME = {
     "Model": "prediction",
     "edit": "editing",
     "evaluate": "evaluation",
+    "face_mesh": "photo.located",
     "load_model": "prediction",
     "predict": "prediction",
     "prepare": "data.folder",

@@ -14,9 +14,10 @@ import torch
 
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS, head_units
 from biofacenet.photo.face import Box
+from biofacenet.photo.located import Face, check_skin, locate
 from biofacenet.photo.reading import Photo, as_photo, linear_light
-from biofacenet.photo.skin import face_ellipse, feathered, skin_in_picture
-from biofacenet.prediction import Model, check_skin, load_model, locate
+from biofacenet.photo.skin import face_ellipse, feathered
+from biofacenet.prediction import Model, load_model
 from biofacenet.result import FaceResult
 from msfit.colour.transforms import encode_srgb
 from msfit.errors import InputError
@@ -106,7 +107,8 @@ class Editor:
         self.photo = as_photo(photo)
         self.model = model if isinstance(model, Model) else load_model(model)
         try:
-            face, self.box = locate(self.photo, box)
+            face = locate(self.photo, box)
+            self.box = face.crop
             crop = self.photo.rgb[self.box.slices]
             self.result: FaceResult = self.model.predict(crop, size=size)
             self._light = linear_light(crop)
@@ -162,13 +164,15 @@ class Editor:
         rgb[self.box.slices][changed] = np.rint(most * display).astype(rgb.dtype)
         return Edited(rgb, self.photo.alpha, tuple(notes), self.box)
 
-    def _share_of_change(self, face: Box | None) -> np.ndarray:
+    def _share_of_change(self, face: Face) -> np.ndarray:
         """How much of a change each pixel of the box takes on, 0 to 1: none outside the skin of the face."""
-        width = face.width if face else self.box.width
-        skin = skin_in_picture(self._light) & self.photo.opaque[self.box.slices]
+        width = face.width
+        skin = face.skin(self._light) & self.photo.opaque[self.box.slices]
         weight = feathered(skin, _SKIN_FEATHER * width)
-        if face is not None:
-            ellipse = face_ellipse(face, self.photo.rgb.shape)[self.box.slices]
+        if face.mesh is not None:
+            weight *= feathered(face.mesh.outline()[self.box.slices], _FACE_FEATHER * width)
+        elif face.box is not None:
+            ellipse = face_ellipse(face.box, self.photo.rgb.shape)[self.box.slices]
             weight *= feathered(ellipse, _FACE_FEATHER * width)
         check_skin(weight, "give another place (box: x,y,width,height)")
         return weight

@@ -17,9 +17,9 @@ from biofacenet.networks.decoder import HIGHEST_FRACTIONS, Decoder, fractions
 from biofacenet.networks.network import BioFaceNet, Prediction
 from biofacenet.networks.scales import predict_at_scales
 from biofacenet.networks.weights import Loaded, load_weights, shipped_weights, trained_size
-from biofacenet.photo.face import Box, around, check_box, find_face
+from biofacenet.photo.face import Box
+from biofacenet.photo.located import check_opaque, check_skin, doubtful, locate
 from biofacenet.photo.reading import SMALLEST_SIDE, Photo, as_photo, linear_light, opaque
-from biofacenet.photo.skin import face_ellipse, skin_in_picture
 from biofacenet.result import FaceResult
 from msfit.colour.colorimetry import rgb_weights
 from msfit.data.result import MAPS, STATUS_TYPE, Status
@@ -199,14 +199,18 @@ def predict(
     box : {"auto", "whole"} or Box
         Where the face is: found, the whole picture, or given.
     mask : {"auto", "none"}
-        Maps on skin inside the face alone, or everywhere in the box.
+        Maps on the skin of the face alone, or everywhere in the box. Where the extra `face` is installed skin is the
+        region of the face's mesh, see `msfit.face.mesh.FaceMesh.skin`, whatever its colours; pixels that are clipped
+        or in deep shadow keep their values and are `Status.DOUBTFUL`. Without it, and where the mesh is not sure: the
+        colours of skin, inside an ellipse.
     size : int, optional
         As of `Model.predict`.
 
     Returns
     -------
     FaceResult
-        Of the square around the face; `attrs["box"]` says where in the photograph that is.
+        Of the square around the face; `attrs["box"]` says where in the photograph that is; `yaw`, `pitch`, `roll`
+        [degrees] and `confidence` are those of the mesh, where there is one.
 
     Raises
     ------
@@ -219,52 +223,20 @@ def predict(
     known = as_photo(photo)
     model = model if isinstance(model, Model) else load_model(model)
     try:
-        face, crop = locate(known, box)
-        result = model.predict(known.rgb[crop.slices], size=size)
-        looked_at = known.opaque[crop.slices]
+        face = locate(known, box)
+        rgb = known.rgb[face.crop.slices]
+        result = model.predict(rgb, size=size)
+        looked_at = known.opaque[face.crop.slices]
         if mask == "auto":
             assert result.picture is not None  # of every prediction
-            looked_at &= skin_in_picture(result.picture)
-            if face is not None:
-                looked_at &= face_ellipse(face, known.rgb.shape)[crop.slices]
+            looked_at &= face.skin(result.picture)
             check_skin(looked_at, "take all of it (mask none), or give another place (box: x,y,width,height)")
     except InputError as error:
         raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
     result = masked(result, looked_at, Status.MASKED_BY_USER)
-    return replace(result, attrs={**result.attrs, "source": source, "box": str(crop), "note": "; ".join(known.notes)})
-
-
-def locate(photo: Photo, box: Box | str = "auto") -> tuple[Box | None, Box]:
-    """The face in a photograph, from brow to chin, where it was looked for, and the part to take apart."""
-    face, crop = _place(photo, box)
-    check_opaque(photo.opaque[crop.slices])
-    return face, crop
-
-
-def check_opaque(shown: np.ndarray) -> None:
-    """Raise an InputError where no pixel (y, x) is opaque."""
-    if not shown.any():
-        raise InputError("the face is transparent, so that there is nothing to look at; leave its alpha away")
-
-
-def check_skin(skin: np.ndarray, way_out: str) -> None:
-    """Raise an InputError where no pixel (y, x) of a face is skin; `way_out` says what to do then."""
-    if not skin.any():
-        raise InputError(f"no skin was found in the face; {way_out}")
-
-
-def _place(photo: Photo, box: Box | str) -> tuple[Box | None, Box]:
-    height, width = photo.rgb.shape[:2]
-    if isinstance(box, Box):
-        return None, check_box(box, photo.rgb.shape, SMALLEST_SIDE)
-    if box == "whole":
-        return None, Box(0, 0, width, height)
-    if box != "auto":
-        raise InputError(f"box: found {box!r}; expected 'auto', 'whole' or a Box")
-    face = find_face(photo.rgb)
-    if face is None:
-        raise InputError("no face found; give its place (box: x,y,width,height) or take the whole picture (box whole)")
-    return face, around(face, photo.rgb.shape)
+    doubted = np.where(doubtful(rgb) & result.fitted, STATUS_TYPE(Status.DOUBTFUL), STATUS_TYPE(0))
+    about = {"source": source, "box": str(face.crop), "note": "; ".join(known.notes)}
+    return replace(result, status=result.status | doubted, attrs={**result.attrs, **about, **face.described()})
 
 
 def skin_albedo(decoder: Decoder, found: Prediction) -> Tensor:

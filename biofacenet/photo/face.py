@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
+import importlib.util
 import math
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from msfit.io.extras import need
 _SHARE = 0.7
 # The detector sees faces of 80 pixels and more; larger pictures are searched at this size first [pixels].
 _SEARCHED = 800
+_held = threading.local()
 
 
 class Box(NamedTuple):
@@ -71,6 +73,11 @@ def find_face(rgb: np.ndarray) -> Box | None:
     return None
 
 
+def detector_known() -> bool:
+    """Whether dlib, which finds frontal faces, is installed."""
+    return importlib.util.find_spec("dlib") is not None
+
+
 def around(box: Box, shape: tuple[int, ...]) -> Box:
     """The square around a face, with as much margin as networks are trained with, inside a picture (y, x, ...)."""
     side = max(box.width, box.height) / _SHARE
@@ -119,6 +126,8 @@ def _detect(picture: np.ndarray, factor: float) -> list[Box]:
     ]
 
 
-@functools.cache
 def _detector() -> Any:
-    return need("dlib", "photo").get_frontal_face_detector()
+    # dlib's detector holds the picture it looks at: threads that share one get each other's faces
+    if not hasattr(_held, "detector"):
+        _held.detector = need("dlib", "photo").get_frontal_face_detector()
+    return _held.detector

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from msfit.face.zones import LOWER_LID, UPPER_LID
 from msfit.synth.atlas import SHEET_CM, atlas, sample
 from msfit.synth.buffers import CLOTH, EYE, FACE, HAIR, HEAD, Buffers
 from msfit.synth.light import Finish
-from msfit.synth.mesh import LOWER_LID, UPPER_LID, template
+from msfit.synth.mesh import template
 from msfit.synth.spectra import WAVELENGTHS, Palette, sclera
 from msfit.synth.texture import Texture
 

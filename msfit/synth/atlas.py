@@ -11,7 +11,7 @@ from matplotlib.path import Path
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.ndimage import gaussian_filter
 
-from msfit.synth import mesh
+from msfit.face import zones
 from msfit.synth.mesh import FACE_VERTICES, template
 
 # Mean size of the texture sheet on the canonical face [cm]: square root of surface over sheet area.
@@ -77,14 +77,14 @@ def atlas(size: int) -> Atlas:
     cm = size / SHEET_CM
     inside = gaussian_filter(_polygon(uv[base.rim], size), 0.8 * cm)
     inside = np.clip(2.2 * inside - 1.2, 0, 1)
-    lips = _polygon(uv[[*mesh.UPPER_LIP_OUTER, *mesh.LOWER_LIP_OUTER[-2:0:-1]]], size)
-    brow = [*mesh.BROW_UPPER, *mesh.BROW_LOWER[::-1]]
+    lips = _polygon(uv[[*zones.UPPER_LIP_OUTER, *zones.LOWER_LIP_OUTER[-2:0:-1]]], size)
+    brow = [*zones.BROW_UPPER, *zones.BROW_LOWER[::-1]]
     brows = _both(uv, brow, base.mirror, size)
     nostrils = _both(uv, list(_NOSTRIL), base.mirror, size)
     edge = np.interp(np.abs(place[..., 0]), *_BEARD_EDGE)
     beard = 1 / (1 + np.exp(np.clip((place[..., 1] - edge) / 0.30, -50, 50)))
     beard *= 1 - np.clip(2 * gaussian_filter(lips, 0.12 * cm), 0, 1)
-    lash = np.maximum(_line(place, mesh.UPPER_LID, 0.055), 0.35 * _line(place, mesh.LOWER_LID, 0.05))
+    lash = np.maximum(_line(place, zones.UPPER_LID, 0.055), 0.35 * _line(place, zones.LOWER_LID, 0.05))
     weights = np.stack([_gaussian(place, *spot) for spot in _SITE_PLACES.values()]) + 1e-6
     folds = np.stack([_line(place, *fold) for fold in _FOLDS]).astype(np.float32)
     x, y = np.abs(place[..., 0]), place[..., 1]
@@ -99,7 +99,7 @@ def atlas(size: int) -> Atlas:
         "beard": beard,
         "nostrils": gaussian_filter(nostrils, 0.10 * cm),
         "lash_line": lash,
-        "lip_seam": _line(place, mesh.UPPER_LIP_INNER, 0.05, mirrored=False),
+        "lip_seam": _line(place, zones.UPPER_LIP_INNER, 0.05, mirrored=False),
     }
     return Atlas(
         size,

@@ -10,13 +10,15 @@ from __future__ import annotations
 import functools
 import itertools
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-FACE_VERTICES = 468
+from msfit.face.canonical import VERTICES as FACE_VERTICES
+from msfit.face.canonical import canonical_face
+from msfit.face.zones import LOWER_LID, UPPER_LID
+
 _RINGS = 4
 # The skull as an ellipsoid through the rim of the canonical face [cm], and where its rings close, behind.
 SKULL_CENTRE = np.array([0.0, 1.8, -3.8])
@@ -26,16 +28,6 @@ _SKULL_STEPS = (0.14, 0.32, 0.58, 0.88)
 # Rings of the neck: height, half width, half depth [cm], and how far each has left the rim of the jaw.
 _NECK_RINGS = ((-9.0, 5.6, 4.6, 0.45), (-11.6, 5.4, 4.9, 0.9), (-15.5, 5.7, 5.1, 1.0), (-19.5, 8.5, 6.0, 1.0))
 _NECK_CENTRE_Z = -4.2
-
-# Rims in MediaPipe's numbering, right side of the person first (x < 0); lids and lips run from corner to corner.
-UPPER_LID = (33, 246, 161, 160, 159, 158, 157, 173, 133)
-LOWER_LID = (33, 7, 163, 144, 145, 153, 154, 155, 133)
-UPPER_LIP_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
-LOWER_LIP_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
-UPPER_LIP_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
-LOWER_LIP_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-BROW_UPPER = (70, 63, 105, 66, 107)
-BROW_LOWER = (46, 53, 52, 65, 55)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +64,7 @@ class Template:
 @functools.cache
 def template(levels: int = 2) -> Template:
     """The canonical head, refined `levels` times."""
-    vertices, uv, faces = _read_canonical_face()
+    vertices, uv, faces, _ = canonical_face()
     rim = _rim(faces)
     rings = _rings(vertices[rim])
     size = len(rim)
@@ -124,19 +116,6 @@ def loop_subdivision(faces: np.ndarray, count: int) -> tuple[sparse.csr_matrix, 
     a, b, c = faces.T
     refined = [(a, first, third), (first, b, second), (third, second, c), (first, second, third)]
     return sparse.vstack([even, odd]).tocsr(), np.concatenate([np.stack(corner, axis=1) for corner in refined])
-
-
-def _read_canonical_face() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    vertices, uv, faces = [], [], []
-    for line in resources.files("msfit.synth").joinpath("data", "canonical_face.obj").read_text("utf-8").splitlines():
-        key, *fields = line.split() or [""]
-        if key == "v":
-            vertices.append([float(x) for x in fields])
-        elif key == "vt":
-            uv.append([float(x) for x in fields])
-        elif key == "f":
-            faces.append([int(corner.split("/")[0]) - 1 for corner in fields])
-    return np.array(vertices), np.array(uv), np.array(faces)
 
 
 def _rim(faces: np.ndarray) -> np.ndarray:

@@ -13,15 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msfit.synth.mesh import (
-    FACE_VERTICES,
-    LOWER_LID,
-    LOWER_LIP_INNER,
-    UPPER_LID,
-    UPPER_LIP_INNER,
-    Template,
-    template,
-)
+from msfit.face.zones import LOWER_LID, LOWER_LIP_INNER, UPPER_LID, UPPER_LIP_INNER
+from msfit.synth.mesh import FACE_VERTICES, Template, template
 
 
 class Mode(NamedTuple):
