@@ -59,7 +59,8 @@ def _in_square(picture: np.ndarray, square: Square) -> list[tuple[float, Square]
         points = square.to_picture(_anchors()[row] + values[[0, 2, 3]])
         across = points[2] - points[1]
         side = float(values[1].max()) * square.side
-        found.append((float(certainty[row]), Square(*points[0], side, math.atan2(across[1], across[0]))))
+        x, y = points[0].tolist()
+        found.append((float(certainty[row]), Square(x, y, side, math.atan2(across[1], across[0]))))
     return found
 
 

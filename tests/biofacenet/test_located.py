@@ -46,10 +46,10 @@ def test_the_mesh_lies_on_a_face(astronaut: np.ndarray) -> None:
     assert mesh.vertices.shape == (468, 3)
     assert mesh.confidence > 0.9
     assert max(abs(mesh.yaw), abs(mesh.pitch), abs(mesh.roll)) < 10
-    # read off the picture: corners of the eyes on the outside, tip of the nose, corners of the mouth
-    seen = {33: (204, 110), 263: (247, 107), 1: (226, 132), 61: (209, 149), 291: (245, 147)}
+    # read off the picture by eye: outer corners of the eyes, tip of the nose, corners of the mouth
+    seen = {33: (193, 101), 263: (258, 104), 1: (223, 128), 61: (204, 140), 291: (245, 141)}
     for vertex, place in seen.items():
-        assert_allclose(mesh.vertices[vertex, :2], place, atol=6)
+        assert_allclose(mesh.vertices[vertex, :2], place, atol=4)
 
 
 def test_the_mesh_moves_with_the_picture(astronaut: np.ndarray) -> None:
