@@ -16,7 +16,7 @@ from biofacenet.networks.decoder import HIGHEST_FRACTIONS, head_units
 from biofacenet.photo.face import Box
 from biofacenet.photo.located import Face, check_skin, locate
 from biofacenet.photo.reading import Photo, as_photo, linear_light
-from biofacenet.photo.skin import face_ellipse, feathered
+from biofacenet.photo.skin import face_ellipse, feathered, skin_in_picture
 from biofacenet.prediction import Model, load_model
 from biofacenet.result import FaceResult
 from msfit.colour.transforms import encode_srgb
@@ -169,11 +169,19 @@ class Editor:
         width = face.width
         skin = face.skin(self._light) & self.photo.opaque[self.box.slices]
         weight = feathered(skin, _SKIN_FEATHER * width)
-        if face.mesh is not None:
-            weight *= feathered(face.mesh.outline()[self.box.slices], _FACE_FEATHER * width)
-        elif face.box is not None:
-            ellipse = face_ellipse(face.box, self.photo.rgb.shape)[self.box.slices]
-            weight *= feathered(ellipse, _FACE_FEATHER * width)
+        place = face.box if face.mesh is None else face.box or Box(*face.mesh.box)
+        if place is None:
+            return self._checked(weight)
+        ellipse = feathered(face_ellipse(place, self.photo.rgb.shape)[self.box.slices], _FACE_FEATHER * width)
+        if face.mesh is None:
+            return self._checked(weight * ellipse)
+        weight *= feathered(face.mesh.outline()[self.box.slices], _FACE_FEATHER * width)
+        # the mesh ends below the hairline: above it skin goes by its colours
+        coloured = skin_in_picture(self._light) & self.photo.opaque[self.box.slices]
+        weight = np.maximum(weight, feathered(coloured, _SKIN_FEATHER * width) * ellipse)
+        return self._checked(weight)
+
+    def _checked(self, weight: np.ndarray) -> np.ndarray:
         check_skin(weight, "give another place (box: x,y,width,height)")
         return weight
 
