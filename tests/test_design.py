@@ -1,0 +1,85 @@
+"""Choosing channels: the bound against its definition, exchange against every set there is, refusals."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import msfit
+from msfit import Channels, InputError
+from msfit.metrics import design
+from msfit.metrics.design import archive_numbers, design_channels, sensitivities
+from msfit.skin import DEFAULT_MODEL
+
+CATALOGUE = Channels.gaussian([445, 475, 505, 530, 545, 560, 577, 600, 630, 660], 20)
+LEDS = Channels.gaussian([450, 505, 545, 577, 620, 660], 20)
+
+
+def bound(channels: Channels, noise: float = 0.003) -> np.ndarray:
+    """Standard errors of the pigments by finite differences of the model, and by inverting person after person."""
+    numbers = archive_numbers(DEFAULT_MODEL)
+    known = np.diag(1 / numbers.var(0))
+
+    def values(v: np.ndarray) -> np.ndarray:
+        seen = msfit.reflectance(v[:, 0], v[:, 1], model=DEFAULT_MODEL, channels=channels)
+        return v[:, 2:3] * seen + v[:, 3:]
+
+    steps = 1e-5 * np.eye(4)
+    slopes = np.stack([(values(numbers + step) - values(numbers - step)) / 2e-5 for step in steps], -1)
+    variances = [np.diag(np.linalg.inv(known + g.T @ g / noise**2))[:2] for g in slopes]
+    return np.sqrt(np.mean(variances, 0))
+
+
+def test_the_error_is_the_cramer_rao_bound() -> None:
+    found = design_channels(4, catalogue=CATALOGUE)
+    assert_allclose(found.error[-1], bound(found.channels), rtol=1e-3)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_no_set_of_a_catalogue_is_better(count: int) -> None:
+    found = design_channels(count, catalogue=CATALOGUE)
+    worth = (found.error[-1] / found.spread) ** 2
+    every = [(bound(CATALOGUE.take(list(some))) / found.spread) ** 2 for some in combinations(range(10), count)]
+    assert worth.sum() <= min(one.sum() for one in every) * 1.001
+
+
+def test_further_channels_never_hurt_and_beat_common_leds() -> None:
+    found = design_channels(6)
+    total = ((found.error / found.spread) ** 2).sum(1)
+    assert (np.diff(total) < 0).all()
+    assert total[0] < 2  # what is known without any channel
+    assert total[-1] < ((bound(LEDS) / found.spread) ** 2).sum()
+    assert len(str(found).splitlines()) == 8
+
+
+def test_less_noise_and_held_gloss_tell_more() -> None:
+    usual = design_channels(4, catalogue=CATALOGUE).error[-1]
+    assert (design_channels(4, catalogue=CATALOGUE, noise=0.001).error[-1] < usual).all()
+    held = design_channels(4, catalogue=CATALOGUE, hold=["i_s"])
+    assert ((held.error[-1] / held.spread) ** 2).sum() < ((usual / held.spread) ** 2).sum()
+
+
+def test_slopes_are_those_of_the_model() -> None:
+    numbers = np.array([[0.05, 0.03, 0.8, 0.02]])
+    slopes = sensitivities(LEDS, numbers)
+    assert slopes.shape == (6, 1, 4)
+    assert_allclose(slopes[:, 0, 2], msfit.reflectance(0.05, 0.03, model=DEFAULT_MODEL, channels=LEDS), rtol=1e-12)
+    assert_allclose(slopes[:, 0, 3], 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"count": 0}, "count: found 0"),
+        ({"count": 11, "catalogue": CATALOGUE}, "expected 1 to 10"),
+        ({"count": 3, "noise": 0.0}, "noise: found 0"),
+        ({"count": 3, "hold": ["f_mel"]}, "hold: found f_mel"),
+        ({"count": 1, "catalogue": Channels.gaussian([350], 20)}, "lie outside"),
+    ],
+)
+def test_refusals(arguments: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        design.design_channels(**arguments)
