@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from msfit.io import load as load
     from msfit.io.results import load_result as load_result
     from msfit.mask import skin_mask as skin_mask
+    from msfit.metrics.design import design_channels as design_channels
     from msfit.rendering import render as render
     from msfit.skin.models import models as models
     from msfit.skin.models import reflectance as reflectance
@@ -49,6 +50,7 @@ _HOME = {
     "models": "msfit.skin.models",
     "register_model": "msfit.skin.models",
     "skin_mask": "msfit.mask",
+    "design_channels": "msfit.metrics.design",
     "fit": "msfit.fitting.in_memory",
     "fit_file": "msfit.streaming.fit_file",
     "fit_lazy": "msfit.fitting.dask_graph",

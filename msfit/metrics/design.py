@@ -1,9 +1,11 @@
-"""Which channels to buy: the set with the least Cramer-Rao error of melanin and blood over measured skin.
+"""Which channels to buy: the set with the least error of melanin and blood over measured skin.
 
-A channel c that sees y = i_d R_c(x) + i_s with noise of standard deviation s adds g g' / s^2 to the information on
-v = (f_mel, f_blood, i_d, i_s), where g = dy/dv. What is known of skin beforehand, the spread of each number over the
-archive, adds 1 / spread^2 (the bound of van Trees, Detection, Estimation, and Modulation Theory I, 1968, section
-2.4.3), so that an error never exceeds what is known without looking and one to three channels can be judged too.
+Channels that see y = i_d R(x) + i_s with noise of standard deviation s have the information A = G' G / s^2 + K on
+v = (f_mel, f_blood, i_d, i_s), where G = dy/dv and K = diag(1 / spread^2) is what is known of skin beforehand, so that
+one to three channels can be judged too. A^-1 bounds the covariance of any estimate (Cramer, Rao; with K: H. L. van
+Trees, Detection, Estimation, and Modulation Theory I, 1968, section 2.4). Skin does not follow a model exactly either:
+what the model leaves over on the archive, with covariance C in the channels, moves least squares by
+A^-1 (G' C G / s^4) A^-1 more (P. J. Huber, Proc. Fifth Berkeley Symp. 1, 221, 1967), and both are added up here.
 Sets are found by exchange (V. V. Fedorov, Theory of Optimal Experiments, 1972): channel after channel is added where it
 helps most, then each is exchanged for others while that helps.
 """
@@ -41,7 +43,7 @@ class ChannelDesign:
     chosen : tuple of tuples of str
         Names of the best set of 1, 2, ... channels.
     error : float64 array (size, 2)
-        Root of the mean over skin of the bound on the variance of f_mel and f_blood [1], a row a size.
+        Root of the mean over skin of the variance of f_mel and f_blood [1], a row a size.
     spread : float64 array (2,)
         Standard deviation of f_mel and f_blood over skin: the error without any channel.
     noise : float
@@ -114,18 +116,18 @@ def design_channels(
     numbers = archive_numbers(model)
     slopes = sensitivities(offered, numbers, model)
     free = [k for k, name in enumerate(NUMBERS) if name not in hold]
-    information = _outer(slopes[:, :, free]) / noise**2
     spread = numbers.std(0)
     known = np.diag(1 / spread[free] ** 2)
-    sets = _best_sets(information, known, spread[:2], count)
-    errors = np.array([_errors(known + information[list(chosen)].sum(0)) for chosen in sets])
+    criterion = _Criterion(slopes[:, :, free], known, noise, residual_covariance(offered, model))
+    sets = _best_sets(criterion, spread[:2], count)
+    errors = np.array([criterion.errors(list(chosen)) for chosen in sets])
     named = tuple(tuple(offered.names[i] for i in chosen) for chosen in sets)
     return ChannelDesign(offered.take(list(sets[-1])), named, errors, spread[:2], noise)
 
 
 @lru_cache(maxsize=4)
-def archive_numbers(model: str) -> np.ndarray:
-    """(f_mel, f_blood, i_d, i_s) of persons of the calibration split (n, 4), fitted in 31 bands."""
+def _archive(model: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers (n, 4), residuals (n, band) and wavelengths of fits of persons of the calibration split in 31 bands."""
     import msfit
     from msfit.io.datasets.issa import load_faces
     from msfit.synth.people import subjects
@@ -134,9 +136,27 @@ def archive_numbers(model: str) -> np.ndarray:
     mine = np.flatnonzero(np.isin(faces.person, [subject.person for subject in subjects("train")]))
     mine = np.random.default_rng(0).permutation(mine)
     first = np.sort(np.unique(faces.person[mine], return_index=True)[1])[:_PERSONS]
-    fit = msfit.fit(np.asarray(faces.cube.reflectance)[mine[first]], faces.cube.wavelengths, model=model)
+    spectra, nm = np.asarray(faces.cube.reflectance, np.float64)[mine[first]], faces.cube.wavelengths
+    fit = msfit.fit(spectra, nm, model=model)
     numbers = np.stack([np.asarray(getattr(fit, name), np.float64) for name in NUMBERS], -1)
-    return numbers[np.isfinite(numbers).all(-1)]
+    sound = np.isfinite(numbers).all(-1)
+    numbers, spectra = numbers[sound], spectra[sound]
+    inside = (nm >= get_model(model).wavelength_range[0]) & (nm <= get_model(model).wavelength_range[1])
+    modelled = msfit.reflectance(numbers[:, 0], numbers[:, 1], nm[inside], model=model)
+    return numbers, spectra[:, inside] - numbers[:, 2:3] * modelled - numbers[:, 3:], nm[inside]
+
+
+def archive_numbers(model: str) -> np.ndarray:
+    """(f_mel, f_blood, i_d, i_s) of persons of the calibration split (n, 4), fitted in 31 bands."""
+    return _archive(model)[0]
+
+
+def residual_covariance(channels: Channels, model: str) -> np.ndarray:
+    """Covariance (about 0) of what the model leaves over on these persons, in channels: (channel, channel)."""
+    _, residuals, nm = _archive(model)
+    fine, weights, _ = channels.shares(nm[0], nm[-1])
+    seen = np.stack([np.interp(fine, nm, row) for row in residuals]) @ weights.T
+    return seen.T @ seen / len(seen)
 
 
 def sensitivities(channels: Channels, numbers: np.ndarray, model: str = DEFAULT_MODEL) -> np.ndarray:
@@ -158,36 +178,51 @@ def _grid(width: float, model: str) -> Channels:
     return every.take(inside)
 
 
-def _outer(slopes: np.ndarray) -> np.ndarray:
-    return slopes[..., :, None] * slopes[..., None, :]
+class _Criterion:
+    """Errors of sets of channels: `slopes` (channel, skin, k), `known` (k, k), `left` (channel, channel)."""
+
+    def __init__(self, slopes: np.ndarray, known: np.ndarray, noise: float, left: np.ndarray) -> None:
+        self.slopes, self.known, self.noise, self.left = slopes, known, noise, left
+        self.squares = slopes[..., :, None] * slopes[..., None, :]
+
+    def errors(self, chosen: list[int]) -> np.ndarray:
+        """Root of the mean over skin of the variances of f_mel and f_blood (2,)."""
+        g = self.slopes[chosen]
+        moved = np.einsum("csi,cd,dsj->sij", g, self.left[np.ix_(chosen, chosen)], g)
+        return self._errors(self.squares[chosen].sum(0), moved)
+
+    def with_each(self, others: list[int]) -> np.ndarray:
+        """The same (channel, 2) of some channels and each one more."""
+        g = self.slopes[others]
+        moved = np.einsum("csi,cd,dsj->sij", g, self.left[np.ix_(others, others)], g)
+        cross = np.einsum("csi,cd,dsj->csij", self.slopes, self.left[:, others], g)
+        own = np.diag(self.left)[:, None, None, None] * self.squares
+        return self._errors(self.squares[others].sum(0) + self.squares, moved + cross + cross.swapaxes(-1, -2) + own)
+
+    def _errors(self, information: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        inverse = np.linalg.inv(information / self.noise**2 + self.known)
+        covariance = inverse + inverse @ (moved / self.noise**4) @ inverse
+        return np.sqrt(np.stack((covariance[..., 0, 0], covariance[..., 1, 1]), -1).mean(-2))
 
 
-def _errors(information: np.ndarray) -> np.ndarray:
-    """Root of the mean over skin of the pigments' variances, (..., 2), of information (..., skin, k, k)."""
-    covariance = np.linalg.inv(information)
-    return np.sqrt(np.stack((covariance[..., 0, 0], covariance[..., 1, 1]), -1).mean(-2))
-
-
-def _best_sets(information: np.ndarray, known: np.ndarray, spread: np.ndarray, count: int) -> list[tuple[int, ...]]:
+def _best_sets(criterion: _Criterion, spread: np.ndarray, count: int) -> list[tuple[int, ...]]:
     """The best set of each size, as indices; by exchange, begun from the best set that is smaller by one."""
 
-    def worth(total: np.ndarray) -> np.ndarray:
-        return ((_errors(total) / spread) ** 2).sum(-1)
+    def worth(others: list[int]) -> np.ndarray:
+        found = ((criterion.with_each(others) / spread) ** 2).sum(-1)
+        found[others] = np.inf
+        return found
 
     sets: list[tuple[int, ...]] = []
     chosen: list[int] = []
     for _ in range(count):
-        total = known + information[chosen].sum(0)
-        order = worth(total + information)
-        order[chosen] = np.inf
+        order = worth(chosen)
         chosen.append(int(order.argmin()))
         best, better = float(order.min()), True
         while better:
             better = False
             for place in range(len(chosen)):
-                others = [*chosen[:place], *chosen[place + 1 :]]
-                order = worth(known + information[others].sum(0) + information)
-                order[others] = np.inf
+                order = worth([*chosen[:place], *chosen[place + 1 :]])
                 if order.min() < best * (1 - 1e-9):
                     best, better = float(order.min()), True
                     chosen[place] = int(order.argmin())
