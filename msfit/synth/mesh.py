@@ -15,10 +15,10 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from msfit.face.canonical import VERTICES as FACE_VERTICES
-from msfit.face.canonical import canonical_face
+from msfit.face.canonical import VERTICES, canonical_face
 from msfit.face.zones import LOWER_LID, UPPER_LID
 
+FACE_VERTICES = VERTICES  # the first of a head; behind them the skull
 _RINGS = 4
 # The skull as an ellipsoid through the rim of the canonical face [cm], and where its rings close, behind.
 SKULL_CENTRE = np.array([0.0, 1.8, -3.8])
