@@ -84,9 +84,8 @@ def fit_polarised(
     if not np.isin(crossed.cube.wavelengths, beside.wavelengths).all():
         raise InputError("parallel: found other wavelengths than those of cross; expected a pair of one camera")
     result = assemble(crossed, fit_all(crossed, chosen.progress), {})
-    bright, bright_usable = beside.select_bands(np.searchsorted(beside.wavelengths, crossed.cube.wavelengths)).rows(
-        slice(None)
-    )
+    cube = beside.select_bands(np.searchsorted(beside.wavelengths, crossed.cube.wavelengths))
+    bright, bright_usable = cube.rows(slice(None))
     dark, dark_usable = crossed.cube.rows(slice(None))
     usable = bright_usable & dark_usable & result.fitted[..., None]
     ratio = _transmission(bright, dark, usable) if chosen.transmission is None else float(chosen.transmission)
@@ -95,7 +94,6 @@ def fit_polarised(
         raise InputError("parallel: is darker than cross; expected the two the other way round")
     i_s = np.where(result.fitted, np.maximum(gloss, 0), np.nan).astype(result.i_s.dtype)
     seconds = {"seconds": time.perf_counter() - began, "transmission": ratio}
-    cube = beside.select_bands(np.searchsorted(beside.wavelengths, crossed.cube.wavelengths))
     return replace(
         result,
         i_s=i_s,

@@ -87,6 +87,36 @@ def test_kernel_of_every_model(model: str, bands: int, problem: str) -> None:
     agree(model, bands, 192, problem)
 
 
+CHANNELS = """
+import numpy as np
+import torch
+import msfit
+from msfit.skin.channels import through
+from msfit.skin.models import get_model
+from msfit.solve.backends.cpu import CpuSolver
+from msfit.solve.backends.gpu import GpuSolver
+from msfit.solve.kernels.constants import constants
+
+leds = msfit.Channels.gaussian([450, 505, 545, 577, 620, 660], 20)
+skin = through(get_model("msfit-issa-2025"), leds).in_numpy(leds.centres)
+lower, upper, rng = np.zeros(2), np.array([0.43, 0.07]), np.random.default_rng(0)
+pixels = 0.8 * skin.reflectance(rng.random((24, 2)) * upper) + 0.03 + 0.003 * rng.standard_normal((24, 6))
+pixels = pixels.astype(np.float32)
+expected = CpuSolver.over(skin, lower, upper, np.float32)(pixels)
+found = GpuSolver(constants(skin, np.float32), skin, lower, upper, "cpu")(torch.from_numpy(pixels))
+assert bool(found.converged.all())
+gap = np.sqrt(found.cost.numpy() / 6) - np.sqrt(expected.cost / 6)
+assert np.abs(gap).max() < 2e-6, np.abs(gap).max()
+"""
+
+
+def test_kernel_sees_through_channels() -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", CHANNELS]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_kernel_compiles_for_a_gpu_that_is_not_here() -> None:
     """Ahead of time, for an H100: what the interpreter takes need not be what the compiler takes."""
     script = """
