@@ -141,15 +141,15 @@ def _draw_violins(axes: Axes, demo: Demo, name: str, by: str) -> None:
     rows = [row for row in demo.rows(by) if row.label != "all"]
     labels, values = getattr(demo.archive, by), getattr(demo.result, name)
     largest = float(np.nanpercentile(values, 99))
-    for place, row in enumerate(rows):
-        found = values[labels == row.label]
-        low, quarter, middle, three, high = np.nanpercentile(found, (1, 25, 50, 75, 99))
-        inside = found[(found >= low) & (found <= high)]
-        violin: Any = axes.violinplot([inside], [place], orientation="horizontal", widths=0.85, showextrema=False)
+    for position, row in enumerate(rows):
+        label_values = values[labels == row.label]
+        low, quarter, middle, three, high = np.nanpercentile(label_values, (1, 25, 50, 75, 99))
+        inside = label_values[(label_values >= low) & (label_values <= high)]
+        violin: Any = axes.violinplot([inside], [position], orientation="horizontal", widths=0.85, showextrema=False)
         shade = COLOUR_MAPS[name](0.1 + 0.8 * row.values[name] / largest)
         violin["bodies"][0].set(facecolor=shade, alpha=1, edgecolor="none")
-        axes.plot([quarter, three], [place, place], color=INK, linewidth=3, solid_capstyle="butt")
-        axes.plot(middle, place, "o", color="white", markeredgecolor=INK, markersize=4.5)
+        axes.plot([quarter, three], [position, position], color=INK, linewidth=3, solid_capstyle="butt")
+        axes.plot(middle, position, "o", color="white", markeredgecolor=INK, markersize=4.5)
     tidy(axes, LABELS[name])
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.set_xlim(left=0)

@@ -42,17 +42,19 @@ def read_sensitivities(path: str | Path) -> Spectrum:
     return check_sensitivities(_read_json(path) if path.suffix.lower() == ".json" else read_csv(path, _CHANNELS))
 
 
-def check_sensitivities(found: Spectrum) -> Spectrum:
+def check_sensitivities(spectrum: Spectrum) -> Spectrum:
     """Three independent channels with their negative samples set to zero, or an InputError."""
-    if found.values.ndim != 2 or found.values.shape[1] != 3:
-        raise InputError(f"camera: {found.name} has values of shape {found.values.shape}; expected (band, 3): R, G, B")
-    values = found.values.clip(min=0)
+    if spectrum.values.ndim != 2 or spectrum.values.shape[1] != 3:
+        raise InputError(
+            f"camera: {spectrum.name} has values of shape {spectrum.values.shape}; expected (band, 3): R, G, B"
+        )
+    values = spectrum.values.clip(min=0)
     if np.linalg.matrix_rank(values) < 3:
         raise InputError(
-            f"camera: {found.name} has a channel without response, or channels that are multiples of each other; "
+            f"camera: {spectrum.name} has a channel without response, or channels that are multiples of each other; "
             "expected three independent ones: R, G, B"
         )
-    return Spectrum(found.wavelengths, values, found.name)
+    return Spectrum(spectrum.wavelengths, values, spectrum.name)
 
 
 def _read_json(path: Path) -> Spectrum:

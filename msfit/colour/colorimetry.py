@@ -124,10 +124,10 @@ def _shared_nanometres(wavelengths: Any, *spectra: Spectrum) -> np.ndarray:
     inside = (observer.wavelengths >= low) & (observer.wavelengths <= high)
     share = (observer.values[inside].sum(axis=0) / observer.values.sum(axis=0)).min()
     if share < _SMALLEST_SHARE_OF_OBSERVER:
-        held = f"{low:g}-{high:g} nm" if low <= high else "no wavelength"
+        shared_range = f"{low:g}-{high:g} nm" if low <= high else "no wavelength"
         raise InputError(
-            f"wavelengths: data, light and camera share {held}, too little of what the eye sees for a true colour; "
-            "expected 450-610 nm at least, better 400-700 nm"
+            f"wavelengths: data, light and camera share {shared_range}, too little of what the eye sees for a true "
+            "colour; expected 450-610 nm at least, better 400-700 nm"
         )
     return np.arange(np.ceil(low), np.floor(high) + 1)
 

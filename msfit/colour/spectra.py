@@ -148,6 +148,6 @@ def read_csv(path: Path, channels: Sequence[str]) -> Spectrum:
     elif numbers.ndim == 2 and numbers.shape[1] == 1 + len(names) and (header is None or len(names) == 1):
         columns = list(range(1, 1 + len(names)))
     else:
-        found = f"columns {', '.join(header)}" if header else f"a table of shape {numbers.shape}"
-        raise InputError(f"{path}: {found}; {form}")
+        contents = f"columns {', '.join(header)}" if header else f"a table of shape {numbers.shape}"
+        raise InputError(f"{path}: {contents}; {form}")
     return Spectrum(numbers[:, 0], numbers[:, columns[0]] if len(names) == 1 else numbers[:, columns], str(path))

@@ -52,8 +52,8 @@ class Decomposition:
 
     def maps(self) -> dict[str, np.ndarray]:
         """The maps that there are, by name."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: values for name, values in found.items() if values is not None}
+        by_name = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: values for name, values in by_name.items() if values is not None}
 
     def each(self, function: Any) -> Decomposition:
         """The decomposition with `function` applied to each of its maps."""
@@ -135,8 +135,8 @@ def decomposition_rmse(
         "reconstruction": (estimate.picture, truth.picture),
     }
     return {
-        name: None if mine is None or known is None else float(rmse(mine, known, mask))
-        for name, (mine, known) in pairs.items()
+        name: None if computed is None or reference is None else float(rmse(computed, reference, mask))
+        for name, (computed, reference) in pairs.items()
     }
 
 
@@ -161,14 +161,14 @@ def shading_scales(
     if how == "none":
         return 1.0, 1.0
     if how == "map":
-        own = [1.0 if a is None or b is None else max(0.0, float(best_scale(a, b, mask))) for a, b in maps]
-        return own[0], own[1]
-    known = [(a, b) for a, b in maps if a is not None and b is not None]
-    if not known:
+        factors = [1.0 if a is None or b is None else max(0.0, float(best_scale(a, b, mask))) for a, b in maps]
+        return factors[0], factors[1]
+    pairs = [(a, b) for a, b in maps if a is not None and b is not None]
+    if not pairs:
         return 1.0, 1.0
     # a pixel counts where it can be compared in all the maps, so that both weigh the same
-    kept = np.logical_and.reduce([compared(a, b, mask) for a, b in known])
-    first, second = (np.concatenate([np.asarray(pair[i])[kept] for pair in known]) for i in (0, 1))
+    comparable = np.logical_and.reduce([compared(a, b, mask) for a, b in pairs])
+    first, second = (np.concatenate([np.asarray(pair[i])[comparable] for pair in pairs]) for i in (0, 1))
     scale = max(0.0, float(best_scale(first, second)))
     return scale, scale
 
@@ -216,14 +216,14 @@ def _check_fraction(name: str, values: Any, mask: Any) -> None:
 
 
 def _check_finite(estimate: Decomposition, truth: Decomposition, mask: Any) -> None:
-    known = truth.maps()
+    true_maps = truth.maps()
     for name, values in estimate.maps().items():
-        if name in known:
-            there = compared(known[name], known[name], mask)
-            lost = int(there.sum() - compared(values, known[name], mask).sum())
+        if name in true_maps:
+            in_truth = compared(true_maps[name], true_maps[name], mask)
+            lost = int(in_truth.sum() - compared(values, true_maps[name], mask).sum())
             if lost:
                 raise InputError(
-                    f"estimate.{name}: {lost} of {there.sum()} values on the face are not finite; expected numbers"
+                    f"estimate.{name}: {lost} of {in_truth.sum()} values on the face are not finite; expected numbers"
                     ' wherever the truth has them, or missing="omit"'
                 )
 

@@ -189,12 +189,14 @@ def colour_difference(estimate: Any, truth: Any) -> Any:
 def _tensors(estimate: Any, truth: Any) -> tuple[Tensor, Tensor, bool]:
     """Both as tensors of one floating-point type and device (numpy's: float64), and whether tensors came in."""
     given = [array for array in (estimate, truth) if isinstance(array, Tensor)]
-    kind = given[0] if given else torch.empty(0, dtype=torch.float64)
+    tensor_type = given[0] if given else torch.empty(0, dtype=torch.float64)
     if len(given) == 2:
-        kind = kind.to(torch.promote_types(kind.dtype, given[1].dtype))
-    kind = kind if kind.is_floating_point() else kind.double()
+        tensor_type = tensor_type.to(torch.promote_types(tensor_type.dtype, given[1].dtype))
+    tensor_type = tensor_type if tensor_type.is_floating_point() else tensor_type.double()
     first, second = (
-        array.to(kind) if isinstance(array, Tensor) else torch.tensor(np.asarray(array, dtype=np.float64)).to(kind)
+        array.to(tensor_type)
+        if isinstance(array, Tensor)
+        else torch.tensor(np.asarray(array, dtype=np.float64)).to(tensor_type)
         for array in (estimate, truth)
     )
     if first.shape != second.shape:

@@ -71,9 +71,9 @@ def atlas(size: int) -> Atlas:
     u, v = np.meshgrid(grid, grid)
     fine_uv, fine = (base.refine @ base.uv), (base.refine @ base.vertices)
     of_face = np.unique(base.faces[base.part != 1])
-    place = LinearNDInterpolator(fine_uv[of_face], fine[of_face])(u, v)
-    outside = np.isnan(place[..., 0])
-    place[outside] = NearestNDInterpolator(fine_uv[of_face], fine[of_face])(u[outside], v[outside])
+    positions = LinearNDInterpolator(fine_uv[of_face], fine[of_face])(u, v)
+    outside = np.isnan(positions[..., 0])
+    positions[outside] = NearestNDInterpolator(fine_uv[of_face], fine[of_face])(u[outside], v[outside])
     cm = size / SHEET_CM
     inside = gaussian_filter(_polygon(uv[base.rim], size), 0.8 * cm)
     inside = np.clip(2.2 * inside - 1.2, 0, 1)
@@ -81,13 +81,13 @@ def atlas(size: int) -> Atlas:
     brow = [*zones.BROW_UPPER, *zones.BROW_LOWER[::-1]]
     brows = _both(uv, brow, base.mirror, size)
     nostrils = _both(uv, list(_NOSTRIL), base.mirror, size)
-    edge = np.interp(np.abs(place[..., 0]), *_BEARD_EDGE)
-    beard = 1 / (1 + np.exp(np.clip((place[..., 1] - edge) / 0.30, -50, 50)))
+    edge = np.interp(np.abs(positions[..., 0]), *_BEARD_EDGE)
+    beard = 1 / (1 + np.exp(np.clip((positions[..., 1] - edge) / 0.30, -50, 50)))
     beard *= 1 - np.clip(2 * gaussian_filter(lips, 0.12 * cm), 0, 1)
-    lash = np.maximum(_line(place, zones.UPPER_LID, 0.055), 0.35 * _line(place, zones.LOWER_LID, 0.05))
-    weights = np.stack([_gaussian(place, *spot) for spot in _SITE_PLACES.values()]) + 1e-6
-    folds = np.stack([_line(place, *fold) for fold in _FOLDS]).astype(np.float32)
-    x, y = np.abs(place[..., 0]), place[..., 1]
+    lash = np.maximum(_line(positions, zones.UPPER_LID, 0.055), 0.35 * _line(positions, zones.LOWER_LID, 0.05))
+    weights = np.stack([_gaussian(positions, *spot) for spot in _SITE_PLACES.values()]) + 1e-6
+    folds = np.stack([_line(positions, *fold) for fold in _FOLDS]).astype(np.float32)
+    x, y = np.abs(positions[..., 0]), positions[..., 1]
     out, up = x - 4.7, y - 2.5
     fan = np.clip(np.cos(5.5 * np.arctan2(up, np.maximum(out, 0.05))), 0, 1) * (out > 0.2)
     masks = {
@@ -99,11 +99,11 @@ def atlas(size: int) -> Atlas:
         "beard": beard,
         "nostrils": gaussian_filter(nostrils, 0.10 * cm),
         "lash_line": lash,
-        "lip_seam": _line(place, zones.UPPER_LIP_INNER, 0.05, mirrored=False),
+        "lip_seam": _line(positions, zones.UPPER_LIP_INNER, 0.05, mirrored=False),
     }
     return Atlas(
         size,
-        place.astype(np.float32),
+        positions.astype(np.float32),
         **{k: m.astype(np.float32) for k, m in masks.items()},
         folds=folds,
         sites=(weights / weights.sum(axis=0)).astype(np.float32),
@@ -123,13 +123,13 @@ def sample(sheets: np.ndarray, uv: np.ndarray) -> np.ndarray:
     return upper * (1 - down) + lower * down
 
 
-def _distance_to_line(place: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _distance_to_line(positions: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Distance [cm] of each place to a polyline (k, 3)."""
-    nearest = np.full(place.shape[:-1], np.inf)
+    nearest = np.full(positions.shape[:-1], np.inf)
     for start, stop in itertools.pairwise(points):
         along = stop - start
-        share = np.clip((place - start) @ along / max(float(along @ along), 1e-9), 0, 1)
-        nearest = np.minimum(nearest, np.linalg.norm(place - start - share[..., None] * along, axis=-1))
+        share = np.clip((positions - start) @ along / max(float(along @ along), 1e-9), 0, 1)
+        nearest = np.minimum(nearest, np.linalg.norm(positions - start - share[..., None] * along, axis=-1))
     return nearest
 
 
@@ -138,20 +138,20 @@ def _near(size: int, landmarks: tuple[int, ...], radius: float) -> np.ndarray:
     return _gaussian(atlas(size).place, landmarks, radius)
 
 
-def _gaussian(place: np.ndarray, landmarks: tuple[int, ...], radius: float) -> np.ndarray:
+def _gaussian(positions: np.ndarray, landmarks: tuple[int, ...], radius: float) -> np.ndarray:
     base = template()
     spots = base.vertices[[*landmarks, *base.mirror[list(landmarks)]]]
-    square = np.min([((place - spot) ** 2).sum(axis=-1) for spot in spots], axis=0)
+    square = np.min([((positions - spot) ** 2).sum(axis=-1) for spot in spots], axis=0)
     return np.exp(-0.5 * square / radius**2)
 
 
-def _line(place: np.ndarray, landmarks: tuple[int, ...], radius: float, *, mirrored: bool = True) -> np.ndarray:
+def _line(positions: np.ndarray, landmarks: tuple[int, ...], radius: float, *, mirrored: bool = True) -> np.ndarray:
     base = template()
     paths = [np.array(landmarks)] + ([base.mirror[list(landmarks)]] if mirrored else [])
     # never thinner than a texel can show
-    radius = max(radius, 0.4 * SHEET_CM / place.shape[0])
+    radius = max(radius, 0.4 * SHEET_CM / positions.shape[0])
     return np.max(
-        [np.exp(-0.5 * (_distance_to_line(place, base.vertices[path]) / radius) ** 2) for path in paths], axis=0
+        [np.exp(-0.5 * (_distance_to_line(positions, base.vertices[path]) / radius) ** 2) for path in paths], axis=0
     )
 
 

@@ -156,10 +156,10 @@ def read_truth(path: str | Path) -> Truth:
     path = Path(path)
     path = path if path.name.endswith(TRUTH_SUFFIX) else truth_path(path)
     try:
-        with xarray.open_dataset(path, engine="h5netcdf") as held:
-            maps = {name: held[name].to_numpy() for name in (*_PICTURE_MAPS, "reflectance", "albedo", "normals")}
-            mask, wavelengths = held["mask"].to_numpy().astype(bool), held["wavelength"].to_numpy()
-            return Truth(mask=mask, wavelengths=wavelengths, attrs=dict(held.attrs), **maps)
+        with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+            maps = {name: dataset[name].to_numpy() for name in (*_PICTURE_MAPS, "reflectance", "albedo", "normals")}
+            mask, wavelengths = dataset["mask"].to_numpy().astype(bool), dataset["wavelength"].to_numpy()
+            return Truth(mask=mask, wavelengths=wavelengths, attrs=dict(dataset.attrs), **maps)
     except FileNotFoundError:
         raise InputError(
             f"{path}: there is no such file; expected the truth that msfit synth writes beside a scene"
@@ -175,10 +175,12 @@ def digest(path: str | Path) -> str:
     import scipy.io
 
     total = hashlib.sha256()
-    held = scipy.io.loadmat(path, struct_as_record=True)
-    light = held["illuminant"][0, 0]["data"][0, 0]["photons"]
+    stored = scipy.io.loadmat(path, struct_as_record=True)
+    light = stored["illuminant"][0, 0]["data"][0, 0]["photons"]
     picture = (
-        (held["mcCOEF"], held["basis"][0, 0]["basis"], held["imgMean"]) if "mcCOEF" in held else (held["photons"],)
+        (stored["mcCOEF"], stored["basis"][0, 0]["basis"], stored["imgMean"])
+        if "mcCOEF" in stored
+        else (stored["photons"],)
     )
     truth = read_truth(path)
     maps = (truth.reflectance, truth.mask, truth.normals, *(getattr(truth, name) for name in _PICTURE_MAPS))
@@ -226,8 +228,8 @@ def _holds(path: Path, settings: dict[str, Any]) -> bool:
     import msfit
 
     try:
-        with xarray.open_dataset(path, engine="h5netcdf") as held:
+        with xarray.open_dataset(path, engine="h5netcdf") as stored:
             wanted = {**settings, "version": msfit.__version__}
-            return all(held.attrs.get(name) == value for name, value in wanted.items() if value is not None)
+            return all(stored.attrs.get(name) == value for name, value in wanted.items() if value is not None)
     except (OSError, ValueError):
         return False

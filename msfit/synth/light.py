@@ -124,10 +124,10 @@ def soften(values: np.ndarray, buffers: Buffers, rows: np.ndarray, radius_cm: fl
     sigma = radius_cm / buffers.pixel_cm
     size = buffers.size
     sheet, weight = np.zeros(size * size, np.float32), np.zeros(size * size, np.float32)
-    place = buffers.pixel[rows]
-    sheet[place], weight[place] = values[rows], 1
-    blurred = gaussian_filter(sheet.reshape(size, size), sigma).ravel()[place]
-    share = gaussian_filter(weight.reshape(size, size), sigma).ravel()[place]
+    pixels = buffers.pixel[rows]
+    sheet[pixels], weight[pixels] = values[rows], 1
+    blurred = gaussian_filter(sheet.reshape(size, size), sigma).ravel()[pixels]
+    share = gaussian_filter(weight.reshape(size, size), sigma).ravel()[pixels]
     softened = values.copy()
     softened[rows] = blurred / np.maximum(share, 1e-6)
     return softened

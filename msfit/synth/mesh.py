@@ -120,8 +120,8 @@ def loop_subdivision(faces: np.ndarray, count: int) -> tuple[sparse.csr_matrix, 
 
 def _rim(faces: np.ndarray) -> np.ndarray:
     halves = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    known = {(a, b) for a, b in halves.tolist()}
-    follow = {a: b for a, b in known if (b, a) not in known}
+    directed = {(a, b) for a, b in halves.tolist()}
+    follow = {a: b for a, b in directed if (b, a) not in directed}
     rim = [min(follow)]
     while follow[rim[-1]] != rim[0]:
         rim.append(follow[rim[-1]])

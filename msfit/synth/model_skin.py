@@ -45,10 +45,10 @@ def site_fractions(subject: Subject, model: str) -> np.ndarray:
 def _fractions(split: str, model: str) -> dict[str, np.ndarray]:
     """The site fractions of everyone in a split, from one fit."""
     people = subjects(split)
-    known = [one.log_reflectance[np.isfinite(one.log_reflectance[:, 0])] for one in people]
-    result = fit(np.exp(np.concatenate(known)), WAVELENGTHS, model=model, bounds="wide", device="cpu")
+    measured = [one.log_reflectance[np.isfinite(one.log_reflectance[:, 0])] for one in people]
+    result = fit(np.exp(np.concatenate(measured)), WAVELENGTHS, model=model, bounds="wide", device="cpu")
     fitted = np.stack([result.f_mel, result.f_blood], axis=1)
-    shares = np.split(fitted, np.cumsum([len(sites) for sites in known])[:-1])
+    shares = np.split(fitted, np.cumsum([len(sites) for sites in measured])[:-1])
     return {one.person: share for one, share in zip(people, shares, strict=True)}
 
 

@@ -192,8 +192,8 @@ def _hairline(hair: Hair, azimuth: np.ndarray) -> np.ndarray:
 
 def _distance_to(skin: Surface, centre: np.ndarray, way: np.ndarray) -> np.ndarray:
     """Distance from a point inside the head to its skin, zero where the head is open."""
-    found = Tracer(skin.vertices[skin.faces]).first(np.tile(centre, (len(way), 1)), way)
-    return np.where(found["face"] >= 0, found["distance"], 0)
+    hits = Tracer(skin.vertices[skin.faces]).first(np.tile(centre, (len(way), 1)), way)
+    return np.where(hits["face"] >= 0, hits["distance"], 0)
 
 
 def _fray(rng: np.random.Generator, count: int) -> np.ndarray:

@@ -20,10 +20,10 @@ class Tracer:
 
     def first(self, origin: np.ndarray, direction: np.ndarray) -> dict[str, np.ndarray]:
         """First hit of each ray: `face` (-1 where nothing is hit), barycentric `u` and `v`, `distance`."""
-        found = self._scene.run(
+        hits = self._scene.run(
             np.ascontiguousarray(origin, np.float32), np.ascontiguousarray(direction, np.float32), output=1
         )
-        return {"face": found["primID"], "u": found["u"], "v": found["v"], "distance": found["tfar"]}
+        return {"face": hits["primID"], "u": hits["u"], "v": hits["v"], "distance": hits["tfar"]}
 
     def blocked(self, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
         """Bool (n,): something stands in the way of a ray."""

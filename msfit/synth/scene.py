@@ -94,7 +94,7 @@ def make_scene(
     """
     check_settings(seed, size, mode, split)
     streams = np.random.SeedSequence((SPLITS.index(split), seed)).spawn(6)
-    who, head, paint, lamp, place, camera = (np.random.default_rng(stream) for stream in streams)
+    who, head, paint, lamp, surroundings, camera = (np.random.default_rng(stream) for stream in streams)
     subject = _subject(who, split, person)
     buffers = trace(head, size)
     palette = random_palette(paint, subject.ita)
@@ -105,15 +105,15 @@ def make_scene(
     spectra, exact = coat(dressed, subject, palette.brow, mode, model)
     mask = _sheet(buffers, buffers.region == FACE, False)
     reflectance = _sheet(buffers, spectra, palette.background)
-    shaded = _sheet(buffers, i_d, float(place.uniform(0.15, 0.8)) * light.level)
-    glossy = _sheet(buffers, i_s, 0)
+    diffuse = _sheet(buffers, i_d, float(surroundings.uniform(0.15, 0.8)) * light.level)
+    specular = _sheet(buffers, i_s, 0)
     pigments = {pigment: np.where(mask, _sheet(buffers, values, np.nan), np.nan) for pigment, values in exact.items()}
     if mode == "measured":
         for pigment, values in fitted_pigments(reflectance[mask], WAVELENGTHS, model).items():
             pigments[pigment] = np.full(mask.shape, np.nan)
             pigments[pigment][mask] = values
-    illuminant = random_illuminant(place, size)
-    radiance = illuminant * (shaded[..., None] * reflectance + glossy[..., None])
+    illuminant = random_illuminant(surroundings, size)
+    radiance = illuminant * (diffuse[..., None] * reflectance + specular[..., None])
     attrs = {
         "name": name or f"{split}-{seed}",
         "mode": mode,
@@ -130,8 +130,8 @@ def make_scene(
     truth = Truth(
         wavelengths=WAVELENGTHS,
         reflectance=reflectance,
-        i_d=shaded,
-        i_s=glossy,
+        i_d=diffuse,
+        i_s=specular,
         albedo=fold_bands(reflectance, rgb_weights(WAVELENGTHS).astype(np.float32)),
         mask=mask,
         normals=_sheet(buffers, dressed.normal, np.nan),
@@ -190,13 +190,13 @@ def check_settings(seed: int, size: int, mode: str, split: str) -> None:
 
 
 def _subject(rng: np.random.Generator, split: str, person: str | None) -> Subject:
-    known = wearable(split)
+    candidates = wearable(split)
     if person is None:
-        return known[int(rng.integers(len(known)))]
-    found = [one for one in subjects(split) if one.person == person]
-    if not found:
+        return candidates[int(rng.integers(len(candidates)))]
+    matches = [one for one in subjects(split) if one.person == person]
+    if not matches:
         raise InputError(f"person: found {person!r}; expected a person of the split {split} with three sites or more")
-    return found[0]
+    return matches[0]
 
 
 def _sheet(buffers: Buffers, values: np.ndarray, background: Any) -> np.ndarray:

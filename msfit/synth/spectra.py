@@ -78,8 +78,8 @@ def measured_skin(
         Reflectance of the hair.
     """
     terms = np.concatenate([site_weights(subject, sites), -melanin[:, None], -blood[:, None]], axis=1)
-    known = np.isfinite(subject.log_reflectance[:, 0])
-    spectra = np.concatenate([subject.log_reflectance[known], np.stack(absorbers())])
+    measured = np.isfinite(subject.log_reflectance[:, 0])
+    spectra = np.concatenate([subject.log_reflectance[measured], np.stack(absorbers())])
     skin = np.exp(product(terms.astype(np.float32), spectra.astype(np.float32)))
     return skin + hair[:, None].astype(np.float32) * (hair_spectrum - skin)
 
@@ -139,8 +139,8 @@ def sclera() -> np.ndarray:
 
 def _paint(rng: np.random.Generator, colourful: float) -> np.ndarray:
     """A smooth spectrum: a grey with an edge and a band."""
-    grey = np.exp(rng.uniform(np.log(0.05), np.log(0.6)))
+    base = np.exp(rng.uniform(np.log(0.05), np.log(0.6)))
     edge = 1 / (1 + np.exp(-(WAVELENGTHS - rng.uniform(450, 640)) / rng.uniform(12, 50) * rng.choice([-1, 1])))
     band = np.exp(-0.5 * ((WAVELENGTHS - rng.uniform(430, 660)) / rng.uniform(25, 80)) ** 2)
     tint = rng.random() * colourful
-    return np.clip(grey * ((1 - tint) + tint * (1.3 * edge + 0.7 * band)), 0.02, 0.9)
+    return np.clip(base * ((1 - tint) + tint * (1.3 * edge + 0.7 * band)), 0.02, 0.9)

@@ -169,12 +169,12 @@ def _facial_hair(rng: np.random.Generator, sheet: Atlas, beard_allowed: bool) ->
     strands = np.clip(1 + 0.35 * _noise(rng, sheet, 0.05, (1.0, 3.0)), 0.2, 1.8)
     brows = np.clip(sheet.brows * float(rng.uniform(0.5, 1.0)) * 1.2, 0, 0.95) * strands
     beard = np.zeros_like(brows)
-    kind = rng.random()
-    if beard_allowed and kind < 0.6:
-        amount = float(rng.uniform(0.03, 0.16)) if kind < 0.42 else float(rng.uniform(0.35, 0.8))
+    draw = rng.random()
+    if beard_allowed and draw < 0.6:
+        amount = float(rng.uniform(0.03, 0.16)) if draw < 0.42 else float(rng.uniform(0.35, 0.8))
         patches = np.clip(1 + 0.22 * _noise(rng, sheet, 0.06) + 0.18 * _noise(rng, sheet, 0.7), 0.2, 2)
         shape = sheet.beard ** float(rng.uniform(0.8, 2.0))
-        if kind > 0.53:
+        if draw > 0.53:
             shape = shape * np.exp(-((sheet.place[..., 0] / 2.6) ** 4))
         beard = amount * shape * patches
     cover = np.maximum(np.maximum(brows, beard), 0.9 * sheet.lash_line)
