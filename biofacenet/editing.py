@@ -115,7 +115,7 @@ class Editor:
             self._weight = self._share_of_change(face)
         except InputError as error:
             raise InputError(f"{photo}: {error}" if isinstance(photo, str | Path) else str(error)) from None
-        self._before = {name: getattr(self.result, held) for name, held in EDITABLE.items()} | {
+        self._before = {name: getattr(self.result, field) for name, field in EDITABLE.items()} | {
             "specular": _gloss(self.result)
         }
         self._diffuse, self._shine = self._drawn(self._before)
@@ -149,9 +149,11 @@ class Editor:
         for name, change in wanted.items():
             values = change(self._before[name])
             after[name] = np.clip(values, 0, _HIGHEST[name]).astype(np.float32)
-            held = float((values != after[name])[self._weight > 0].mean()) if (self._weight > 0).any() else 0.0
-            if held:
-                notes.append(f"{name} {change}: held at its range 0 to {_HIGHEST[name]:g} on {held:.0%} of the face")
+            clipped_share = float((values != after[name])[self._weight > 0].mean()) if (self._weight > 0).any() else 0.0
+            if clipped_share:
+                notes.append(
+                    f"{name} {change}: held at its range 0 to {_HIGHEST[name]:g} on {clipped_share:.0%} of the face"
+                )
         diffuse, shine = self._drawn(after)
         ratio = np.clip((diffuse + _DARK) / (self._diffuse + _DARK), 0, _LARGEST_RATIO)
         matt = np.clip(self._light - self._shine, 0, None)
@@ -283,10 +285,10 @@ def parse_change(name: str, text: Change | str | float) -> Change:
         return text
     if isinstance(text, int | float) and 0 <= text < math.inf:
         return Change("set", float(text))
-    found = _CHANGE.fullmatch(text.strip()) if isinstance(text, str) else None
-    if found is None or not math.isfinite(float(found["number"])):
+    match = _CHANGE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None or not math.isfinite(float(match["number"])):
         raise InputError(f"{name}: found {text!r}; expected +0.05 or -0.05 (add), x1.5 (multiply) or 0.1 (set)")
-    sign, amount = found["sign"], float(found["number"])
+    sign, amount = match["sign"], float(match["number"])
     if sign in ("x", "X", "*"):
         return Change("multiply", amount)
     return Change("add", -amount if sign == "-" else amount) if sign else Change("set", amount)

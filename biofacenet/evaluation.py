@@ -78,11 +78,13 @@ class Report:
 
     def __str__(self) -> str:
         scaling = {"scene": "one factor a scene", "none": "as it is"}
-        titles = [f"{one.method}, {one.terms} terms, shading {scaling[one.shading_scale]}" for one in self.scores]
+        titles = [
+            f"{entry.method}, {entry.terms} terms, shading {scaling[entry.shading_scale]}" for entry in self.scores
+        ]
         width = max(map(len, titles))
         lines = [" " * width + "".join(f"{name:>16}" for name in COLUMNS)]
-        for title, one in zip(titles, self.scores, strict=True):
-            figures = ("-" if value is None else f"{value:.4f}" for value in one.figures.values())
+        for title, entry in zip(titles, self.scores, strict=True):
+            figures = ("-" if value is None else f"{value:.4f}" for value in entry.figures.values())
             lines.append(title.ljust(width) + "".join(f"{text:>16}" for text in figures))
         head = (
             f"{self.folder}: {self.faces} faces, {self.size} x {self.size}, {self.pixels:,} pixels of face; RMSE;"
@@ -128,13 +130,13 @@ def evaluate(
         raise InputError(f"degrade: found {degradation!r}; expected one of {', '.join(DEGRADATIONS)}")
     model = model if isinstance(model, Model) else load_model(model)
     faces = read_exam(folder, model.decoder.model, size)
-    found = interpret(model, faces, degradation, seed)
+    estimates = interpret(model, faces, degradation, seed)
     constant = training_mean(model.decoder.model)
     scores = []
     for terms in TERMS:
         if all(terms in face.truth for face in faces):
             for scale in SCALES:
-                scores.append(score("network", faces, [one[terms] for one in found], terms, scale))
+                scores.append(score("network", faces, [one[terms] for one in estimates], terms, scale))
                 if constant is not None:
                     means = [_spread(constant[terms], size)] * len(faces)
                     scores.append(score("training mean", faces, means, terms, scale))
@@ -150,31 +152,33 @@ def interpret(
 ) -> list[dict[str, Decomposition]]:
     """What a network says of faces: for each a decomposition in each of `TERMS`."""
     generator = torch.Generator().manual_seed(seed)
-    found: list[dict[str, Decomposition]] = []
+    estimates: list[dict[str, Decomposition]] = []
     for start in range(0, len(faces), _BATCH):
         stack = np.stack([face.picture for face in faces[start : start + _BATCH]])
         pictures = torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()
         if degradation is not None:
             pictures = degrade(pictures, degradation, generator)
         pictures = pictures.to(model.device)
-        said = model.network(pictures, overview(model.network, pictures, model.size))
-        found += _decompositions(model, said)
-    return found
+        prediction = model.network(pictures, overview(model.network, pictures, model.size))
+        estimates += _decompositions(model, prediction)
+    return estimates
 
 
-def score(method: str, faces: Sequence[Face], found: Sequence[Decomposition], terms: str, shading_scale: str) -> Score:
+def score(
+    method: str, faces: Sequence[Face], estimates: Sequence[Decomposition], terms: str, shading_scale: str
+) -> Score:
     """The figures of decompositions of faces, pooled over all their pixels, and of each face."""
     scenes = {
-        face.name: decomposition_rmse(mine, face.truth[terms], face.mask, shading_scale=shading_scale)
-        for face, mine in zip(faces, found, strict=True)
+        face.name: decomposition_rmse(estimate, face.truth[terms], face.mask, shading_scale=shading_scale)
+        for face, estimate in zip(faces, estimates, strict=True)
     }
     counts = np.array([face.mask.sum() for face in faces], float)
     figures: dict[str, float | None] = {}
     for column in COLUMNS:
         values = [scene[column] for scene in scenes.values()]
-        known = [value for value in values if value is not None]
-        pooled = len(known) == len(values)
-        figures[column] = float(np.sqrt(np.average(np.square(known), weights=counts))) if pooled else None
+        finite = [value for value in values if value is not None]
+        pooled = len(finite) == len(values)
+        figures[column] = float(np.sqrt(np.average(np.square(finite), weights=counts))) if pooled else None
     return Score(method, terms, shading_scale, figures, scenes)
 
 
@@ -185,21 +189,21 @@ def training_mean(skin_model: str) -> Mapping[str, Mapping[str, Any]] | None:
     None for a skin model that they are not known of.
     """
     text = resources.files("biofacenet").joinpath("data", "training_means.json").read_text(encoding="utf-8")
-    known: dict[str, Mapping[str, Any]] = json.loads(text)["means"]
-    return known.get(skin_model)
+    means: dict[str, Mapping[str, Any]] = json.loads(text)["means"]
+    return means.get(skin_model)
 
 
-def _decompositions(model: Model, said: Prediction) -> list[dict[str, Decomposition]]:
-    picture = model.decoder(*said[:6])
+def _decompositions(model: Model, prediction: Prediction) -> list[dict[str, Decomposition]]:
+    picture = model.decoder(*prediction[:6])
     albedo = {
-        "model": skin_albedo(model.decoder, said._replace(scale=None, offset=None)),
-        "measured": skin_albedo(model.decoder, said),
+        "model": skin_albedo(model.decoder, prediction._replace(scale=None, offset=None)),
+        "measured": skin_albedo(model.decoder, prediction),
     }
-    shading = {"model": (said.i_d, said.i_s), "measured": (said.i_d, said.i_s)}
-    if said.scale is not None and said.offset is not None:
-        i_d = said.i_d / said.scale.clamp(min=0.05)
-        shading["measured"] = (i_d, (said.i_s - i_d * said.offset).clamp(min=0))
-    pigments = [fractions(m, most) for m, most in zip(said[:2], HIGHEST_FRACTIONS, strict=True)]
+    shading = {"model": (prediction.i_d, prediction.i_s), "measured": (prediction.i_d, prediction.i_s)}
+    if prediction.scale is not None and prediction.offset is not None:
+        i_d = prediction.i_d / prediction.scale.clamp(min=0.05)
+        shading["measured"] = (i_d, (prediction.i_s - i_d * prediction.offset).clamp(min=0))
+    pigments = [fractions(m, highest) for m, highest in zip(prediction[:2], HIGHEST_FRACTIONS, strict=True)]
 
     def arrays(values: torch.Tensor) -> np.ndarray:
         return values.permute(0, 2, 3, 1).squeeze(-1).float().cpu().numpy()

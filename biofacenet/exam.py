@@ -94,8 +94,8 @@ def _with_truth(folder: Path, model: str, size: int) -> Iterator[Face]:
         name = path.name.removesuffix(TRUTH_SUFFIX)
         truth, scene = read_truth(path), path.with_name(f"{name}.mat")
         picture = render(msfit.load(scene), "D65", "mean")
-        known = _truth_maps(truth, model)
-        mask, reduced = _reduced({**known, "picture": picture}, truth.mask, size)
+        maps = _truth_maps(truth, model)
+        mask, reduced = _reduced({**maps, "picture": picture}, truth.mask, size)
         yield Face(name, _small(picture, size), mask, _both_terms(reduced), dict(truth.attrs))
 
 
@@ -111,8 +111,8 @@ def _with_results(folder: Path, model: str, size: int) -> Iterator[Face]:
         where = _square(result.fitted)
         maps = {name: getattr(result, name)[where] for name in ("i_d", "i_s", "f_mel", "f_blood")}
         maps |= {"albedo": render(result, what="albedo")[where], "picture": picture[where]}
-        known = result.fitted[where] & np.isfinite(np.dstack(list(maps.values()))).all(axis=2)
-        mask, reduced = _reduced(maps, known, size)
+        usable = result.fitted[where] & np.isfinite(np.dstack(list(maps.values()))).all(axis=2)
+        mask, reduced = _reduced(maps, usable, size)
         yield Face(path.stem, _small(maps["picture"], size), mask, {"model": Decomposition(**reduced)}, {})
 
 
@@ -121,10 +121,10 @@ def _truth_maps(truth: Truth, model: str) -> dict[str, np.ndarray]:
     names = ("f_mel", "f_blood", "scale", "offset")
     maps = {name: getattr(truth, name) for name in ("i_d", "i_s", "albedo", *names)}
     if truth.attrs["model"] != model:
-        found = fitted_pigments(truth.reflectance[truth.mask], truth.wavelengths, model)
+        pigments = fitted_pigments(truth.reflectance[truth.mask], truth.wavelengths, model)
         for name in names:
             maps[name] = np.full(truth.mask.shape, np.nan)
-            maps[name][truth.mask] = found[name]
+            maps[name][truth.mask] = pigments[name]
     return {**maps, "model_albedo": _albedo(maps["f_mel"], maps["f_blood"], truth, model)}
 
 
@@ -167,7 +167,7 @@ def _square(face: np.ndarray) -> tuple[slice, slice]:
     rows, columns = np.flatnonzero(face.any(axis=1)), np.flatnonzero(face.any(axis=0))
     side = min(round(max(np.ptp(rows), np.ptp(columns)) / _SHARE) + 1, *face.shape)
     starts = [
-        int(np.clip((place[0] + place[-1] - side) // 2, 0, length - side))
-        for place, length in zip((rows, columns), face.shape, strict=True)
+        int(np.clip((indices[0] + indices[-1] - side) // 2, 0, length - side))
+        for indices, length in zip((rows, columns), face.shape, strict=True)
     ]
     return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)

@@ -99,15 +99,15 @@ class Model:
         """
         started = time.perf_counter()
         linear = linear_light(rgb, encoding)
-        shown = np.asarray(opaque(np.asarray(rgb)[..., 3:]).all(axis=2))  # without alpha all of it
-        check_opaque(shown)
-        known = np.isfinite(linear).all(axis=2)
-        light = torch.from_numpy(np.where(known[..., None], linear, 0)).permute(2, 0, 1)[None].to(self.device)
+        is_opaque = np.asarray(opaque(np.asarray(rgb)[..., 3:]).all(axis=2))  # without alpha all of it
+        check_opaque(is_opaque)
+        photograph = np.isfinite(linear).all(axis=2)
+        light = torch.from_numpy(np.where(photograph[..., None], linear, 0)).permute(2, 0, 1)[None].to(self.device)
         found = self.decompose(light, size)
         result = self._result(found, light, linear)
         attrs = {**result.attrs, "seconds": time.perf_counter() - started}
-        result = masked(replace(result, attrs=attrs), known, Status.MASKED_NO_SIGNAL)
-        return masked(result, shown, Status.MASKED_BY_USER)
+        result = masked(replace(result, attrs=attrs), photograph, Status.MASKED_NO_SIGNAL)
+        return masked(result, is_opaque, Status.MASKED_BY_USER)
 
     @torch.inference_mode()
     def decompose(self, light: Tensor, size: int | None = None) -> Prediction:
@@ -122,21 +122,21 @@ class Model:
         return predict_at_scales(self.network, light, self.size, size or own)
 
     @torch.inference_mode()
-    def _result(self, found: Prediction, light: Tensor, linear: np.ndarray) -> FaceResult:
-        reconstruction = self.decoder(*found[:6])
-        albedo = skin_albedo(self.decoder, found)
+    def _result(self, prediction: Prediction, light: Tensor, linear: np.ndarray) -> FaceResult:
+        reconstruction = self.decoder(*prediction[:6])
+        albedo = skin_albedo(self.decoder, prediction)
         rmse = (reconstruction - light).square().mean(1, keepdim=True).sqrt()
-        (m_mel, m_blood), (most_mel, most_blood) = (found.m_mel, found.m_blood), HIGHEST_FRACTIONS
-        lighting, camera = (values[0].double().cpu().numpy() for values in (found.lighting, found.camera))
+        (m_mel, m_blood), (highest_mel, highest_blood) = (prediction.m_mel, prediction.m_blood), HIGHEST_FRACTIONS
+        lighting, camera = (values[0].double().cpu().numpy() for values in (prediction.lighting, prediction.camera))
         return FaceResult(
-            f_mel=_map(fractions(m_mel, most_mel)),
-            f_blood=_map(fractions(m_blood, most_blood)),
-            i_d=_map(found.i_d),
-            i_s=_map(found.i_s),
+            f_mel=_map(fractions(m_mel, highest_mel)),
+            f_blood=_map(fractions(m_blood, highest_blood)),
+            i_d=_map(prediction.i_d),
+            i_s=_map(prediction.i_s),
             rmse=_map(rmse),
             status=_STATUS[_end(m_mel), _end(m_blood)],
             model=self.decoder.model,
-            bounds={"f_mel": (0.0, most_mel), "f_blood": (0.0, most_blood)},
+            bounds={"f_mel": (0.0, highest_mel), "f_blood": (0.0, highest_blood)},
             wavelengths=self.decoder.wavelengths,
             attrs={
                 "network": self.name,
@@ -147,8 +147,8 @@ class Model:
             picture=linear,
             reconstruction=_image(reconstruction),
             albedo=_image(albedo),
-            scale=None if found.scale is None else _map(found.scale),
-            offset=None if found.offset is None else _map(found.offset),
+            scale=None if prediction.scale is None else _map(prediction.scale),
+            offset=None if prediction.offset is None else _map(prediction.offset),
             lighting=lighting,
             camera=camera,
         )
@@ -220,13 +220,13 @@ def predict(
     if mask not in MASKS:
         raise InputError(f"mask: found {mask!r}; expected one of {', '.join(MASKS)}")
     source = str(photo) if isinstance(photo, str | Path) else "array"
-    known = as_photo(photo)
+    photograph = as_photo(photo)
     model = model if isinstance(model, Model) else load_model(model)
     try:
-        face = locate(known, box)
-        rgb = known.rgb[face.crop.slices]
+        face = locate(photograph, box)
+        rgb = photograph.rgb[face.crop.slices]
         result = model.predict(rgb, size=size)
-        looked_at = known.opaque[face.crop.slices]
+        looked_at = photograph.opaque[face.crop.slices]
         if mask == "auto":
             assert result.picture is not None  # of every prediction
             looked_at &= face.skin(result.picture)
@@ -235,15 +235,19 @@ def predict(
         raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
     result = masked(result, looked_at, Status.MASKED_BY_USER)
     doubted = np.where(doubtful(rgb) & result.fitted, STATUS_TYPE(Status.DOUBTFUL), STATUS_TYPE(0))
-    about = {"source": source, "box": str(face.crop), "note": "; ".join(known.notes)}
+    about = {"source": source, "box": str(face.crop), "note": "; ".join(photograph.notes)}
     return replace(result, status=result.status | doubted, attrs={**result.attrs, **about, **face.described()})
 
 
-def skin_albedo(decoder: Decoder, found: Prediction) -> Tensor:
+def skin_albedo(decoder: Decoder, prediction: Prediction) -> Tensor:
     """Diffuse reflectance under D65 to the standard observer, linear sRGB (n, 3, y, x), not clipped."""
-    observer = torch.from_numpy(rgb_weights(decoder.wavelengths))[None].to(found.m_mel)
-    colour = decoder.colour(found.m_mel, found.m_blood, observer)
-    return colour if found.scale is None or found.offset is None else found.scale * colour + found.offset
+    observer = torch.from_numpy(rgb_weights(decoder.wavelengths))[None].to(prediction.m_mel)
+    colour = decoder.colour(prediction.m_mel, prediction.m_blood, observer)
+    return (
+        colour
+        if prediction.scale is None or prediction.offset is None
+        else prediction.scale * colour + prediction.offset
+    )
 
 
 def masked(result: FaceResult, kept: np.ndarray, why: Status) -> FaceResult:

@@ -27,25 +27,25 @@ def score(network: BioFaceNet, batch: Batch, decoder: Decoder) -> tuple[dict[str
     decoder : Decoder
     """
     network.eval()
-    found = network(batch.picture)
+    prediction = network(batch.picture)
     face = batch.mask[:, 0] > 0
 
-    def rmse(mine: Tensor, known: Tensor | None) -> float:
-        assert known is not None
-        return float((mine - known).permute(0, 2, 3, 1)[face].double().square().mean().sqrt())
+    def rmse(estimate: Tensor, truth: Tensor | None) -> float:
+        assert truth is not None
+        return float((estimate - truth).permute(0, 2, 3, 1)[face].double().square().mean().sqrt())
 
     assert batch.m_mel is not None
     assert batch.m_blood is not None
-    observer = torch.from_numpy(rgb_weights(decoder.wavelengths))[None].to(found.m_mel)
-    albedo = decoder.colour(found.m_mel, found.m_blood, observer)
+    observer = torch.from_numpy(rgb_weights(decoder.wavelengths))[None].to(prediction.m_mel)
+    albedo = decoder.colour(prediction.m_mel, prediction.m_blood, observer)
     figures = {
-        "diffuse": rmse(found.i_d, batch.i_d),
-        "specular": rmse(found.i_s, batch.i_s),
+        "diffuse": rmse(prediction.i_d, batch.i_d),
+        "specular": rmse(prediction.i_s, batch.i_s),
         "albedo": rmse(albedo, decoder.colour(batch.m_mel, batch.m_blood, observer)),
-        "melanin": rmse(found.m_mel, batch.m_mel),
-        "haemoglobin": rmse(found.m_blood, batch.m_blood),
-        "reconstruction": rmse(decoder(*found[:6]), batch.clean),
+        "melanin": rmse(prediction.m_mel, batch.m_mel),
+        "haemoglobin": rmse(prediction.m_blood, batch.m_blood),
+        "reconstruction": rmse(decoder(*prediction[:6]), batch.clean),
     }
-    if found.scale is not None and found.offset is not None:
-        figures["skin"] = rmse(found.scale * albedo + found.offset, batch.albedo)
-    return figures, found
+    if prediction.scale is not None and prediction.offset is not None:
+        figures["skin"] = rmse(prediction.scale * albedo + prediction.offset, batch.albedo)
+    return figures, prediction

@@ -174,8 +174,8 @@ class CelebAShu(Dataset[dict[str, Tensor]]):
             except OSError as error:
                 raise InputError(f"{path}: cannot be read as HDF5 ({said(error)}); {_EXPECTED}") from None
             if _ARRAY not in file or not hasattr(file[_ARRAY], "shape") or file[_ARRAY].dtype.kind not in "fui":
-                held = ", ".join(list(file)[:5]) or "nothing"
-                raise InputError(f"{path}: holds {held}, no array {_ARRAY}; {_EXPECTED}")
+                contents = ", ".join(list(file)[:5]) or "nothing"
+                raise InputError(f"{path}: holds {contents}, no array {_ARRAY}; {_EXPECTED}")
             self._open[path] = file
         return self._open[path][_ARRAY]
 

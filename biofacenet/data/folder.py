@@ -116,9 +116,9 @@ def prepare(
     selection, output = selection or Selection(), Path(output)
     photographs = _photographs(sources, output)
     _open_output(output, selection)
-    known = {row.source: row for row in read_report(output)}
-    rows = [known.pop(str(path), None) for path in photographs]
-    earlier = list(known.values())  # of other sources
+    recorded = {row.source: row for row in read_report(output)}
+    rows = [recorded.pop(str(path), None) for path in photographs]
+    earlier = list(recorded.values())  # of other sources
     waiting = [k for k, row in enumerate(rows) if row is None or (row.file and not (output / row.file).is_file())]
     done = len(rows) - len(waiting)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -188,16 +188,16 @@ class PreparedFolder(Dataset[dict[str, Tensor]]):
 
 
 def _photographs(sources: Iterable[str | Path], output: Path) -> list[Path]:
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     for source in map(Path, sources):
         if not source.exists():
             raise InputError(f"{source}: there is no such folder; expected one with photographs")
         if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
             raise InputError(f"{output}: lies in {source}, whose photographs are looked for; choose a folder beside it")
-        found |= dict.fromkeys(_below(source) if source.is_dir() else [source])
-    if not found:
+        paths |= dict.fromkeys(_below(source) if source.is_dir() else [source])
+    if not paths:
         raise InputError(f"no photographs found; expected files that end in {', '.join(_PICTURES)}")
-    return list(found)
+    return list(paths)
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -210,15 +210,15 @@ def _open_output(output: Path, selection: Selection) -> None:
     wanted, path = asdict(selection), output / SETTINGS
     try:
         output.mkdir(parents=True, exist_ok=True)
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else wanted
+        recorded = json.loads(path.read_text(encoding="utf-8")) if path.exists() else wanted
     except OSError as error:
         raise InputError(
             f"{output}: cannot be used ({(error.strerror or str(error)).lower()}); choose another"
         ) from None
     except ValueError:
         raise InputError(f"{path}: damaged; remove it, or choose another folder") from None
-    if found != wanted:
-        raise InputError(f"{output}: was made with other settings, {found}; choose another folder or those settings")
+    if recorded != wanted:
+        raise InputError(f"{output}: was made with other settings, {recorded}; choose another folder or those settings")
     with written_whole(path) as part:
         part.write_text(json.dumps(wanted) + "\n", encoding="utf-8")
 

@@ -101,25 +101,25 @@ def draw(source: Source, indices: Iterable[int]) -> dict[str, Tensor]:
 
 def as_batch(drawn: dict[str, Tensor]) -> Batch:
     """A batch from `draw`, its truth in the skin model's terms: ``i_d scale`` and ``i_s + i_d offset``."""
-    found = {name: values.float() for name, values in drawn.items()}
-    mask = found["mask"]
+    sample = {name: values.float() for name, values in drawn.items()}
+    mask = sample["mask"]
     m_mel, m_blood = (
-        head_units(found[name].clamp(min=0), most).clamp(-1, 1)
+        head_units(sample[name].clamp(min=0), most).clamp(-1, 1)
         for name, most in zip(("f_mel", "f_blood"), HIGHEST_FRACTIONS, strict=True)
     )
     return Batch(
-        picture=found["image"].clamp(0, 1),
-        clean=found["image"],
+        picture=sample["image"].clamp(0, 1),
+        clean=sample["image"],
         mask=mask,
         m_mel=m_mel * mask,
         m_blood=m_blood * mask,
-        i_d=found["i_d"] * found["scale"],
-        i_s=found["i_s"] + found["i_d"] * found["offset"],
-        scale=found["scale"],
-        offset=found["offset"],
-        albedo=found["albedo"],
-        lighting=found["light"],
-        camera=found["camera"],
+        i_d=sample["i_d"] * sample["scale"],
+        i_s=sample["i_s"] + sample["i_d"] * sample["offset"],
+        scale=sample["scale"],
+        offset=sample["offset"],
+        albedo=sample["albedo"],
+        lighting=sample["light"],
+        camera=sample["camera"],
     )
 
 

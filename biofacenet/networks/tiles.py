@@ -74,8 +74,8 @@ def predict_tiled(network: BioFaceNet, rgb: Tensor, tile: int = TILE, overview: 
     parts = [
         [_cut(network(light[(..., *outer)], overview), _within(inner, outer)) for inner, outer in row] for row in grid
     ]
-    whole = Prediction(*(_stitched(pieces) for pieces in _by_field(parts)))
-    return _cut(whole, (slice(0, height), slice(0, width)))
+    stitched = Prediction(*(_stitched(pieces) for pieces in _by_field(parts)))
+    return _cut(stitched, (slice(0, height), slice(0, width)))
 
 
 def _padded(light: Tensor, step: int) -> Tensor:

@@ -116,21 +116,21 @@ def read_tensors(path: Path, expected: str = _FORM) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file, or an InputError that says what was expected."""
     safetensors = need("safetensors.torch", "photo")
     try:
-        found: dict[str, torch.Tensor] = safetensors.load(path.read_bytes())
+        tensors: dict[str, torch.Tensor] = safetensors.load(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; {expected}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {expected}") from None
     except Exception as error:  # safetensors raises its own kinds, and KeyError for types that it does not know
         raise InputError(f"{path}: not a whole safetensors file ({error}); {expected}") from None
-    return found
+    return tensors
 
 
 def check_tensors(
-    path: Path, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], whose: str
+    path: Path, tensors: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], whose: str
 ) -> None:
     """Make sure that tensors fit: same names, shapes and types, finite numbers; otherwise an InputError."""
-    absent, foreign = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    absent, foreign = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if absent or foreign:
         odd = f"{absent[0]!r} is not there" if absent else f"{foreign[0]!r} is unknown"
         raise InputError(
@@ -138,16 +138,16 @@ def check_tensors(
             " were written together"
         )
     for name, tensor in wanted.items():
-        if found[name].shape != tensor.shape:
+        if tensors[name].shape != tensor.shape:
             raise InputError(
-                f"{path}: not weights of {whose}: {name!r} has shape {tuple(found[name].shape)}; expected"
+                f"{path}: not weights of {whose}: {name!r} has shape {tuple(tensors[name].shape)}; expected"
                 f" {tuple(tensor.shape)}"
             )
-        if found[name].dtype != tensor.dtype:
+        if tensors[name].dtype != tensor.dtype:
             raise InputError(
-                f"{path}: not weights of {whose}: {name!r} holds {found[name].dtype}; expected {tensor.dtype}"
+                f"{path}: not weights of {whose}: {name!r} holds {tensors[name].dtype}; expected {tensor.dtype}"
             )
-        if not bool(torch.isfinite(found[name]).all()):
+        if not bool(torch.isfinite(tensors[name]).all()):
             raise InputError(f"{path}: {name!r} holds numbers that are not finite; use another checkpoint")
 
 
@@ -160,10 +160,10 @@ def shipped_weights(name: str = "default") -> Path:
         There are none of that name.
     """
     folder = Path(str(resources.files("biofacenet").joinpath("weights")))
-    known = sorted(path.stem for path in folder.glob("*.safetensors"))
+    names = sorted(path.stem for path in folder.glob("*.safetensors"))
     wanted = "compact" if name == "default" else name
-    if wanted not in known:
-        raise InputError(f"weights: found {name!r}; expected one of {', '.join(['default', *known])}, or a file's path")
+    if wanted not in names:
+        raise InputError(f"weights: found {name!r}; expected one of {', '.join(['default', *names])}, or a file's path")
     return folder / f"{wanted}.safetensors"
 
 

@@ -98,5 +98,5 @@ def _notes(path: Path) -> dict[str, Any]:
 
 def _settled(section: Any) -> Any:
     """A section as JSON hands it back, without what does not change the numbers."""
-    found = json.loads(json.dumps(section))
-    return {name: value for name, value in found.items() if name != "workers"} if isinstance(found, dict) else found
+    plain = json.loads(json.dumps(section))
+    return {name: value for name, value in plain.items() if name != "workers"} if isinstance(plain, dict) else plain

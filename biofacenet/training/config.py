@@ -174,9 +174,9 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
     path = Path(source)
     if path.suffix != ".toml":
         folder = resources.files("biofacenet").joinpath("configs")
-        known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-        if str(source) not in known:
-            raise InputError(f"config: found {str(source)!r}; expected one of {', '.join(known)}, or a .toml file")
+        names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+        if str(source) not in names:
+            raise InputError(f"config: found {str(source)!r}; expected one of {', '.join(names)}, or a .toml file")
         path = Path(str(folder.joinpath(f"{source}.toml")))
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -187,35 +187,37 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
     return _built(str(path), {"name": path.stem, **content})
 
 
-def _built(place: str, content: Mapping[str, Any]) -> Config:
+def _built(source: str, content: Mapping[str, Any]) -> Config:
     sections = {"network": NetworkConfig, "data": DataConfig, "training": TrainingConfig, "loss": LossConfig}
     unknown = sorted(content.keys() - {"name", *sections})
     if unknown:
-        raise InputError(f"{place}: found {unknown[0]!r}; expected {', '.join(['name', *sections])}")
+        raise InputError(f"{source}: found {unknown[0]!r}; expected {', '.join(['name', *sections])}")
     try:
-        made: dict[str, Any] = {name: _section(name, kind, content.get(name, {})) for name, kind in sections.items()}
-        return Config(name=str(content.get("name", "unnamed")), **made)
+        values: dict[str, Any] = {
+            name: _section(name, section_type, content.get(name, {})) for name, section_type in sections.items()
+        }
+        return Config(name=str(content.get("name", "unnamed")), **values)
     except InputError as error:
-        raise InputError(f"{place}: {error}") from None
+        raise InputError(f"{source}: {error}") from None
 
 
-def _section(name: str, kind: type[_T], content: Any) -> _T:
+def _section(name: str, section_type: type[_T], content: Any) -> _T:
     if not isinstance(content, Mapping):
         raise InputError(f"{name}: found {content!r}; expected a section of settings")
-    defaults = kind()
-    known = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    defaults = section_type()
+    names = [one.name for one in fields(section_type)]  # type: ignore[arg-type]
     for key, value in content.items():
-        if key not in known:
-            raise InputError(f"{name}: found {key!r}; expected some of {', '.join(known)}")
+        if key not in names:
+            raise InputError(f"{name}: found {key!r}; expected some of {', '.join(names)}")
         wanted = getattr(defaults, key)
         if isinstance(wanted, bool) and isinstance(value, bool):
             continue
         kinds = {float: (float, int), tuple: (list,), dict: (dict,)}.get(type(wanted), (type(wanted),))
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise InputError(f"{name}.{key}: found {value!r}; expected a value such as {wanted!r}")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+    return section_type(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
 
 
-def _check(name: str, right: bool, found: Any, expected: str) -> None:
+def _check(name: str, right: bool, value: Any, expected: str) -> None:
     if not right:
-        raise InputError(f"{name}: found {found!r}; expected {expected}")
+        raise InputError(f"{name}: found {value!r}; expected {expected}")

@@ -57,11 +57,11 @@ class Journal:
                 self._curves.add_scalar(name, value, step)
             self._curves.flush()
 
-    def panel(self, step: int, batch: Batch, found: Prediction, decoder: Decoder, count: int) -> None:
+    def panel(self, step: int, batch: Batch, prediction: Prediction, decoder: Decoder, count: int) -> None:
         """Draw the first `count` samples: picture and reconstruction, then each map beside its truth."""
         from matplotlib.figure import Figure
 
-        pictures = {"picture": batch.picture, "reconstruction": decoder(*found[:6]).clamp(0, 1)}
+        pictures = {"picture": batch.picture, "reconstruction": decoder(*prediction[:6]).clamp(0, 1)}
         figure = Figure(figsize=(1.3 * (2 + 2 * len(_ROWS)), 1.35 * count), layout="constrained")
         axes = figure.subplots(count, 2 + 2 * len(_ROWS), squeeze=False)
         for row, line in enumerate(axes):
@@ -70,7 +70,7 @@ class Journal:
                 axis.imshow(encode_srgb(_here(values[row])).permute(1, 2, 0).numpy())
                 axis.set_title(title, fontsize=6)
             for number, (name, title, low, high) in enumerate(_ROWS):
-                for side, source in enumerate((found, batch)):
+                for side, source in enumerate((prediction, batch)):
                     axis, values = line[2 + 2 * number + side], _here(getattr(source, name)[row, 0]).numpy()
                     axis.imshow(values * mask, vmin=low, vmax=high)
                     axis.set_title(f"{title}{', truth' if side else ''}", fontsize=6)

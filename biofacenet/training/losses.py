@@ -56,8 +56,8 @@ class Batch:
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `function` applied to each of its tensors."""
-        known = {name: function(value) for name, value in vars(self).items() if value is not None}
-        return replace(self, **known)
+        mapped = {name: function(value) for name, value in vars(self).items() if value is not None}
+        return replace(self, **mapped)
 
 
 # Mean squared error that each map's mean leaves on training samples: terms of this size are 1 where nothing is learnt.
@@ -125,8 +125,8 @@ def supervised(prediction: Prediction, batch: Batch, decoder: Decoder) -> Terms:
     """
     mask, count = batch.mask, batch.mask.sum().clamp(min=1)
 
-    def error(found: Tensor, known: Tensor) -> Tensor:
-        return (mask * (found - known) ** 2).sum() / (count * found.shape[1])
+    def error(estimate: Tensor, truth: Tensor) -> Tensor:
+        return (mask * (estimate - truth) ** 2).sum() / (count * estimate.shape[1])
 
     i_d = _known(batch.i_d)
     observer = _observer(decoder, prediction.m_mel)
@@ -200,11 +200,11 @@ def _sums(values: Tensor) -> Tensor:
     return values.flatten(1).sum(1)
 
 
-def _aligned(found: Tensor, known: Tensor, mask: Tensor) -> Tensor:
-    """`found` times the factor, one a picture, that brings it closest to `known` on the mask."""
-    power = _sums(mask * found**2)
-    factor = _sums(mask * found * known) / power.clamp(min=torch.finfo(power.dtype).tiny)
-    return factor[:, None, None, None] * found
+def _aligned(estimate: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """`estimate` times the least-squares factor of each picture that matches it to `truth` on the mask."""
+    power = _sums(mask * estimate**2)
+    factor = _sums(mask * estimate * truth) / power.clamp(min=torch.finfo(power.dtype).tiny)
+    return factor[:, None, None, None] * estimate
 
 
 def _observer(decoder: Decoder, like: Tensor) -> Tensor:

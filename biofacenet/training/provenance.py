@@ -47,11 +47,11 @@ def provenance(
 @functools.cache
 def commit() -> str:
     """The commit of the code, asked for once: a long run is that of the code it began with."""
-    found = subprocess.run(
+    process = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         check=False,
     )
-    return found.stdout.strip() or "unknown"
+    return process.stdout.strip() or "unknown"

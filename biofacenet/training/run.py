@@ -171,8 +171,8 @@ class _Run:
             batch = spoilt(batches[step], generator, self.config.data).each(self._here)
             with self._precision():
                 prediction = self.network(batch.picture.contiguous(memory_format=torch.channels_last))
-            found = weighted(LOSSES[loss](prediction, batch, self.decoder), self.config.loss.weights)
-            terms |= {prefix + name: share * term for name, term in found.items()}
+            losses = weighted(LOSSES[loss](prediction, batch, self.decoder), self.config.loss.weights)
+            terms |= {prefix + name: share * term for name, term in losses.items()}
         total = torch.stack([*terms.values()]).sum()
         if not bool(torch.isfinite(total)):
             broken = [name for name, term in terms.items() if not bool(torch.isfinite(term))]
