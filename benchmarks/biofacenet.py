@@ -82,12 +82,12 @@ def main() -> None:
         figures["real face"] = {}
         for exposure in EXPOSURES:
             real = real_face(chosen.reference / "cave_face.mat", model.decoder.model, exposure)
-            found = [one["model"] for one in interpret(model, [real])]
+            estimates = [one["model"] for one in interpret(model, [real])]
             figures["real face"][f"white is at the {exposure}"] = {
-                f"shading {scale}": score("network", [real], found, "model", scale).figures for scale in SCALES
+                f"shading {scale}": score("network", [real], estimates, "model", scale).figures for scale in SCALES
             }
         if chosen.panel is not None:
-            draw_panel(real, found[0], chosen.panel)
+            draw_panel(real, estimates[0], chosen.panel)
     for name, values in figures.items():
         print(name, values, sep="\n  ")
     record.write("biofacenet", figures)
@@ -95,11 +95,11 @@ def main() -> None:
 
 def by_tone(model: Model, faces: list[Face]) -> dict[str, Any]:
     """RMSE of melanin by class of skin tone, and the worst over the mean of the classes."""
-    found = [one["model"] for one in interpret(model, faces)]
+    estimates = [one["model"] for one in interpret(model, faces)]
     classes = {}
     for tone in ITA_CLASSES:
         own = [number for number, face in enumerate(faces) if face.attrs["ita_class"] == tone]
-        group = score("network", [faces[k] for k in own], [found[k] for k in own], "model", "scene")
+        group = score("network", [faces[k] for k in own], [estimates[k] for k in own], "model", "scene")
         classes[tone] = group.figures["melanin"]
     values = [value for value in classes.values() if value is not None]
     return {**classes, "worst over mean": max(values) / statistics.fmean(values)}
@@ -107,21 +107,25 @@ def by_tone(model: Model, faces: list[Face]) -> dict[str, Any]:
 
 def spread(model: Model, faces: list[Face]) -> dict[str, float]:
     """How much the mean melanin of a face differs between scenes, in the heads' unit, said and true."""
-    found = [one["model"] for one in interpret(model, faces)]
-    said, true = (
+    estimates = [one["model"] for one in interpret(model, faces)]
+    estimated, true = (
         np.array(
             [in_unit("f_mel", maps.f_mel, "heads")[face.mask].mean() for maps, face in zip(source, faces, strict=True)]
         )
-        for source in (found, [face.truth["model"] for face in faces])
+        for source in (estimates, [face.truth["model"] for face in faces])
     )
-    return {"said": float(said.std()), "true": float(true.std()), "correlation": float(np.corrcoef(said, true)[0, 1])}
+    return {
+        "said": float(estimated.std()),
+        "true": float(true.std()),
+        "correlation": float(np.corrcoef(estimated, true)[0, 1]),
+    }
 
 
 def degraded(model: Model, faces: list[Face], name: str) -> dict[str, Any]:
     """The figures of pictures made worse; the reconstruction against the clean picture, and the one that was shown."""
-    found = [one["model"] for one in interpret(model, faces, name)]
+    estimates = [one["model"] for one in interpret(model, faces, name)]
     clean = [one["model"] for one in interpret(model, faces)]
-    figures = score("network", faces, found, "model", "scene").figures
+    figures = score("network", faces, estimates, "model", "scene").figures
     before = score("network", faces, clean, "model", "scene").figures
     stack = torch.from_numpy(np.stack([face.picture for face in faces])).permute(0, 3, 1, 2)
     shown = degrade(stack, name, torch.Generator().manual_seed(0)).permute(0, 2, 3, 1).numpy()
@@ -129,7 +133,7 @@ def degraded(model: Model, faces: list[Face], name: str) -> dict[str, Any]:
         replace(face, truth={"model": replace(face.truth["model"], picture=picture)})
         for face, picture in zip(faces, shown, strict=True)
     ]
-    against_shown = score("network", seen, found, "model", "scene").figures["reconstruction"]
+    against_shown = score("network", seen, estimates, "model", "scene").figures["reconstruction"]
     ratios = {k: figures[k] / before[k] for k in COLUMNS}  # type: ignore[operator]
     return {**figures, "reconstruction of what was shown": against_shown, "over clean": ratios}
 

@@ -74,7 +74,7 @@ def compare(count: int) -> dict[str, Any]:
             fits = {"channels": _fit(values, wavelengths, channels, hold)}
             if channels is not None and len(channels) >= 8:  # fewer needles are refused
                 fits["needles"] = msfit.fit(values, channels.centres, fwhm=0, model=MODEL)
-            rows[name][f"noise {noise:g}"] = {kind: _errors(fit, truth, tone) for kind, fit in fits.items()}
+            rows[name][f"noise {noise:g}"] = {label: _errors(fit, truth, tone) for label, fit in fits.items()}
     tones = {str(name): int(number) for name, number in zip(*np.unique(tone, return_counts=True), strict=True)}
     return {"model": MODEL, "spectra": len(spectra), "classes": tones, "cameras": rows}
 
@@ -98,22 +98,22 @@ def _fit(
 
 
 def _errors(fit: msfit.FitResult, truth: msfit.FitResult, tone: np.ndarray) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    agreement: dict[str, Any] = {}
     for name in PIGMENTS:
         one, other = getattr(fit, name), getattr(truth, name)
-        known = np.isfinite(one) & np.isfinite(other)
+        finite = np.isfinite(one) & np.isfinite(other)
         error = np.abs(one - other)
-        found[name] = {
-            "rank_correlation": round(float(spearmanr(one[known], other[known])[0]), 4),
-            "median_error": _round(np.median(error[known])),
-            "error_95": _round(np.quantile(error[known], 0.95)),
+        agreement[name] = {
+            "rank_correlation": round(float(spearmanr(one[finite], other[finite])[0]), 4),
+            "median_error": _round(np.median(error[finite])),
+            "error_95": _round(np.quantile(error[finite], 0.95)),
             "by_class": {
-                kind: {"median_error": _round(np.median(error[mine])), "bias": _round(np.mean((one - other)[mine]))}
-                for kind in ITA_CLASSES
-                if (mine := known & (tone == kind)).sum() > 4
+                label: {"median_error": _round(np.median(error[mine])), "bias": _round(np.mean((one - other)[mine]))}
+                for label in ITA_CLASSES
+                if (mine := finite & (tone == label)).sum() > 4
             },
         }
-    return found
+    return agreement
 
 
 def _round(value: float) -> float:
@@ -130,9 +130,9 @@ def main() -> None:
     print(f"{'camera':36}{'noise':8}{'fitted as':12}{'f_mel':>8}{'f_blood':>9}   rank correlation with 31 bands")
     for camera, row in figures["cameras"].items():
         for noise, fits in row.items():
-            for kind, errors in fits.items():
+            for label, errors in fits.items():
                 ranks = [errors[name]["rank_correlation"] for name in PIGMENTS]
-                print(f"{camera:36}{noise[6:]:8}{kind:12}{ranks[0]:8.3f}{ranks[1]:9.3f}")
+                print(f"{camera:36}{noise[6:]:8}{label:12}{ranks[0]:8.3f}{ranks[1]:9.3f}")
     figures["refused"] = refusals()
     print(figures["refused"])
     if not arguments.quick:

@@ -47,13 +47,13 @@ def prove(cube: msfit.Cube, **settings: Any) -> dict[str, Any]:
     seconds = []
     for certify in (False, True):
         began = time.perf_counter()
-        found = msfit.fit(cube, certify=certify, **settings)
+        certified = msfit.fit(cube, certify=certify, **settings)
         seconds.append(time.perf_counter() - began)
-    number, proved = int(found.fitted.sum()), int(flagged(found.status, Status.GLOBAL).sum())
+    number, proved = int(certified.fitted.sum()), int(flagged(certified.status, Status.GLOBAL).sum())
     return {
         "pixels": number,
         "certified_global": proved,
-        "largest_gap": float(np.nanmax(np.asarray(found.gap))),
+        "largest_gap": float(np.nanmax(np.asarray(certified.gap))),
         "seconds_plain": seconds[0],
         "seconds_certified": seconds[1],
         "certified_pixels_a_second": proved / seconds[1],
@@ -84,9 +84,9 @@ def random_pixels(model: str, count: int, seed: int) -> np.ndarray:
     inside = np.isin(load_faces().cube.wavelengths, NM)
     wrong = faces[rng.integers(0, len(faces), count)][:, inside]
     wrong = np.where(rng.random((count, 1)) < 0.5, wrong[:, ::-1], rng.permuted(wrong, axis=1))
-    kind = rng.choice(3, (count, 1), p=(0.6, 0.2, 0.2))
+    source = rng.choice(3, (count, 1), p=(0.6, 0.2, 0.2))
     noise = rng.standard_normal((count, NM.size)) * 10 ** rng.uniform(-5, -1.3, (count, 1))
-    pixels = np.select([kind == 0, kind == 1], [skin, smooth], wrong) + noise
+    pixels = np.select([source == 0, source == 1], [skin, smooth], wrong) + noise
     dead = (rng.random((count, 1)) < 0.1) & (rng.random((count, NM.size)) < 0.2)
     kept = pixels.mean(1) > 1e-3
     return np.where(dead, np.nan, pixels)[kept].astype(np.float32)
@@ -121,8 +121,8 @@ class Exhaustive:
         contrast = cross - brightness * sums / total
         spread = squares - sums * sums / total
         explained = brightness**2 / total + contrast.clamp_min(0) ** 2 / spread
-        matte = brightness * spread < contrast * sums
-        explained = torch.where(matte, cross.clamp_min(0) ** 2 / squares, explained)
+        diffuse_only = brightness * spread < contrast * sums
+        explained = torch.where(diffuse_only, cross.clamp_min(0) ** 2 / squares, explained)
         grid = explained.view(-1, _NODES, _NODES)
         rows, columns = torch.arange(_NODES)[:, None], torch.arange(_NODES)[None, :]
         starts = []
@@ -149,16 +149,16 @@ def challenge(model: str, count: int, seed: int) -> dict[str, Any]:
     for first in range(0, count, _BATCH):
         pixels = random_pixels(model, min(_BATCH, count - first), seed + first)
         plain = msfit.fit(pixels, NM, model=model)
-        found = msfit.fit(pixels, NM, model=model, certify=True)
-        assert found.gap is not None
-        index = found.fitted
+        certified = msfit.fit(pixels, NM, model=model, certify=True)
+        assert certified.gap is not None
+        index = certified.fitted
         usable = np.isfinite(pixels[index])
         y, w = torch.from_numpy(np.where(usable, pixels[index], 0)), torch.from_numpy(usable).float()
         least = search(y, w).numpy()
-        fits = [_rmse(search, result, y, w, index) for result in (plain, found)]
-        bound = fits[1] - found.gap[index]
+        fits = [_rmse(search, result, y, w, index) for result in (plain, certified)]
+        bound = fits[1] - certified.gap[index]
         sums["pixels"] += int(index.sum())
-        sums["certified_global"] += int(flagged(found.status[index], Status.GLOBAL).sum())
+        sums["certified_global"] += int(flagged(certified.status[index], Status.GLOBAL).sum())
         sums["fits_beaten_by_1e-5"] += int((fits[0] - least > GLOBAL).sum())
         sums["certified_fits_beaten_by_1e-5"] += int((fits[1] - least > GLOBAL).sum())
         for name, excess in zip(worst, (bound - least, fits[0] - least, fits[1] - least, least - fits[1]), strict=True):

@@ -75,8 +75,8 @@ class Oracle:
         lower, upper = np.append(self.lower, (0, 0)), np.append(self.upper, (np.inf, np.inf))
         tight = {"ftol": 1e-14, "xtol": 1e-14, "gtol": 1e-14, "max_nfev": 150}
         start = np.clip([*x, i_d, i_s], lower, upper)
-        found = least_squares(residual, start, jacobian, (lower, upper), x_scale="jac", **tight)
-        return float(np.sqrt(2 * found.cost / y.size))
+        result = least_squares(residual, start, jacobian, (lower, upper), x_scale="jac", **tight)
+        return float(np.sqrt(2 * result.cost / y.size))
 
 
 def issa_pixels(count: int) -> tuple[Tensor, np.ndarray]:
@@ -92,10 +92,10 @@ def random_pixels(
     """Skin (n, band) with noise of 0, 0.002 or 0.02, and one fifth of ramps that are no skin; n is about count."""
     rng = np.random.default_rng(seed)
     x = lower + (upper - lower) * torch.from_numpy(rng.random((count, lower.numel())))
-    lit = rng.uniform(0.05, 1.5, (count, 1)) * skin.reflectance(x).numpy() + rng.uniform(0, 0.5, (count, 1))
-    noise = rng.choice([0, 0.002, 0.02], (count, 1)) * rng.standard_normal(lit.shape)
+    radiance = rng.uniform(0.05, 1.5, (count, 1)) * skin.reflectance(x).numpy() + rng.uniform(0, 0.5, (count, 1))
+    noise = rng.choice([0, 0.002, 0.02], (count, 1)) * rng.standard_normal(radiance.shape)
     ramps = np.abs(rng.uniform(-1, 1, (count, 1)) * (wavelengths - 550) / 300 + rng.uniform(0.1, 1, (count, 1)))
-    pixels = torch.from_numpy(np.where(rng.random((count, 1)) < 0.8, lit + noise, ramps))
+    pixels = torch.from_numpy(np.where(rng.random((count, 1)) < 0.8, radiance + noise, ramps))
     return pixels[pixels.mean(1) > 0]
 
 
@@ -107,16 +107,16 @@ def held_out(spectra: np.ndarray, wavelengths: np.ndarray, model: str) -> list[d
             given = {"free": (*PIGMENTS, *names)} if how == "free" else {"shared": names}
             msfit.fit(spectra[:200], wavelengths, model=model, **given)
             began = time.perf_counter()
-            found = msfit.fit(spectra, wavelengths, model=model, **given)
+            result = msfit.fit(spectra, wavelengths, model=model, **given)
             took = time.perf_counter() - began
             row = {
                 "extra": list(names),
                 "how": how if names else "none",
-                "rmse": {"median": _round(np.median(found.rmse)), "p95": _round(np.quantile(found.rmse, 0.95))},
-                "i_s_median": _round(np.median(found.i_s)),
-                "not_converged": int((found.status == msfit.Status.NOT_CONVERGED).sum()),
+                "rmse": {"median": _round(np.median(result.rmse)), "p95": _round(np.quantile(result.rmse, 0.95))},
+                "i_s_median": _round(np.median(result.i_s)),
+                "not_converged": int((result.status == msfit.Status.NOT_CONVERGED).sum()),
                 "spectra_a_second": round(len(spectra) / took),
-                "values": {name: _distribution(found, name) for name in names},
+                "values": {name: _distribution(result, name) for name in names},
             }
             rows.append(row)
             print(model, *row.values(), sep="  ", flush=True)
@@ -125,16 +125,17 @@ def held_out(spectra: np.ndarray, wavelengths: np.ndarray, model: str) -> list[d
 
 def by_group(spectra: np.ndarray, wavelengths: np.ndarray, groups: np.ndarray, sites: np.ndarray) -> dict[str, Any]:
     """Median saturation of groups and sites under the default model, and how it goes with the pigments."""
-    found = msfit.fit(spectra, wavelengths, free=(*PIGMENTS, "saturation"), std=True)
-    assert found.std is not None
-    values = found.extra["saturation"]
+    result = msfit.fit(spectra, wavelengths, free=(*PIGMENTS, "saturation"), std=True)
+    assert result.std is not None
+    values = result.extra["saturation"]
     inside = (values > 0) & (values < 1)
     return {
         "group": {str(g): _round(np.median(values[groups == g])) for g in np.unique(groups)},
         "site": {str(s): _round(np.median(values[sites == s])) for s in np.unique(sites)},
-        "std_median": _round(np.nanmedian(found.std["saturation"][inside])),
+        "std_median": _round(np.nanmedian(result.std["saturation"][inside])),
         "correlation_with": {
-            name: _round(np.corrcoef(values, getattr(found, name))[0, 1]) for name in ("f_mel", "f_blood", "i_d", "i_s")
+            name: _round(np.corrcoef(values, getattr(result, name))[0, 1])
+            for name in ("f_mel", "f_blood", "i_d", "i_s")
         },
     }
 
@@ -150,8 +151,8 @@ def gaps(model: str, count: int) -> list[dict[str, Any]]:
         oracle = Oracle(solver.skin, solver.lower, solver.upper)
         noisy = random_pixels(solver.skin, solver.lower, solver.upper, wavelengths, number)
         for label, pixels in (("ISSA", measured), ("random", noisy)):
-            found = solver(pixels)
-            gap = (found.cost / wavelengths.size).sqrt().numpy() - oracle.rmse(pixels.numpy())
+            result = solver(pixels)
+            gap = (result.cost / wavelengths.size).sqrt().numpy() - oracle.rmse(pixels.numpy())
             row = {
                 "extra": list(names),
                 "pixels": label,
@@ -159,17 +160,17 @@ def gaps(model: str, count: int) -> list[dict[str, Any]]:
                 "share_reached": float((gap <= _REACHED).mean()),
                 "largest_gap": _round(gap.max()),
                 "oracle_missed": float((gap < -_REACHED).mean()),
-                "not_converged": int((~found.converged).sum()),
+                "not_converged": int((~result.converged).sum()),
             }
             rows.append(row)
             print(model, *row.values(), sep="  ", flush=True)
     return rows
 
 
-def _distribution(found: msfit.FitResult, name: str) -> dict[str, Any]:
-    values = found.extra[name]
+def _distribution(result: msfit.FitResult, name: str) -> dict[str, Any]:
+    values = result.extra[name]
     quantiles = [_round(v) for v in np.nanquantile(values, (0.05, 0.25, 0.5, 0.75, 0.95))]
-    return {"p05_p25_p50_p75_p95": quantiles, "share_at_a_bound": _round(found.at_bound(name) / values.size)}
+    return {"p05_p25_p50_p75_p95": quantiles, "share_at_a_bound": _round(result.at_bound(name) / values.size)}
 
 
 def _round(value: Any) -> float:

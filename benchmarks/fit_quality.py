@@ -78,9 +78,9 @@ def run_peer(name: str, peer: Peer, pixels: np.ndarray, seconds: float) -> tuple
     rounds = int(SAFETY * seconds / (time.perf_counter() - began))
     count = min(len(probe) * max(rounds, 1), len(pixels))
     began = time.perf_counter()
-    found = peer(pixels[:count])
+    solution = peer(pixels[:count])
     took = time.perf_counter() - began
-    return rmse(pixels[:count], found), {"pixels": count, "seconds": took, "pixels_per_second": count / took}
+    return rmse(pixels[:count], solution), {"pixels": count, "seconds": took, "pixels_per_second": count / took}
 
 
 def run_ours(dtype: str, cube: msfit.Cube, pixels: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
@@ -89,9 +89,11 @@ def run_ours(dtype: str, cube: msfit.Cube, pixels: np.ndarray) -> tuple[np.ndarr
     rates = []
     for _ in range(RUNS):
         began = time.perf_counter()
-        found = msfit.fit(cube, model=MODEL, dtype=dtype)
+        solution = msfit.fit(cube, model=MODEL, dtype=dtype)
         rates.append(len(pixels) / (time.perf_counter() - began))
-    maps = np.stack([np.nan_to_num(m.ravel()) for m in (found.f_mel, found.f_blood, found.i_d, found.i_s)], 1)
+    maps = np.stack(
+        [np.nan_to_num(m.ravel()) for m in (solution.f_mel, solution.f_blood, solution.i_d, solution.i_s)], 1
+    )
     lower, middle, upper = np.quantile(rates, (0.25, 0.5, 0.75))
     figures = {"pixels": len(pixels), "runs": RUNS, "pixels_per_second": middle, "interquartile": [lower, upper]}
     return rmse(pixels, maps), figures
@@ -191,8 +193,8 @@ def main() -> None:
     exhaustive = Oracle(ReferenceSkin(MODEL, NM), ((0.0, UPPER[0]), (0.0, UPPER[1]))).rmse(
         pixels[: chosen.oracle_pixels]
     )
-    for found in (exhaustive, *(values for name, values in reached.items() if name not in SINGLE)):
-        optimum[: len(found)] = np.minimum(optimum[: len(found)], found)
+    for solution in (exhaustive, *(values for name, values in reached.items() if name not in SINGLE)):
+        optimum[: len(solution)] = np.minimum(optimum[: len(solution)], solution)
     figures: dict[str, Any] = {
         "model": MODEL,
         "bounds": "wide",

@@ -52,8 +52,8 @@ class Oracle:
         spread = (r * r).sum(1) - y.size * mean_r**2
         i_d = (r @ y - y.size * mean_r * mean_y) / spread
         i_s = mean_y - i_d * mean_r
-        matte = np.maximum(r @ y / (r * r).sum(1), 0)
-        i_d, i_s = np.where(i_s < 0, matte, i_d), np.maximum(i_s, 0)
+        diffuse_only = np.maximum(r @ y / (r * r).sum(1), 0)
+        i_d, i_s = np.where(i_s < 0, diffuse_only, i_d), np.maximum(i_s, 0)
         i_d, i_s = np.where(i_d < 0, 0, i_d), np.where(i_d < 0, max(mean_y, 0), i_s)
         cost = y @ y - 2 * (i_d * (r @ y) + i_s * y.sum())
         cost += i_d**2 * (r * r).sum(1) + 2 * i_d * i_s * r.sum(1) + y.size * i_s**2
@@ -67,7 +67,7 @@ class Oracle:
         lower = np.array([self.box[0][0], self.box[1][0], 0, 0])
         upper = np.array([self.box[0][1], self.box[1][1], np.inf, np.inf])
         start = np.clip([f_mel, f_blood, i_d, i_s], lower, upper)
-        found = least_squares(
+        solution = least_squares(
             lambda x: x[2] * self.skin(x[0], x[1]) + x[3] - y,
             start,
             bounds=(lower, upper),
@@ -77,7 +77,7 @@ class Oracle:
             gtol=1e-14,
             max_nfev=200,
         )
-        return float(np.sqrt(2 * found.cost / y.size)), found.x
+        return float(np.sqrt(2 * solution.cost / y.size)), solution.x
 
 
 def measured_pixels(data: Path, share: float = 1.0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -89,13 +89,13 @@ def measured_pixels(data: Path, share: float = 1.0) -> dict[str, tuple[np.ndarra
     faces = load_faces().cube
     scene = msfit.load(data / "iset_face_spatial_illuminant.mat")
     skin = scene.reflectance[60:170, 50:140].reshape(-1, scene.wavelengths.size)
-    found = {
+    solution = {
         "ISET cheeks": (cheeks["data"].T[:, inside], nm[inside], 71),
         "ISSA faces": (np.asarray(faces.reflectance), faces.wavelengths, 1000),
         "face pixels": (skin[skin.mean(1) > 0], scene.wavelengths, 2000),
     }
     picked = {}
-    for name, (pixels, wavelengths, count) in found.items():
+    for name, (pixels, wavelengths, count) in solution.items():
         count = min(len(pixels), max(1, round(share * count)))
         picked[name] = (rng.permutation(pixels)[:count].astype(np.float64), wavelengths)
     return picked

@@ -37,9 +37,9 @@ _LM_STEPS, _LM_BATCH = 200, 4_096
 _LM_TOLERANCE = {"float64": 1e-10, "float32": 1e-6}
 
 
-def rmse(pixels: np.ndarray, found: np.ndarray) -> np.ndarray:
+def rmse(pixels: np.ndarray, solution: np.ndarray) -> np.ndarray:
     """Root mean squared residual of what a solver has found, by the reference model in float64, (n,)."""
-    f_mel, f_blood, i_d, i_s = np.asarray(found, np.float64).T
+    f_mel, f_blood, i_d, i_s = np.asarray(solution, np.float64).T
     residual = i_d[:, None] * _SKIN(f_mel, f_blood) + i_s[:, None] - pixels
     return np.sqrt((residual**2).mean(1))
 
@@ -76,7 +76,7 @@ def adam(pixels: np.ndarray) -> np.ndarray:
     """500 steps of Adam in torch, float32, all pixels of a batch at once."""
     skin = get_model(MODEL).at(NM, torch.float32)
     upper = torch.tensor(UPPER, dtype=torch.float32)
-    found = []
+    solutions = []
     for first in range(0, len(pixels), _ADAM_BATCH):
         y = torch.tensor(pixels[first : first + _ADAM_BATCH], dtype=torch.float32)
         raw = torch.tensor(_raw(START), dtype=torch.float32).repeat(len(y), 1).requires_grad_()
@@ -91,8 +91,8 @@ def adam(pixels: np.ndarray) -> np.ndarray:
             residual = x[:, 2:3] * skin.reflectance(x[:, :2]) + x[:, 3:] - y
             residual.square().sum().backward()
             optimiser.step()
-        found.append(bounded().detach().numpy())
-    return np.concatenate(found)
+        solutions.append(bounded().detach().numpy())
+    return np.concatenate(solutions)
 
 
 def levenberg_marquardt(dtype: str) -> Peer:
@@ -113,8 +113,8 @@ def levenberg_marquardt(dtype: str) -> Peer:
             return x[2] * skin(x[0], x[1]) + x[3] - y
 
         start = jnp.asarray(_raw(START), dtype)
-        found: Any = optimistix.least_squares(residual, solver, start, args=y, max_steps=_LM_STEPS, throw=False)
-        return bounded(found.value)
+        solutions: Any = optimistix.least_squares(residual, solver, start, args=y, max_steps=_LM_STEPS, throw=False)
+        return bounded(solutions.value)
 
     def peer(pixels: np.ndarray) -> np.ndarray:
         # batches of one size, so that it is compiled once
@@ -132,11 +132,11 @@ def cvxpy_shading() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     problem = cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(shadings[0] * skin + shadings[1] - pixel)))
 
     def solve(reflectance: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        found = []
+        solutions = []
         for skin.value, pixel.value in zip(reflectance, pixels, strict=True):
             problem.solve(solver=cvxpy.CLARABEL)
-            found.append(np.maximum(shadings.value, 0))
-        return np.array(found)
+            solutions.append(np.maximum(shadings.value, 0))
+        return np.array(solutions)
 
     return solve
 

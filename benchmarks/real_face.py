@@ -32,9 +32,9 @@ EXPOSURES = ("patch", "face")
 
 def real_face(path: Path, model: str, exposure: str = "patch") -> Face:
     """The face under D65 through the mean camera at 64 x 64, and its fit by `model` in wide bounds."""
-    held = scipy.io.loadmat(path)
-    counts = held["counts"].astype(np.float64)
-    cube = msfit.Cube((counts / counts[_WHITE].mean(axis=(0, 1))).astype(np.float32), held["wave"].ravel())
+    contents = scipy.io.loadmat(path)
+    counts = contents["counts"].astype(np.float64)
+    cube = msfit.Cube((counts / counts[_WHITE].mean(axis=(0, 1))).astype(np.float32), contents["wave"].ravel())
     mask = np.zeros(cube.shape, bool)
     mask[_FACE] = skin_mask(cube)[_FACE]
     fit = msfit.fit(cube, model=model, bands=_BANDS, mask=mask)
@@ -43,25 +43,25 @@ def real_face(path: Path, model: str, exposure: str = "patch") -> Face:
     maps = {"i_d": gain * fit.i_d, "i_s": gain * fit.i_s, "f_mel": fit.f_mel, "f_blood": fit.f_blood}
     maps["albedo"] = msfit.render(fit, what="albedo")
     over_face = {name: _means(np.nan_to_num(values)) for name, values in maps.items()}
-    known = {
+    fitted_maps = {
         name: values / np.maximum(share, 1e-9)[(..., *[None] * (values.ndim - 2))] for name, values in over_face.items()
     }
     picture = _means(gain * msfit.render(cube, "D65", "mean")).astype(np.float32)
-    return Face("CAVE", picture, share > 0.5, {"model": Decomposition(**known, picture=picture)}, {})
+    return Face("CAVE", picture, share > 0.5, {"model": Decomposition(**fitted_maps, picture=picture)}, {})
 
 
-def draw_panel(face: Face, found: Decomposition, path: Path) -> None:
+def draw_panel(face: Face, estimate: Decomposition, path: Path) -> None:
     """The maps of a network above those of the fit."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4.6), layout="constrained")
     axes = figure.subplots(2, 6)
     outside = np.where(face.mask, 1, np.nan)
-    for row, (title, maps) in zip(axes, (("network", found), ("fit", face.truth["model"])), strict=True):
+    for row, (title, maps) in zip(axes, (("network", estimate), ("fit", face.truth["model"])), strict=True):
         assert maps.picture is not None
         assert maps.albedo is not None
         row[0].imshow(_display(maps.picture))
-        row[0].set_title("reconstruction" if maps is found else "picture", fontsize=8)
+        row[0].set_title("reconstruction" if maps is estimate else "picture", fontsize=8)
         row[1].imshow(_display(maps.albedo * face.mask[..., None]))
         row[1].set_title(f"albedo, {title}", fontsize=8)
         shown = (

@@ -37,8 +37,8 @@ def write(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
 
 
 def _commit() -> str:
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+    process = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return process.stdout.strip() or "unknown"
 
 
 def _version(package: str) -> str:

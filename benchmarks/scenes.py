@@ -38,19 +38,19 @@ def coefficient_file(scene: msfit.Cube, path: Path, terms: int = 6) -> None:
     basis = np.linalg.svd(radiance - mean, full_matrices=False)[2][:terms].T
     coefficients = (spectra @ (light[:, None] * basis) - mean @ basis).astype(np.float32)
     photons = {"type": "illuminant", "spectrum": {"wave": scene.wavelengths}, "data": {"photons": light[:, None]}}
-    held = {
+    contents = {
         "mcCOEF": coefficients.reshape(*scene.shape, terms),
         "basis": {"basis": basis.astype(np.float32), "wave": scene.wavelengths},
         "imgMean": mean,
         "illuminant": photons,
     }
-    savemat(path, held)
+    savemat(path, contents)
 
 
 def _shaded(spectra: np.ndarray, pixels: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     width = 1000 if pixels % 1000 == 0 else 1
-    found = spectra[rng.integers(0, len(spectra), pixels)].astype(np.float32)
-    found *= rng.uniform(0.4, 1.2, (pixels, 1)).astype(np.float32)
-    found += NOISE * rng.standard_normal(found.shape, dtype=np.float32)
-    return found.reshape(-1, width, spectra.shape[1])
+    samples = spectra[rng.integers(0, len(spectra), pixels)].astype(np.float32)
+    samples *= rng.uniform(0.4, 1.2, (pixels, 1)).astype(np.float32)
+    samples += NOISE * rng.standard_normal(samples.shape, dtype=np.float32)
+    return samples.reshape(-1, width, spectra.shape[1])

@@ -42,9 +42,11 @@ def residuals(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult])
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
     for row, labels in enumerate((faces.archive.group[index], faces.archive.site[index])):
         for column, model in enumerate((REFERENCE, CALIBRATED)):
-            found, panel = fits[model], axes[row, column]
-            fitted = found.i_d[:, None] * msfit.reflectance(found.f_mel, found.f_blood, faces.wavelengths, model=model)
-            left = faces.spectra[index].numpy() - fitted - found.i_s[:, None]
+            result, panel = fits[model], axes[row, column]
+            fitted = result.i_d[:, None] * msfit.reflectance(
+                result.f_mel, result.f_blood, faces.wavelengths, model=model
+            )
+            left = faces.spectra[index].numpy() - fitted - result.i_s[:, None]
             for label in np.unique(labels):
                 panel.plot(faces.wavelengths, left[labels == label].mean(0), label=str(label), linewidth=1.3)
             caption(panel, model)
@@ -62,10 +64,10 @@ def meaning(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult]) -
     head(figure, "What the pigments mean", f"{len(index):,} spectra of test persons, pigments in volume fractions")
     axes = figure.subplots(2, 2, sharey="col")
     for row, model in enumerate((REFERENCE, CALIBRATED)):
-        found = fits[model]
+        result = fits[model]
         pairs = (
-            (found.f_mel, angle, "individual typology angle [degrees]", "f_mel"),
-            (found.f_blood, colour[:, 1], "a*", "f_blood"),
+            (result.f_mel, angle, "individual typology angle [degrees]", "f_mel"),
+            (result.f_blood, colour[:, 1], "a*", "f_blood"),
         )
         for panel, (pigment, measured, what, name) in zip(axes[row], pairs, strict=True):
             for group in np.unique(groups):

@@ -56,8 +56,8 @@ def small_scene() -> tuple[np.ndarray, np.ndarray]:
     f_mel = np.where((x - 0.5) ** 2 + (y - 0.4) ** 2 < 0.08, 0.15, 0.05)
     skin = msfit.reflectance(f_mel, np.where(x > 0.6, 0.05, 0.02), NM, model=MODEL)
     gloss = 0.05 * np.exp(-((x - 0.3) ** 2 + (y - 0.3) ** 2) / 0.02)
-    lit = (0.9 - 0.4 * x)[..., None] * skin + gloss[..., None]
-    return lit + 0.01 * np.random.default_rng(0).standard_normal(lit.shape), skin
+    radiance = (0.9 - 0.4 * x)[..., None] * skin + gloss[..., None]
+    return radiance + 0.01 * np.random.default_rng(0).standard_normal(radiance.shape), skin
 
 
 def denoising_problem(maps: torch.Tensor, inside: torch.Tensor, strength: torch.Tensor) -> Convex:
@@ -85,18 +85,18 @@ def convex_parts(pixels: np.ndarray) -> dict[str, float]:
 
     def shading(i_d: np.ndarray, i_s: np.ndarray) -> float:
         residual = (pixels - i_d[..., None] * skin - i_s[..., None])[inside]
-        priced = sparsity * i_s[inside].sum() + tv_shading * (variation(i_d, inside) + variation(i_s, inside))
-        return float((residual**2).sum() + priced)
+        penalty = sparsity * i_s[inside].sum() + tv_shading * (variation(i_d, inside) + variation(i_s, inside))
+        return float((residual**2).sum() + penalty)
 
-    held = {"f_mel": (0.08, 0.08), "f_blood": (0.03, 0.03)}
-    found = msfit.fit_spatial(
-        pixels, NM, tv=0, sparsity=sparsity, tv_shading=tv_shading, model=MODEL, bounds=held, mask=inside
+    fixed_pigments = {"f_mel": (0.08, 0.08), "f_blood": (0.03, 0.03)}
+    result = msfit.fit_spatial(
+        pixels, NM, tv=0, sparsity=sparsity, tv_shading=tv_shading, model=MODEL, bounds=fixed_pigments, mask=inside
     )
     optimum = shading(*(np.maximum(m, 0) for m in shaded(pixels, skin, sparsity, tv_shading, inside)))
     return {
         "denoising_above_cvxpy": denoising(ours[0].numpy()) / denoising(denoised(image, strength, inside)) - 1,
-        "shading_above_cvxpy": shading(np.nan_to_num(found.i_d), np.nan_to_num(found.i_s)) / optimum - 1,
-        "least_shading": float(min(np.nanmin(found.i_d), np.nanmin(found.i_s))),
+        "shading_above_cvxpy": shading(np.nan_to_num(result.i_d), np.nan_to_num(result.i_s)) / optimum - 1,
+        "least_shading": float(min(np.nanmin(result.i_d), np.nanmin(result.i_s))),
     }
 
 
@@ -104,9 +104,9 @@ def full_problem(pixels: np.ndarray, tv_shading: float, starts: int) -> dict[str
     """Our end beside those of L-BFGS from random starts, by the true objective."""
     peer = FullProblem(pixels, NM, MODEL, PRICES["tv"], PRICES["sparsity"], tv_shading)
     began = time.perf_counter()
-    found = msfit.fit_spatial(pixels, NM, model=MODEL, tv_shading=tv_shading, **PRICES)
+    result = msfit.fit_spatial(pixels, NM, model=MODEL, tv_shading=tv_shading, **PRICES)
     seconds = time.perf_counter() - began
-    maps = np.stack([found.f_mel / 0.43, found.f_blood / 0.07, found.i_d, found.i_s])
+    maps = np.stack([result.f_mel / 0.43, result.f_blood / 0.07, result.i_d, result.i_s])
     rng = np.random.default_rng(20)
     began = time.perf_counter()
     ends = sorted(peer.objective(peer.descend(peer.random_start(rng))) for _ in range(starts))
@@ -116,9 +116,9 @@ def full_problem(pixels: np.ndarray, tv_shading: float, starts: int) -> dict[str
         "ours": {
             "objective": peer.objective(maps),
             "relative_to_best_lbfgs": peer.objective(maps) / ends[0] - 1,
-            "iterations": found.attrs["iterations"],
-            "settled": found.attrs["settled"],
-            "largest_rise": float(np.diff(found.attrs["objective"]).max()),
+            "iterations": result.attrs["iterations"],
+            "settled": result.attrs["settled"],
+            "largest_rise": float(np.diff(result.attrs["objective"]).max()),
             "seconds": seconds,
         },
         "lbfgs": {
@@ -141,27 +141,27 @@ def noisy_scene(path: Path, noise: float) -> tuple[dict[str, Any], dict[str, Any
     truth = replace(truth, mask=truth.mask & middle)
     noisy = clean + noise * np.random.default_rng(0).standard_normal(clean.shape)
     options: dict[str, Any] = {"mask": truth.mask, "model": truth.attrs["model"], "dtype": "float64"}
-    known = {
+    true_maps = {
         "f_mel": truth.f_mel,
         "f_blood": truth.f_blood,
         "i_d": truth.i_d * truth.scale,
         "i_s": truth.i_s + truth.i_d * truth.offset,
     }
 
-    def errors(found: msfit.FitResult) -> dict[str, float]:
-        away = {name: (getattr(found, name) - known[name])[truth.mask] for name in MAPS}
+    def errors(result: msfit.FitResult) -> dict[str, float]:
+        away = {name: (getattr(result, name) - true_maps[name])[truth.mask] for name in MAPS}
         return {name: float(np.sqrt(np.nanmean(error**2))) for name, error in away.items()}
 
     without, alone = (msfit.fit(values, cube.wavelengths, **options) for values in (clean, noisy))
     rows, shown = [], {}
     for prices in SWEEP:
         began = time.perf_counter()
-        found = msfit.fit_spatial(noisy, cube.wavelengths, **prices, **options)
+        result = msfit.fit_spatial(noisy, cube.wavelengths, **prices, **options)
         seconds = time.perf_counter() - began
-        ended = {name: found.attrs[name] for name in ("iterations", "settled")}
-        ended["objective"] = found.attrs["objective"][-1]
-        rows.append({**prices, "rmse": errors(found), **ended, "seconds": seconds})
-        shown[tuple(prices.items())] = found
+        ended = {name: result.attrs[name] for name in ("iterations", "settled")}
+        ended["objective"] = result.attrs["objective"][-1]
+        rows.append({**prices, "rmse": errors(result), **ended, "seconds": seconds})
+        shown[tuple(prices.items())] = result
         print(rows[-1], flush=True)
     best = min(rows[:4], key=lambda row: row["rmse"]["f_mel"])
     figures = {

@@ -21,10 +21,10 @@ def draw(truth: Truth, alone: FitResult, best: FitResult, strong: FitResult, noi
     figure = Figure(figsize=(15, 6.6), layout="constrained")
     grid = figure.add_gridspec(2, 5, width_ratios=(1, 1, 1, 1, 1.1))
     for row, name in enumerate(("f_mel", "f_blood")):
-        known = np.where(truth.mask, getattr(truth, name), np.nan)
-        top = float(np.nanquantile(known, 0.995))
+        true_values = np.where(truth.mask, getattr(truth, name), np.nan)
+        top = float(np.nanquantile(true_values, 0.995))
         columns_shown = {
-            "truth": known,
+            "truth": true_values,
             f"each pixel alone, noise {noise:g}": getattr(alone, name),
             f"tv {best.attrs['tv']:g}": getattr(best, name),
             f"tv {strong.attrs['tv']:g}": getattr(strong, name),
@@ -34,7 +34,7 @@ def draw(truth: Truth, alone: FitResult, best: FitResult, strong: FitResult, noi
             shown = axes.imshow(values[part], cmap=COLOUR_MAPS[name], vmin=0, vmax=top, interpolation="nearest")
             axes.set_xticks([])
             axes.set_yticks([])
-            error = float(np.sqrt(np.nanmean((values - known)[truth.mask] ** 2)))
+            error = float(np.sqrt(np.nanmean((values - true_values)[truth.mask] ** 2)))
             axes.set_title(title if column == 0 else f"{title}\nRMSE {error:.2g}", fontsize=10)
         figure.colorbar(shown, ax=axes, label=LABELS[name], shrink=0.9)
     axes = figure.add_subplot(grid[:, 4])

@@ -29,8 +29,8 @@ def denoised(image: np.ndarray, strength: float, inside: np.ndarray) -> np.ndarr
     import cvxpy
 
     z = cvxpy.Variable(image.shape)
-    known = inside.astype(float)
-    error = cvxpy.sum_squares(cvxpy.multiply(known, z - image))
+    observed = inside.astype(float)
+    error = cvxpy.sum_squares(cvxpy.multiply(observed, z - image))
     _solve(0.5 * error + strength * _cvxpy_variation(z, inside))
     return np.where(inside, z.value, image)
 
@@ -101,12 +101,12 @@ class FullProblem:
         gradient[2] = 2 * (residual * reflectance).sum(-1)
         gradient[3] = 2 * residual.sum(-1) + self.sparsity
         value = (residual**2).sum() + self.sparsity * i_s.sum()
-        for k, price in enumerate(self.prices):
+        for k, penalty in enumerate(self.prices):
             right, down = _differences(maps[k], self.inside)
             length = np.sqrt(right**2 + down**2 + width**2)
-            value += price * length.sum()
+            value += penalty * length.sum()
             if width > 0:
-                right, down = price * right / length, price * down / length
+                right, down = penalty * right / length, penalty * down / length
                 gradient[k] -= right + down
                 gradient[k][:, 1:] += right[:, :-1]
                 gradient[k][1:] += down[:-1]

@@ -125,10 +125,10 @@ def fits(paths: list[Path], truths: list[Truth], reference: Path) -> dict[str, A
         "error of the scenes' fit": _errors(results, truths),
     }
     if (reference / "cave_face.mat").is_file():
-        held = scipy.io.loadmat(reference / "cave_face.mat")
-        white = held["counts"][400:436, 30:71].mean(axis=(0, 1))
-        face = (held["counts"] / white)[200:430, 215:420].astype(np.float32)
-        real = msfit.fit(msfit.Cube(face, held["wave"].ravel()), model=STANDIN_MODEL, bands="420:700")
+        contents = scipy.io.loadmat(reference / "cave_face.mat")
+        white = contents["counts"][400:436, 30:71].mean(axis=(0, 1))
+        face = (contents["counts"] / white)[200:430, 215:420].astype(np.float32)
+        real = msfit.fit(msfit.Cube(face, contents["wave"].ravel()), model=STANDIN_MODEL, bands="420:700")
         figures["real face (CAVE)"] = _spread([_values(real)])
     if (reference / "iset_cheeks.mat").is_file():
         cheeks = msfit.fit(msfit.load(reference / "iset_cheeks.mat"), model=STANDIN_MODEL, bands="420:700")
@@ -144,19 +144,19 @@ def training_mean(truths: list[Truth]) -> dict[str, float]:
     train = samples(TRAINING_SAMPLES, pictures="reference", noise=False, model=STANDIN_MODEL)
     face = train["mask"][:, 0] > 0
     weights = rgb_weights(truths[0].wavelengths, "D65", mean_camera())
-    known: dict[str, np.ndarray] = {
+    reference_maps: dict[str, np.ndarray] = {
         name: train[name].permute(0, 2, 3, 1)[face].numpy() for name in (*MAPS, "scale", "offset", "albedo", "image")
     }
-    exam: dict[str, list[np.ndarray]] = {name: [] for name in known}
+    exam: dict[str, list[np.ndarray]] = {name: [] for name in reference_maps}
     for truth in truths:
         picture = fold_bands(truth.i_d[..., None] * truth.reflectance + truth.i_s[..., None], weights)
-        for name in known:
+        for name in reference_maps:
             values = picture if name == "image" else getattr(truth, name)
             exam[name].append(_shrunk(values, truth.mask))
     asked = {name: np.concatenate(values) for name, values in exam.items()}
     return {
         name: float(np.sqrt(((there - here.mean(axis=0)) ** 2).mean()))
-        for (name, there), here in zip(_columns(asked).items(), _columns(known).values(), strict=True)
+        for (name, there), here in zip(_columns(asked).items(), _columns(reference_maps).values(), strict=True)
     }
 
 
@@ -210,9 +210,9 @@ def _errors(results: list[msfit.FitResult], truths: list[Truth]) -> dict[str, fl
     """RMSE of the fitted maps against truth, shading in the model's terms."""
     squares: dict[str, list[np.ndarray]] = {name: [] for name in MAPS}
     for result, truth in zip(results, truths, strict=True):
-        known = {"i_d": truth.i_d * truth.scale, "i_s": truth.i_s + truth.i_d * truth.offset}
+        reference_maps = {"i_d": truth.i_d * truth.scale, "i_s": truth.i_s + truth.i_d * truth.offset}
         for name in MAPS:
-            right = known.get(name, getattr(truth, name))
+            right = reference_maps.get(name, getattr(truth, name))
             squares[name].append((getattr(result, name) - right)[truth.mask] ** 2)
     return {name: float(np.sqrt(np.nanmean(np.concatenate(values)))) for name, values in squares.items()}
 

@@ -72,8 +72,8 @@ def write_hdf5(path: Path, rows: int, chunks: tuple[int, int, int]) -> Path:
         file["wavelength"] = load_faces().cube.wavelengths
         stored = file.create_dataset("reflectance", (rows, WIDTH, BANDS), "f4", chunks=chunks, compression="lzf")
         if chunks[2] == BANDS:
-            for place, strip in strips(rows):
-                stored[place] = strip
+            for position, strip in strips(rows):
+                stored[position] = strip
             return path
         # A chunk a band: band by band from a file on disk, as a chunk that is written twice is compressed twice.
         flat = FlatArray(path.with_suffix(".img"), (rows, BANDS, WIDTH), np.dtype("f4"))
@@ -91,8 +91,8 @@ def write_zarr(path: Path, rows: int) -> Path:
     names = ["y", "x", "wavelength"]
     shape, chunks = (rows, WIDTH, BANDS), (STRIP, 512, BANDS)
     stored = group.create_array("reflectance", shape=shape, chunks=chunks, dtype="f4", dimension_names=names)
-    for place, strip in strips(rows):
-        stored[place] = strip
+    for position, strip in strips(rows):
+        stored[position] = strip
     return path
 
 
@@ -113,9 +113,9 @@ def run(arguments: list[str], watch: Callable[[], bool] | None = None) -> dict[s
             time.sleep(0.02)
         process.returncode = os.waitstatus_to_exitcode(ended[1])
         words.seek(0)
-        said = re.sub(r"\S*/", "", words.read().strip())  # names, not places of the machine
+        message = re.sub(r"\S*/", "", words.read().strip())  # names, not places of the machine
     seconds = time.perf_counter() - began
-    return {"seconds": seconds, "ru_maxrss": ended[2].ru_maxrss * 1024, "exit": process.returncode, "said": said}
+    return {"seconds": seconds, "ru_maxrss": ended[2].ru_maxrss * 1024, "exit": process.returncode, "said": message}
 
 
 def grown(part: Path, pixels: int, share: float = 1 / 3) -> Callable[[], bool]:
@@ -170,10 +170,10 @@ def measure(folder: Path, rows: int, memory: str, formats: list[str]) -> dict[st
     figures: dict[str, Any] = {"pixels": pixels, "bands": BANDS, "bytes": pixels * BANDS * 4, "memory": memory}
     for name in formats:
         path, output = writers[name](), folder / f"{name} maps.h5"
-        figures[name] = found = run(command(path, output, memory))
-        found["pixels_per_second"] = pixels / found["seconds"]
-        found["same_maps_as_first"] = same(first, output)
-        print(name, found, flush=True)
+        figures[name] = measurement = run(command(path, output, memory))
+        measurement["pixels_per_second"] = pixels / measurement["seconds"]
+        measurement["same_maps_as_first"] = same(first, output)
+        print(name, measurement, flush=True)
         if path != scene:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -194,9 +194,9 @@ def measure(folder: Path, rows: int, memory: str, formats: list[str]) -> dict[st
                 workers[0].kill()
             return False
 
-        found = run(command(scene, output, memory, "--scheduler", address), lose_a_worker)
+        measurement = run(command(scene, output, memory, "--scheduler", address), lose_a_worker)
         lost = workers[0].poll() is not None
-    figures["two_workers_one_killed"] = {**found, "worker_killed": lost, "same_maps": same(first, output)}
+    figures["two_workers_one_killed"] = {**measurement, "worker_killed": lost, "same_maps": same(first, output)}
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     figures["ru_maxrss_of_this_process"] = own
     print("two_workers_one_killed", figures["two_workers_one_killed"], flush=True)

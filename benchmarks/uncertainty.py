@@ -80,8 +80,8 @@ def share_of_box(model: str, sigma: float, nodes: int = 200) -> tuple[float, np.
     centres = (np.arange(nodes) + 0.5) / nodes
     f_mel, f_blood = (top * centres for top in upper(model)[:2])
     grid = np.stack(np.meshgrid(f_mel, f_blood, indexing="ij"), -1).reshape(-1, 2)
-    found = margins(model, np.column_stack((grid, np.tile(TYPICAL[0], (len(grid), 1)))), sigma)
-    return float((found >= MARGIN).mean()), found.reshape(nodes, nodes)
+    margin = margins(model, np.column_stack((grid, np.tile(TYPICAL[0], (len(grid), 1)))), sigma)
+    return float((margin >= MARGIN).mean()), margin.reshape(nodes, nodes)
 
 
 def choose_points(model: str, sigma: float, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -91,9 +91,9 @@ def choose_points(model: str, sigma: float, count: int, rng: np.random.Generator
     """
     pigments = rng.random((20_000, 2)) * upper(model)[:2]
     points = np.column_stack((pigments, np.array(TYPICAL)[rng.integers(len(TYPICAL), size=len(pigments))]))
-    found = margins(model, points, sigma)
-    kept = points[found >= MARGIN]
-    by_margin = kept[np.argsort(found[found >= MARGIN])]
+    results = margins(model, points, sigma)
+    kept = points[results >= MARGIN]
+    by_margin = kept[np.argsort(results[results >= MARGIN])]
     chosen = by_margin[np.linspace(0, len(kept) - 1, count - 1).round().astype(int)]
     raised = [
         (np.diag(second_order(model, point, sigma)) / np.diag(cramer_rao(model, point[None])[0])).max()
@@ -106,18 +106,18 @@ def noisy_fits(model: str, point: np.ndarray, sigma: float, draws: int, rng: np.
     """Estimates (draw, 4) at a point, and their std with the noise given and estimated."""
     spectrum = point[2] * msfit.reflectance(point[0], point[1], NM, model=model) + point[3]
     spectra = spectrum + sigma * rng.standard_normal((draws, NM.size))
-    found = {"spectra": spectra}
+    results = {"spectra": spectra}
     for name, noise in (("given", sigma), ("estimated", None)):
         result = msfit.fit(spectra, NM, model=model, std=True, noise=noise)
         assert result.std is not None
-        found[name] = np.column_stack([result.std[parameter] for parameter in NAMES])
-    return {**found, "estimates": np.column_stack([getattr(result, parameter) for parameter in NAMES])}
+        results[name] = np.column_stack([result.std[parameter] for parameter in NAMES])
+    return {**results, "estimates": np.column_stack([getattr(result, parameter) for parameter in NAMES])}
 
 
 def study_point(model: str, point: np.ndarray, sigma: float, draws: int, rng: np.random.Generator) -> dict[str, Any]:
     """Spread against the bounds, and coverage, at one point."""
-    found = noisy_fits(model, point, sigma, draws, rng)
-    estimates = found["estimates"]
+    results = noisy_fits(model, point, sigma, draws, rng)
+    estimates = results["estimates"]
     bound = sigma**2 * cramer_rao(model, point[None])[0]
     covariance = np.cov(estimates.T)
     beyond = second_order(model, point, sigma)
@@ -133,25 +133,25 @@ def study_point(model: str, point: np.ndarray, sigma: float, draws: int, rng: np
         .round(4)
         .tolist(),
         "bias_in_sigmas": ((estimates.mean(0) - point) / np.sqrt(np.diag(bound))).round(3).tolist(),
-        "coverage_noise_given": (error <= found["given"]).mean(0).round(4).tolist(),
-        "coverage_noise_estimated": (error <= found["estimated"]).mean(0).round(4).tolist(),
+        "coverage_noise_given": (error <= results["given"]).mean(0).round(4).tolist(),
+        "coverage_noise_estimated": (error <= results["estimated"]).mean(0).round(4).tolist(),
     }
 
 
 def summary(points: list[dict[str, Any]]) -> dict[str, Any]:
     """Of all the points: how many keep the bounds, and the extremes."""
     coverage = np.array([row["coverage_noise_given"] + row["coverage_noise_estimated"] for row in points])
-    found: dict[str, Any] = {"points": len(points), "coverage": [float(coverage.min()), float(coverage.max())]}
+    results: dict[str, Any] = {"points": len(points), "coverage": [float(coverage.min()), float(coverage.max())]}
     for key in ("variance_over_bound", "eigenvalues_over_bound"):
         largest = np.array([max(row[key]) for row in points])
-        found[key] = {"largest": float(largest.max()), "points_within_1.10": int((largest <= 1.10).sum())}
-    return found
+        results[key] = {"largest": float(largest.max()), "points_within_1.10": int((largest <= 1.10).sum())}
+    return results
 
 
 def profile(model: str, spectra: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     """Least sum of squares of each spectrum with f_blood held at each node, (draw, node)."""
-    held = [msfit.fit(spectra, NM, model=model, bounds={"f_blood": (node, node)}) for node in nodes]
-    return np.column_stack([NM.size * result.rmse**2 for result in held])
+    profiles = [msfit.fit(spectra, NM, model=model, bounds={"f_blood": (node, node)}) for node in nodes]
+    return np.column_stack([NM.size * result.rmse**2 for result in profiles])
 
 
 def ends(nodes: np.ndarray, curve: np.ndarray, least: float, best: float, rise: float) -> tuple[float, float]:
@@ -171,19 +171,19 @@ def study_bound(model: str, sigma: float, distance: float, draws: int, rng: np.r
     for _ in range(20):  # the sigma is that at the point itself
         spread = sigma * float(np.sqrt(cramer_rao(model, np.maximum(point, 1e-9)[None])[0, 1, 1]))
         point[1] = distance * spread
-    found = noisy_fits(model, point, sigma, draws, rng)
-    f_blood, std = found["estimates"][:, 1], found["given"][:, 1]
+    results = noisy_fits(model, point, sigma, draws, rng)
+    f_blood, std = results["estimates"][:, 1], results["given"][:, 1]
     top = upper(model)[1]
     nodes = np.unique(np.concatenate(([0.0], np.linspace(0, min(point[1] + 6 * spread, top), 41))))
-    curves = profile(model, found["spectra"], nodes)
-    least = NM.size * msfit.fit(found["spectra"], NM, model=model).rmse ** 2
+    curves = profile(model, results["spectra"], nodes)
+    least = NM.size * msfit.fit(results["spectra"], NM, model=model).rmse ** 2
     intervals = np.array([ends(nodes, *row, sigma**2) for row in zip(curves, least, f_blood, strict=True)])
     own = np.column_stack((np.maximum(f_blood - std, 0), np.minimum(f_blood + std, top)))
     covers = {
         name: float(((low <= point[1]) & (point[1] <= high)).mean())
         for name, (low, high) in (("std", own.T), ("profile", intervals.T))
     }
-    others = np.abs(found["estimates"] - point) <= found["given"]
+    others = np.abs(results["estimates"] - point) <= results["given"]
     return {
         "model": model,
         "sigma": sigma,

@@ -29,29 +29,35 @@ def draw(figures: dict[str, Any]) -> Figure:
         f"{figures['draws']:,} noisy spectra a point, 31 bands of 400-700 nm, both models, noise 0.002 and 0.01",
     )
     axes = figure.subplots(2, 3)
-    for place, sigma in zip(axes[:, 0], SIGMAS, strict=True):
-        _draw_margins(figure, place, sigma)
+    for panel, sigma in zip(axes[:, 0], SIGMAS, strict=True):
+        _draw_margins(figure, panel, sigma)
     _draw_points(axes[0, 1], figures, "variance_over_bound", "variance / Cramer-Rao bound", (1.1,))
     caption(axes[0, 1], "Variance", "dashed: 1.10")
-    for place, name, title in (
+    for panel, name, title in (
         (axes[0, 2], "coverage_noise_given", "Coverage, noise given"),
         (axes[1, 2], "coverage_noise_estimated", "Coverage, noise estimated"),
     ):
-        _draw_points(place, figures, name, "truth within one std", (0.66, 0.70))
-        caption(place, title)
-        place.set_ylim(0.64, 0.72)
+        _draw_points(panel, figures, name, "truth within one std", (0.66, 0.70))
+        caption(panel, title)
+        panel.set_ylim(0.64, 0.72)
     _draw_near(axes[1, 1], figures)
     return figure
 
 
 def _draw_margins(figure: Figure, axes: Axes, sigma: float) -> None:
-    share, found = share_of_box(DEFAULT_MODEL, sigma)
+    share, margin_map = share_of_box(DEFAULT_MODEL, sigma)
     top = upper(DEFAULT_MODEL)
     image = axes.imshow(
-        found, origin="lower", aspect="auto", extent=(0, top[1], 0, top[0]), vmin=0, vmax=4 * MARGIN, cmap="viridis"
+        margin_map,
+        origin="lower",
+        aspect="auto",
+        extent=(0, top[1], 0, top[0]),
+        vmin=0,
+        vmax=4 * MARGIN,
+        cmap="viridis",
     )
-    centres = [(np.arange(len(found)) + 0.5) / len(found) * end for end in (top[1], top[0])]
-    axes.contour(*centres, found, levels=[MARGIN], colors="white", linewidths=1.6)
+    centres = [(np.arange(len(margin_map)) + 0.5) / len(margin_map) * end for end in (top[1], top[0])]
+    axes.contour(*centres, margin_map, levels=[MARGIN], colors="white", linewidths=1.6)
     bar = figure.colorbar(image, ax=axes, extend="max")
     bar.set_label("sigmas to the nearest bound", size=8.5, color=INK)
     bar.ax.tick_params(labelsize=8)

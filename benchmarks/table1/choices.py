@@ -48,10 +48,10 @@ class Choices:
             requested_bands(self.bands, model.wavelength_range, model.name)
         if self.mask not in ("auto", "none"):
             read_mask(self.mask)
-        for name, known in (("crop", CROPS), ("exposure", EXPOSURES), ("encoding", ENCODINGS)):
-            found = getattr(self, name)
-            if found not in known:
-                raise InputError(f"{name}: found {found!r}; expected one of {', '.join(known)}")
+        for name, allowed in (("crop", CROPS), ("exposure", EXPOSURES), ("encoding", ENCODINGS)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise InputError(f"{name}: found {value!r}; expected one of {', '.join(allowed)}")
         if not (self.size == 0 or 16 <= self.size <= 1024):
             raise InputError(f"size: found {self.size}; expected 16 to 1024 pixels, or 0 for the scene's own")
 

@@ -70,24 +70,24 @@ def find_scenes(paths: Sequence[Path]) -> list[Path]:
     InputError
         A path that does not exist; nothing found.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in _SCENES)
-            found += [p for p in inside if not p.name.endswith("_truth.nc")]
+            files += [p for p in inside if not p.name.endswith("_truth.nc")]
         elif path.is_file():
-            found.append(path)
+            files.append(path)
         else:
             raise InputError(f"{path}: found neither a file nor a folder; expected scenes")
-    if not found:
+    if not files:
         raise InputError(
             f"{', '.join(map(str, paths))}: no scene found; expected {', '.join(sorted(_SCENES))} "
             "(msfit synth --stand-ins -o data_iset/scenes builds the stand-ins)"
         )
-    names = [path.name for path in found]
+    names = [path.name for path in files]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{min(twice)}: two scenes of this name; results are kept by name, so rename one")
-    return found
+    return files
 
 
 _SCENES = {".mat", ".nc", ".h5", ".hdf5", ".npz", ".hdr"}
@@ -127,14 +127,14 @@ def make_exam(path: Path, choices: Choices) -> Exam:
         fitted = _of_result(result)
         references[model] = {"fit": view.maps(_exposed(fitted, gain), picture)}
         if truth is not None and truth.attrs["model"] == model:
-            known = _in_terms_of_the_model(truth, result)
-            references[model]["truth"] = view.maps(_exposed(known, gain), picture)
+            valid = _in_terms_of_the_model(truth, result)
+            references[model]["truth"] = view.maps(_exposed(valid, gain), picture)
     tone = str(truth.attrs["ita_class"]) if truth is not None else _tone(reflectance[mask], cube.wavelengths)
     content = hashlib.sha256(reflectance.tobytes()).hexdigest()
     # also where the truth was left behind
     made = truth is not None or cube.provenance.get("file_comment") == COMMENT
-    kind = "stand-in" if made else "scene"
-    return Exam(path.name, kind, content, picture, view.mask, references, quality, tone)
+    scene_type = "stand-in" if made else "scene"
+    return Exam(path.name, scene_type, content, picture, view.mask, references, quality, tone)
 
 
 def _gain(exposure: str, picture: np.ndarray, i_d: np.ndarray) -> float:
@@ -196,13 +196,13 @@ class _View:
 
     def maps(self, decomposition: Decomposition, picture: np.ndarray) -> Decomposition:
         """Means over the part of every cell that is face; NaN elsewhere. The picture that is shown goes with them."""
-        known = decomposition.each(self._over_the_face)
-        return Decomposition(**{**known.maps(), "picture": picture})
+        valid = decomposition.each(self._over_the_face)
+        return Decomposition(**{**valid.maps(), "picture": picture})
 
     def _over_the_face(self, values: np.ndarray) -> np.ndarray:
         cut = self._cut(values).astype(np.float64)
-        known = np.isfinite(cut) & (self._inside.reshape(self._inside.shape + (1,) * (cut.ndim - 2)) > 0)
-        total, weight = self._reduce(np.where(known, cut, 0)), self._reduce(known.astype(np.float64))
+        valid = np.isfinite(cut) & (self._inside.reshape(self._inside.shape + (1,) * (cut.ndim - 2)) > 0)
+        total, weight = self._reduce(np.where(valid, cut, 0)), self._reduce(valid.astype(np.float64))
         with np.errstate(invalid="ignore"):
             mean = total / weight
         return np.where(self.mask.reshape(self.mask.shape + (1,) * (cut.ndim - 2)), mean, np.nan)

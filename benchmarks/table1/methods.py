@@ -75,10 +75,17 @@ class Network:
 
     def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
         # no photograph holds less than black
-        found = self._network.predict(np.maximum(picture, 0), encoding="linear", size=0)
+        result = self._network.predict(np.maximum(picture, 0), encoding="linear", size=0)
         # the colour of the skin model's reflectance: the table's albedo is in its terms
-        albedo = msfit.render(found, what="albedo")
-        return Decomposition(found.i_d, found.i_s, albedo, found.f_mel, found.f_blood, found.reconstruction)
+        albedo = msfit.render(result, what="albedo")
+        return Decomposition(
+            result.i_d,
+            result.i_s,
+            albedo,
+            result.f_mel,
+            result.f_blood,
+            result.reconstruction,
+        )
 
 
 class Sfs:
@@ -94,24 +101,24 @@ class Sfs:
 
     def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
         with torch.inference_mode():
-            found = self._network(torch.from_numpy(picture).permute(2, 0, 1)[None].clamp(0, 1))
+            result = self._network(torch.from_numpy(picture).permute(2, 0, 1)[None].clamp(0, 1))
         albedo, shading, again = (
-            values[0].permute(1, 2, 0).double().numpy() for values in (found.albedo, found.shading, found.picture)
+            values[0].permute(1, 2, 0).double().numpy() for values in (result.albedo, result.shading, result.picture)
         )
         return Decomposition(i_d=shading @ _LUMINANCE, albedo=albedo, picture=again)
 
 
 def all_methods(extra: Sequence[Path] = ()) -> list[Method]:
     """The rows of the table in their order; weights of the user's own come last."""
-    found: list[Method] = [Network("BioFaceNet (msfit)", "default", "our network and training, shipped weights")]
-    found.append(Network("BioFaceNet, the paper's losses", _PAPER_LOSSES, "our network, the paper's losses alone"))
-    found.append(Sfs())
-    found += [RgbLeastSquares(), TrainingMean()]
+    chosen: list[Method] = [Network("BioFaceNet (msfit)", "default", "our network and training, shipped weights")]
+    chosen.append(Network("BioFaceNet, the paper's losses", _PAPER_LOSSES, "our network, the paper's losses alone"))
+    chosen.append(Sfs())
+    chosen += [RgbLeastSquares(), TrainingMean()]
     for path in extra:
-        found.append(Network(path.stem, path, f"weights {path.name}"))
-    if len({method.name for method in found}) < len(found):
+        chosen.append(Network(path.stem, path, f"weights {path.name}"))
+    if len({method.name for method in chosen}) < len(chosen):
         raise InputError("--weights: two methods of one name; rename the files")
-    return found
+    return chosen
 
 
 @cache

@@ -86,8 +86,8 @@ def per_scene_csv(graded: Sequence[dict[str, Any]]) -> str:
     for scene in graded:
         for score in scene["scores"]:
             figures = ["" if score[c] is None else f"{score[c]:.6f}" for c in COLUMNS]
-            known = [scene[name] for name in ("name", "kind", "tone", "pixels")]
-            writer.writerow([*known, *(score[name] for name in labels), *figures, f"{score['compared']:.4f}"])
+            description = [scene[name] for name in ("name", "kind", "tone", "pixels")]
+            writer.writerow([*description, *(score[name] for name in labels), *figures, f"{score['compared']:.4f}"])
     return file.getvalue()
 
 
@@ -122,9 +122,9 @@ def _by_kind(graded: Sequence[dict[str, Any]], model: str, reference: str, degra
     """Rows for stand-ins and for other scenes, never averaged together."""
     wanted = {"model": model, "reference": reference, "degradation": degradation}
     rows: list[Row] = []
-    for kind, scenes in groups(graded, "kind").items():
+    for scene_type, scenes in groups(graded, "kind").items():
         names = ", ".join(scene["name"] for scene in scenes)
-        data = _KINDS[kind] if kind == "stand-in" or len(scenes) > _SCENES_NAMED else names
+        data = _KINDS[scene_type] if scene_type == "stand-in" or len(scenes) > _SCENES_NAMED else names
         rows += table(scenes, data, lambda score: all(score[name] == value for name, value in wanted.items()))
     return rows
 
@@ -150,10 +150,10 @@ def _by_tone(graded: Sequence[dict[str, Any]], model: str) -> list[str]:
 def _quality(graded: Sequence[dict[str, Any]], models: Sequence[str]) -> str:
     lines = ["| model | data | median RMSE in reflectance | pixels on a bound |", "|---|---|---|---|"]
     for model in models:
-        for kind, scenes in groups(graded, "kind").items():
+        for scene_type, scenes in groups(graded, "kind").items():
             figures = [scene["quality"][model] for scene in scenes]
             rmse, edge = (sum(one[name] for one in figures) / len(figures) for name in ("rmse", "at a bound"))
-            lines.append(f"| {model} | {_KINDS[kind]} ({len(scenes)}) | {rmse:.4f} | {100 * edge:.1f} % |")
+            lines.append(f"| {model} | {_KINDS[scene_type]} ({len(scenes)}) | {rmse:.4f} | {100 * edge:.1f} % |")
     return "\n".join(lines)
 
 
@@ -187,17 +187,17 @@ def _pieces(lines: Sequence[str]) -> list[str]:
         head, _, *rows = lines
         cells = "".join(f"<tr>{_cells(row, 'td')}</tr>" for row in rows)
         return [f"<table><thead><tr>{_cells(head, 'th')}</tr></thead><tbody>{cells}</tbody></table>"]
-    found: list[str] = []
+    blocks: list[str] = []
     items = [line[2:] for line in lines if line.startswith("- ")]
     for line in lines:
         level = len(line) - len(line.lstrip("#"))
         if level:
-            found.append(f"<h{level}>{_inline(line[level:].strip())}</h{level}>")
+            blocks.append(f"<h{level}>{_inline(line[level:].strip())}</h{level}>")
         elif not line.startswith("- "):
-            found.append(f"<p>{_inline(line)}</p>")
+            blocks.append(f"<p>{_inline(line)}</p>")
     if items:
-        found.append("<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in items) + "</ul>")
-    return found
+        blocks.append("<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in items) + "</ul>")
+    return blocks
 
 
 def _cells(line: str, tag: str) -> str:

@@ -41,8 +41,8 @@ class RgbFit:
 
     def __init__(self, model: str) -> None:
         self.model = model
-        known = statistics(model)
-        mean, covariance = torch.from_numpy(known.mean), torch.from_numpy(known.covariance)
+        prior = statistics(model)
+        mean, covariance = torch.from_numpy(prior.mean), torch.from_numpy(prior.covariance)
         axis = torch.linspace(-1, 1, _NODES, dtype=torch.float64)
         self._nodes = torch.cartesian_prod(axis, axis)
         pigments = [fractions(self._nodes[:, k], most) for k, most in enumerate(HIGHEST_FRACTIONS)]
@@ -102,10 +102,10 @@ class RgbFit:
         determinant = h00 * h11 - h01 * h01
         i_d, i_s = (h11 * b0 - h01 * b1) / determinant, (h00 * b1 - h01 * b0) / determinant
         alone_d, alone_s = (b0 / h00).clamp(min=0), (b1 / h11).clamp(min=0)
-        matte, unlit = i_s < 0, i_d < 0
+        diffuse_only, no_diffuse = i_s < 0, i_d < 0
         i_d, i_s = (
-            torch.where(matte, alone_d, torch.where(unlit, 0, i_d)),
-            torch.where(matte, 0, torch.where(unlit, alone_s, i_s)),
+            torch.where(diffuse_only, alone_d, torch.where(no_diffuse, 0, i_d)),
+            torch.where(diffuse_only, 0, torch.where(no_diffuse, alone_s, i_s)),
         )
         # the objective without what does not depend on the node
         cost = h00 * i_d**2 + 2 * h01 * i_d * i_s + h11 * i_s**2 - 2 * (b0 * i_d + b1 * i_s) + constant[..., 0]

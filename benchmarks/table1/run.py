@@ -92,8 +92,8 @@ def _grade_one(
     path: Path, methods: Sequence[Method], choices: Choices, kept: Path, draw: Path | None
 ) -> dict[str, Any]:
     key = _key(path, methods, choices)
-    if (known := _read(kept, key)) is not None and (draw is None or draw.is_file()):
-        return known
+    if (cached := _read(kept, key)) is not None and (draw is None or draw.is_file()):
+        return cached
     exam = make_exam(path, choices)
     figures = grade(exam, methods, choices)
     if draw is not None:

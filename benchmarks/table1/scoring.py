@@ -48,8 +48,8 @@ def grade(exam: Exam, methods: Sequence[Method], choices: Choices) -> dict[str, 
             for degradation, picture in _shown(exam, choices).items():
                 estimate = method(picture, model)
                 scores += [
-                    _row(method.name, model, reference, degradation, estimate, known, exam, choices)
-                    for reference, known in references.items()
+                    _row(method.name, model, reference, degradation, estimate, reference_maps, exam, choices)
+                    for reference, reference_maps in references.items()
                 ]
     return {
         "name": exam.name,
@@ -70,10 +70,10 @@ def answering(methods: Sequence[Method], model: str, choices: Choices) -> list[M
 def estimates(exam: Exam, methods: Sequence[Method], choices: Choices) -> dict[str, Decomposition]:
     """What every method says of the picture as it is, in terms of the first model; before them truth and the fit."""
     model = choices.models[0]
-    known = {name: exam.references[model][name] for name in ("truth", "fit") if name in exam.references[model]}
+    reference_maps = {name: exam.references[model][name] for name in ("truth", "fit") if name in exam.references[model]}
     named = {"truth": "truth", "fit": "msfit fit"}
     answers = {method.name: method(exam.picture, model) for method in answering(methods, model, choices)}
-    return {**{named[name]: maps for name, maps in known.items()}, **answers}
+    return {**{named[name]: maps for name, maps in reference_maps.items()}, **answers}
 
 
 def _shown(exam: Exam, choices: Choices) -> dict[str, np.ndarray]:
@@ -93,15 +93,15 @@ def _row(
     reference: str,
     degradation: str,
     estimate: Decomposition,
-    known: Decomposition,
+    reference_maps: Decomposition,
     exam: Exam,
     choices: Choices,
 ) -> dict[str, Any]:
     if choices.encoding == "srgb":
-        estimate, known = _displayed(estimate), _displayed(known)
+        estimate, reference_maps = _displayed(estimate), _displayed(reference_maps)
     figures: Mapping[str, float | None] = decomposition_rmse(
         estimate,
-        known,
+        reference_maps,
         exam.mask,
         shading_scale=choices.shading_scale,
         pigments=choices.pigments,
@@ -110,9 +110,10 @@ def _row(
     if method == "msfit fit":  # it is not shown the picture but the spectrum
         figures = {**figures, "reconstruction": None}
     shares = [
-        compared(values, getattr(known, name), exam.mask).sum() / (exam.mask.sum() * (3 if values.ndim == 3 else 1))
+        compared(values, getattr(reference_maps, name), exam.mask).sum()
+        / (exam.mask.sum() * (3 if values.ndim == 3 else 1))
         for name, values in estimate.maps().items()
-        if getattr(known, name) is not None
+        if getattr(reference_maps, name) is not None
     ]
     return {
         "method": method,

@@ -107,7 +107,7 @@ def true_light(normals: Tensor, i_d: Tensor, mask: Tensor) -> Tensor:
     return nine.repeat(1, 3)
 
 
-def loss(found: Faces, rgb: Tensor, normals: Tensor, albedo: Tensor, light: Tensor, mask: Tensor) -> Tensor:
+def loss(prediction: Faces, rgb: Tensor, normals: Tensor, albedo: Tensor, light: Tensor, mask: Tensor) -> Tensor:
     """The paper's loss over the face, with known normals, albedo and light."""
     pixels = mask.sum().clamp(min=1)
 
@@ -115,10 +115,10 @@ def loss(found: Faces, rgb: Tensor, normals: Tensor, albedo: Tensor, light: Tens
         return ((first - second).abs() * mask).sum() / (3 * pixels)
 
     return (
-        _RECONSTRUCTION * l1(found.picture, rgb)
-        + _NORMALS * l1(found.normals, normals)
-        + _ALBEDO * l1(found.albedo, albedo)
-        + _LIGHT * ((found.light - light) ** 2).mean()
+        _RECONSTRUCTION * l1(prediction.picture, rgb)
+        + _NORMALS * l1(prediction.normals, normals)
+        + _ALBEDO * l1(prediction.albedo, albedo)
+        + _LIGHT * ((prediction.light - light) ** 2).mean()
     )
 
 

@@ -56,10 +56,10 @@ def duplicates(graded: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def groups(graded: Sequence[dict[str, Any]], key: str) -> dict[str, list[dict[str, Any]]]:
     """Scenes by one of their properties, in the order of first appearance."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    grouped: dict[str, list[dict[str, Any]]] = {}
     for scene in graded:
-        found.setdefault(scene[key], []).append(scene)
-    return found
+        grouped.setdefault(scene[key], []).append(scene)
+    return grouped
 
 
 def _row(method: str, data: str, scores: list[tuple[int, dict[str, Any]]]) -> Row:

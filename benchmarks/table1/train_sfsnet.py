@@ -121,9 +121,9 @@ def _train(network: SfSNet, lessons: Lessons, epochs: int) -> float:
     for epoch in range(epochs):
         total = 0.0
         for index in torch.randperm(count, generator=shuffled)[: count // _BATCH * _BATCH].split(_BATCH):
-            rgb, *known = lessons.take(index)
+            rgb, *targets = lessons.take(index)
             rgb = rgb.clamp(0, 1)
-            value = loss(network(rgb), rgb, *known)
+            value = loss(network(rgb), rgb, *targets)
             optimiser.zero_grad()
             value.backward()
             optimiser.step()

@@ -45,10 +45,10 @@ def statistics(model: str) -> Statistics:
     InputError
         They were not computed for this model.
     """
-    held = json.loads(_FILE.read_text(encoding="ascii"))["models"]
-    if model not in held:
-        raise InputError(f"{model}: no statistics of the training stream; expected one of {', '.join(held)}")
-    return Statistics(**{name: np.array(held[model][name]) for name in Statistics._fields})
+    stored = json.loads(_FILE.read_text(encoding="ascii"))["models"]
+    if model not in stored:
+        raise InputError(f"{model}: no statistics of the training stream; expected one of {', '.join(stored)}")
+    return Statistics(**{name: np.array(stored[model][name]) for name in Statistics._fields})
 
 
 def main() -> None:
@@ -68,8 +68,8 @@ def _measure(model: str) -> dict[str, Any]:
     unknowns = np.stack(
         [in_unit("f_mel", f_mel, "heads"), in_unit("f_blood", f_blood, "heads"), i_d * scale, i_s + i_d * offset]
     )
-    found = Statistics(unknowns.mean(axis=1), np.cov(unknowns))
-    return {name: values.round(6).tolist() for name, values in found._asdict().items()}
+    moments = Statistics(unknowns.mean(axis=1), np.cov(unknowns))
+    return {name: values.round(6).tolist() for name, values in moments._asdict().items()}
 
 
 if __name__ == "__main__":
