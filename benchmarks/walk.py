@@ -78,7 +78,8 @@ def _fits(times: int) -> Callable[[], None]:
     import msfit
 
     nm = np.arange(400.0, 701.0, 10.0)
-    pixels = np.tile(np.linspace(0.2, 0.6, 31, dtype=np.float32), (20, 10, 1))
+    skin = 0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.05
+    pixels = np.tile(skin.astype(np.float32), (20, 10, 1))
     for _ in range(times - 1):
         msfit.fit(pixels, nm)
     return lambda: print(msfit.fit(pixels, nm).shape)
@@ -97,8 +98,9 @@ def _streamed(folder: Path) -> Callable[[], None]:
     import msfit
 
     with h5py.File(folder / "cube.h5", "w") as file:
-        file["reflectance"] = np.tile(np.linspace(0.2, 0.6, 31, dtype=np.float32), (64, 64, 1))
-        file["wavelengths"] = np.arange(400.0, 701.0, 10.0)
+        nm = np.arange(400.0, 701.0, 10.0)
+        file["reflectance"] = np.tile((0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.05).astype(np.float32), (64, 64, 1))
+        file["wavelengths"] = nm
     return lambda: print(msfit.fit_file(folder / "cube.h5", folder / "maps.h5").shape)
 
 

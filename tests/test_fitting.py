@@ -452,3 +452,22 @@ def test_refusals_of_the_data() -> None:
         fit(np.full((2, 31), np.nan), NM)
     with pytest.raises(InputError, match="percent"):
         fit(100 * SKIN, NM)
+
+
+def test_the_plan_of_a_fit_is_kept_and_changes_nothing() -> None:
+    """Fits with one set of options on one set of bands share their plan; others do not get it."""
+    nm = np.arange(380.0, 771.0, 10.0)
+    skin = 0.8 * msfit.reflectance([0.05, 0.10], 0.03, nm[2:35]) + 0.04
+    wide = np.pad(skin, ((0, 0), (2, 5)), mode="edge")
+    options = {"hold": {"i_s": 0.04}, "std": True}
+    first, second = (msfit.fit(wide, nm, **options) for _ in range(2))
+    for name in ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status"):
+        np.testing.assert_array_equal(first.map(name), second.map(name))
+    assert first.wavelengths.tolist() == second.wavelengths.tolist() == nm[2:35].tolist()
+    assert second.cube is not None
+    assert second.cube.values.shape == (2, 31)
+    assert {**first.attrs, "seconds": 0} == {**second.attrs, "seconds": 0}
+    other = msfit.fit(0.5 * wide, nm, hold={"i_s": 0.02}, std=True)
+    assert other.attrs["hold"] == "i_s=0.02"
+    np.testing.assert_allclose(other.f_mel, first.f_mel, rtol=1e-5)
+    assert msfit.fit(wide, nm, dtype="float32").f_mel.dtype == np.float32

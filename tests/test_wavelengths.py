@@ -12,7 +12,7 @@ from msfit.errors import InputError
 @pytest.mark.parametrize("shape", [(31,), (31, 1), (1, 31)])
 def test_any_vector_is_taken(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(
-        check_wavelengths(np.arange(400, 701, 10).reshape(shape), 31), np.arange(400.0, 701, 10)
+        check_wavelengths(np.arange(400, 701, 10).reshape(shape), (31,)), np.arange(400.0, 701, 10)
     )
 
 
@@ -45,7 +45,7 @@ def test_refusals(wavelengths: object, message: str) -> None:
 
 def test_one_a_band() -> None:
     with pytest.raises(InputError, match="found 31 for 33 bands"):
-        check_wavelengths(np.arange(400, 701, 10), 33)
+        check_wavelengths(np.arange(400, 701, 10), (33,))
 
 
 @pytest.mark.parametrize(

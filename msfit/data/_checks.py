@@ -93,7 +93,7 @@ def check_scale(values: Any, illuminant: Any, dark: Any, mask: np.ndarray | None
     Looks at some thousand pixels inside the mask, of a lazy array at those of the row in the middle.
     """
     parts = [part for part in (values, illuminant, dark) if part is not None]
-    if any(is_lazy(part) for part in parts):
+    if any(_lazy(part) for part in parts):
         index: tuple[slice, ...] = (slice(values.shape[0] // 2, values.shape[0] // 2 + 1),)
     else:
         axes = values.ndim - 1
@@ -105,7 +105,7 @@ def check_scale(values: Any, illuminant: Any, dark: Any, mask: np.ndarray | None
         """Those of the sample, (n, band), or the one spectrum of all, (1, band)."""
         if part.ndim == 1:
             return np.asarray(part, np.float64)[None]
-        found = read_rows(part, index[0]) if is_lazy(part) else np.asarray(part[index])
+        found = read_rows(part, index[0]) if _lazy(part) else np.asarray(part[index])
         return found.reshape(-1, part.shape[-1])[wanted].astype(np.float64)
 
     seen = pixels(values)
@@ -141,4 +141,8 @@ def _levels(pixels: np.ndarray) -> np.ndarray:
 
 
 def _as_array(values: Any) -> Any:
-    return values if is_lazy(values) or isinstance(values, LinearSpectra) else np.asarray(values)
+    return values if _lazy(values) or isinstance(values, LinearSpectra) else np.asarray(values)
+
+
+def _lazy(values: Any) -> bool:
+    return not isinstance(values, np.ndarray) and is_lazy(values)

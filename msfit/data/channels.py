@@ -65,7 +65,7 @@ class Channels:
             raise InputError("responses: found what are no numbers; expected an array (channel, nm)") from None
         if responses.ndim != 2 or 0 in responses.shape:
             raise InputError(f"responses: found shape {responses.shape}; expected (channel, nm)")
-        wavelengths = check_wavelengths(self.wavelengths, responses.shape[1])
+        wavelengths = check_wavelengths(self.wavelengths, responses.shape[1:])
         if wavelengths[0] > wavelengths[-1]:
             responses, wavelengths = responses[:, ::-1], wavelengths[::-1]
         if not np.isfinite(responses).all():

@@ -76,7 +76,7 @@ class Cube:
         if self.channels is not None:
             _check_channels(self.channels, self.wavelengths, shape)
         given = self.wavelengths if self.channels is None else np.sort(self.channels.centres)
-        wavelengths = _wavelengths_of(given, shape)
+        wavelengths = check_wavelengths(given, shape)
         illuminant = None if self.illuminant is None else check_spectrum("illuminant", self.illuminant, shape)
         dark = None if self.dark is None else check_spectrum("dark", self.dark, shape)
         mask = None if self.mask is None else check_mask(self.mask, shape[:-1])
@@ -153,8 +153,8 @@ class Cube:
         usable : bool array (row, ..., band)
             False where a sample is not finite, saturated or unlit.
         """
+        dtype = precision(self.values.dtype)
         raw = read_rows(self.values, rows)
-        dtype = precision(raw.dtype)
         reflectance = raw.astype(dtype, copy=False)
         if self.dark is not None:
             reflectance = reflectance - read_rows(self.dark, rows).astype(dtype)
@@ -296,18 +296,6 @@ class Cube:
         if self.mask is not None:
             array.coords["mask"] = (dims, self.mask)
         return array
-
-
-def _wavelengths_of(wavelengths: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Checked wavelengths of an array of that shape, whose last axis has the bands."""
-    count = np.size(wavelengths)
-    if count != shape[-1] and count in shape[:-1]:
-        axis = shape.index(count)
-        raise InputError(
-            f"wavelengths: found {count}, and as many along axis {axis} of values {shape}; expected the bands on the"
-            f" last axis: np.moveaxis(values, {axis}, -1)"
-        )
-    return check_wavelengths(wavelengths, shape[-1])
 
 
 def _check_channels(channels: Any, wavelengths: Any, shape: tuple[int, ...]) -> None:

@@ -48,15 +48,15 @@ def to_nanometres(wavelengths: Any, unit: str | None) -> np.ndarray:
     return np.round(scaled, 9) if _FACTORS[stated] != 1.0 else scaled
 
 
-def check_wavelengths(wavelengths: Any, bands: int | None = None) -> np.ndarray:
+def check_wavelengths(wavelengths: Any, shape: tuple[int, ...] = ()) -> np.ndarray:
     """Wavelengths as a float64 array (band,) [nm], strictly increasing or strictly decreasing.
 
     Parameters
     ----------
     wavelengths : array
         One number a band [nm]; axes of length one are dropped.
-    bands : int, optional
-        How many are expected.
+    shape : tuple of int, optional
+        Of the values that they belong to, whose last axis has the bands.
 
     Raises
     ------
@@ -68,8 +68,14 @@ def check_wavelengths(wavelengths: Any, bands: int | None = None) -> np.ndarray:
         found = found.reshape(1)
     if found.ndim != 1 or found.size == 0:
         raise InputError(f"wavelengths: found an array of shape {found.shape}; expected one number a band")
-    if bands is not None and found.size != bands:
-        raise InputError(f"wavelengths: found {found.size} for {bands} bands; expected one a band")
+    if shape and found.size != shape[-1]:
+        if found.size in shape[:-1]:
+            axis = shape.index(found.size)
+            raise InputError(
+                f"wavelengths: found {found.size}, and as many along axis {axis} of values {shape}; expected the bands"
+                f" on the last axis: np.moveaxis(values, {axis}, -1)"
+            )
+        raise InputError(f"wavelengths: found {found.size} for {shape[-1]} bands; expected one a band")
     if not np.isfinite(found).all():
         raise InputError("wavelengths: some are not finite; expected nanometres")
     span = f"{found.min():g} to {found.max():g}"

@@ -78,7 +78,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
             warn(str(note))
     nothing = dict.fromkeys(("values", "illuminant", "dark", "mask", "axes"))
     number = prepared.worker.dtype
-    names = prepared.worker.maps()
+    names = prepared.worker.maps
     stack = array.blockwise(
         _fit_tile,
         "m" + pixels,

@@ -11,13 +11,20 @@ import numpy as np
 from msfit.data.channels import Channels
 from msfit.data.cube import Cube
 from msfit.errors import InputError
-from msfit.fitting.options import FitOptions, is_path
+from msfit.fitting.options import FitOptions
 
 
 def input_cube(cube: Any, wavelengths: Any, options: FitOptions) -> Cube:
     """The cube of what a door is given, with the mask and the channels that its options say."""
     source = as_cube(cube, wavelengths, None, options.loading, options.channels)
-    return masked(in_channels(source, options), options.mask)
+    if options.fwhm is not None or options.illuminant is not None or source.channels is not None or options.channels:
+        source = in_channels(source, options)
+    return source if options.mask is None else masked(source, options.mask)
+
+
+def is_path(given: Any) -> bool:
+    """Whether an input is the name of a file."""
+    return isinstance(given, str | Path)
 
 
 def in_channels(cube: Cube, options: FitOptions) -> Cube:
@@ -89,7 +96,7 @@ def as_cube(
         raise InputError(f"loading: given beside {type(cube).__name__}; it is of files: leave it out, or give a path")
     else:
         found = _of_object(cube, wavelengths, channels)
-    return masked(found, mask)
+    return found if mask is None else masked(found, mask)
 
 
 def _loaded(path: str | Path, wavelengths: Any, loading: Mapping[str, Any]) -> Cube:

@@ -74,7 +74,7 @@ class LowRankWorker:
         spectra = self._expanded(pixels)
         usable = np.isfinite(spectra)
         status = screen(spectra, usable, np.ones(len(spectra), bool))
-        maps = np.full((len(self.worker.maps()), len(spectra)), np.nan, np.float32)
+        maps = np.full((len(self.worker.maps), len(spectra)), np.nan, np.float32)
         for index, block, scale in blocks(spectra, usable, status, self.worker.device):
             maps[:, index], status[index] = self.worker(block, scale)
         return maps, status

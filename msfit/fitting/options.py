@@ -13,7 +13,6 @@ import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import numpy as np
@@ -368,11 +367,6 @@ def _names(option: str, given: Any) -> tuple[str, ...]:
 def is_number(value: Any) -> bool:
     """Whether a value is one finite real number."""
     return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def is_path(given: Any) -> bool:
-    """Whether an input is the name of a file."""
-    return isinstance(given, str | Path)
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

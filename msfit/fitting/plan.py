@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from msfit.data.bands import FEWEST_BANDS, select_bands
 from msfit.data.cube import Cube
@@ -25,14 +28,14 @@ class Prepared:
     """A fit that is settled but for the pixels: what streaming and clusters share with `fit`."""
 
     cube: Cube  # on the bands that are fitted
+    options: FitOptions
     worker: Worker
     model: SkinModel
     bounds: Mapping[str, tuple[float, float]]
-    free: tuple[str, ...]
     shared: tuple[str, ...]
     dropped: int  # bands
     notes: tuple[str, ...]
-    options: FitOptions
+    about: Mapping[str, Any]  # how it is fitted, for the attributes of a result
     mixtures: LowRankWorker | None = None  # where pixels are fitted from coefficients
 
     def attributes(self, notes: tuple[str, ...]) -> dict[str, Any]:
@@ -43,12 +46,8 @@ class Prepared:
             "source": str(provenance.get("source", "")),
             "note": "; ".join(filter(None, (str(provenance.get("note", "")), *notes))),
             "bands_dropped": self.dropped,
-            "free": ",".join(self.free),
-            **self._about_extras(),
+            **self.about,
             **self._about_channels(),
-            "dtype": self.worker.dtype.name,
-            "device": str(self.worker.device),
-            **self.worker.criterion.attributes(),
         }
 
     def _about_channels(self) -> dict[str, Any]:
@@ -59,11 +58,10 @@ class Prepared:
             about["channels"] = "; ".join(f"{name}: {centre:g} nm, {width:.3g} nm wide" for name, centre, width in each)
         return about
 
-    def _about_extras(self) -> dict[str, Any]:
-        extras = self.model.extra_parameters(self.worker.extras)
-        about = {extra.name: {"units": extra.unit, "long_name": extra.description} for extra in extras}
-        found: dict[str, Any] = {"extra": about} if about else {}
-        return found | ({"shared": ",".join(self.shared)} if self.shared else {})
+
+# Plans of the last fits, without their pixels: fits of many pictures of one kind settle theirs once.
+_KEPT: dict[Hashable, tuple[np.ndarray | None, Callable[..., Prepared]]] = {}
+_MOST_KEPT = 32
 
 
 def prepare(cube: Cube, options: FitOptions) -> Prepared:
@@ -76,6 +74,33 @@ def prepare(cube: Cube, options: FitOptions) -> Prepared:
     InputError
         Options that do not fit the model or the data.
     """
+    key = _key(cube, options)
+    if key in _KEPT:
+        bands, plan = _KEPT[key]
+        return plan(cube if bands is None else cube.select_bands(bands), options)
+    chosen, plan = _settle(cube, options)
+    if key is not None:
+        for oldest in list(_KEPT)[: 1 - _MOST_KEPT]:
+            _KEPT.pop(oldest, None)
+        every = chosen.wavelengths.size == cube.wavelengths.size
+        _KEPT[key] = None if every else np.searchsorted(cube.wavelengths, chosen.wavelengths), plan
+    if not isinstance(chosen.values, LinearSpectra):
+        return plan(chosen, options)
+    return plan(chosen, options, mixtures=LowRankWorker.over(chosen, plan(chosen, options).worker))
+
+
+def _key(cube: Cube, options: FitOptions) -> Hashable | None:
+    """What a plan follows from; None where it is not kept: of channels, resampled bands, arrays among the options."""
+    rare = (options.bands, options.weights, options.noise, options.huber, cube.channels)
+    if any(value is not None for value in rare) or options.shared or not isinstance(options.bounds, str):
+        return None
+    held, data = tuple((options.hold or {}).items()), (cube.wavelengths.tobytes(), cube.values.dtype)
+    how = (options.dtype, options.device, options.std, options.certify, options.residual, cube.illuminant is None)
+    return (options.model, options.bounds, tuple(options.free), held, *data, *how)
+
+
+def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepared]]:
+    """The cube on the bands that are fitted, and all else of its plan."""
     skin_model = get_model(options.model) if isinstance(options.model, str) else options.model
     box = resolve_bounds(skin_model, options.bounds, options.free, options.shared, options.hold)
     fewest = FEWEST_BANDS if cube.channels is None else 1
@@ -94,7 +119,22 @@ def prepare(cube: Cube, options: FitOptions) -> Prepared:
     worker = Worker.create(
         skin_model, settled, chosen, place, kind, criterion, options.std, options.certify, options.shadings
     )
-    mixtures = LowRankWorker.over(chosen, worker) if isinstance(chosen.values, LinearSpectra) else None
-    return Prepared(
-        chosen, worker, skin_model, box, tuple(options.free), shared, dropped, tuple(notes), options, mixtures
+    about = {
+        "free": ",".join(options.free),
+        **_about_extras(skin_model, worker.extras),
+        **({"shared": ",".join(shared)} if shared else {}),
+        "dtype": kind.name,
+        "device": str(place),
+        **criterion.attributes(),
+    }
+    plan = partial(
+        Prepared, worker=worker, model=skin_model, bounds=box, shared=shared, dropped=dropped, notes=tuple(notes)
     )
+    return chosen, partial(plan, about=about)
+
+
+def _about_extras(model: SkinModel, names: list[str]) -> dict[str, Any]:
+    about = {
+        extra.name: {"units": extra.unit, "long_name": extra.description} for extra in model.extra_parameters(names)
+    }
+    return {"extra": about} if about else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from msfit.data.lazy_arrays import is_lazy
 from msfit.data.result import FitResult, Status, flagged
 from msfit.errors import InputError
 from msfit.skin.held_out import held_out_figures
@@ -18,6 +17,7 @@ _SEVERAL = 4.0
 # reflectance: noise of a band is less.
 _FAR_OFF, _LEAST_OFF = 6.0, 0.03
 _NAMED = 3  # bands
+_FEWEST_OFF = 0.25  # of the pixels looked at: a band that fewer of them have is not judged
 
 
 def remarks(result: FitResult) -> list[str]:
@@ -32,7 +32,15 @@ def remarks(result: FitResult) -> list[str]:
 
 
 def _of_bands(result: FitResult) -> list[str]:
-    if result.status.size < _FEWEST or len(residuals := _some_residuals(result)) < _FEWEST:
+    if result.status.size < _FEWEST:
+        return []
+    rows = _some_rows(result)
+    misfit, i_d = np.asarray(result.rmse[rows]), np.asarray(result.i_d[rows])
+    # A residual so large in one band makes the RMSE at least this, whatever the others are: less is nothing to look at.
+    noticed = misfit > _LEAST_OFF / max(result.wavelengths.size, _FEWEST) ** 0.5 * np.maximum(i_d, 1)
+    if np.count_nonzero(noticed) < _FEWEST_OFF * np.count_nonzero(i_d > 0):
+        return []
+    if len(residuals := _some_residuals(result, rows)) < _FEWEST:
         return []
     usual = held_out_figures().get(result.model)
     level = _SEVERAL * (usual.rmse_median if usual else max(f.rmse_median for f in held_out_figures().values()))
@@ -63,13 +71,16 @@ def _median(residuals: np.ndarray) -> np.ndarray:
     return middle
 
 
-def _some_residuals(result: FitResult) -> np.ndarray:
-    """Residuals (n, band) of some lit pixels as shares of their diffuse light, at least that of full light."""
-    count, height = int(np.prod(result.shape)), result.shape[0]
-    if is_lazy(result.status) or (result.cube is not None and is_lazy(result.cube.values)):
-        rows = slice(height // 2, height // 2 + (1 if len(result.shape) == 2 else _LOOKED_AT))
-    else:
-        rows = slice(0, None, max(1, int(np.ceil((count / _LOOKED_AT) ** (1 / len(result.shape))))))
+def _some_rows(result: FitResult) -> slice:
+    """Rows of which some hundred pixels are looked at; of what is read from disk one."""
+    shape, values = result.status.shape, None if result.cube is None else result.cube.values
+    if any(hasattr(array, "dask") for array in (result.status, values)):
+        return slice(shape[0] // 2, shape[0] // 2 + (1 if len(shape) == 2 else _LOOKED_AT))
+    return slice(0, None, max(1, int(np.ceil((result.status.size / _LOOKED_AT) ** (1 / len(shape))))))
+
+
+def _some_residuals(result: FitResult, rows: slice) -> np.ndarray:
+    """Residuals (n, band) of lit pixels as shares of their diffuse light, at least that of full light."""
     try:
         residuals = result.residuals(rows)
     except InputError:  # a model that is not registered under its name

@@ -32,8 +32,9 @@ def begin_rows(
 ) -> Callable[[Progress | None], dict[str, np.ndarray]]:
     """Read and screen some rows and begin their fit; what comes back waits for its end, and returns as `fit_rows`."""
     cube, worker = prepared.cube, prepared.worker
-    shape = (len(range(*rows.indices(cube.shape[0]))), *cube.shape[1:])
-    count, names = int(np.prod(shape)), worker.maps()
+    height, *others = cube.values.shape[:-1]
+    shape = (len(range(*rows.indices(height))), *others)
+    count, names = int(np.prod(shape)), worker.maps
     status = np.full(count, Status.MASKED_BY_USER, STATUS_TYPE)
     wanted = np.ones(count, bool) if mask is None else mask.ravel()
     status[wanted] = Status.CONVERGED
@@ -93,9 +94,8 @@ def assemble(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, An
         Every pixel is masked.
     """
     found = collect(prepared, maps, {})
-    counts = found.counts()
-    if all(status.masked for status in counts):
-        reasons = ", ".join(f"{count:,} {status.meaning}" for status, count in counts.items())
+    if not found.fitted.any():
+        reasons = ", ".join(f"{count:,} {status.meaning}" for status, count in found.counts().items())
         raise InputError(f"mask: no pixel is left to fit: {reasons}; check the data, the mask and the bands")
     notes = (*prepared.notes, *remarks(found))
     for note in (prepared.cube.provenance.get("note"), *notes):
@@ -111,14 +111,14 @@ def _named(maps: Mapping[str, Any], prefix: str) -> dict[str, Any] | None:
 
 def fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndarray]:
     """Maps of all pixels, by the names of `fit_rows`: while one chunk of rows is fitted the next is read."""
-    shape = prepared.cube.shape
+    shape = tuple(prepared.cube.values.shape[:-1])
     total = int(np.prod(shape))
     width = total // shape[0]
     most = max(1, _MOST_SAMPLES // (width * prepared.cube.wavelengths.size))
     maps: dict[str, np.ndarray] = {}
     few = total <= FEW and prepared.worker.compiled
+    chunks = row_blocks(prepared.cube.values, max(1, CHUNK // width), most)
     with pool(prepared.worker.device, threads=0 if few else None) as run:
-        chunks = row_blocks(prepared.cube.values, max(1, CHUNK // width), most)
         masks = (None if prepared.cube.mask is None else prepared.cube.mask[rows] for rows in chunks)
         begun = (begin_rows(prepared, rows, run, mask) for rows, mask in zip(chunks, masks, strict=True))
         following = next(begun, None)

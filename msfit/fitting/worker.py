@@ -84,16 +84,17 @@ class Worker:
         fewest = FEWEST_BANDS if cube.channels is None else free
         return cls(solver, box, device, dtype, criterion, std, certificate, shadings, fewest)
 
-    @property
+    @cached_property
     def extras(self) -> list[str]:
         """Names of the extra parameters, those that are held too."""
         return list(self.box)[len(PIGMENTS) :]
 
-    @property
+    @cached_property
     def free(self) -> tuple[str, ...]:
         """Names of the parameters of the solver's skin."""
         return (*PIGMENTS, *(name for name in self.extras if self.box[name][0] < self.box[name][1]))
 
+    @cached_property
     def maps(self) -> list[str]:
         """Names of the maps of a fitted block."""
         names = (*self.free, "i_d", "i_s")

@@ -51,7 +51,7 @@ def read_bands(folder: Path, wavelengths: Any = None) -> Scan:
     order = np.sort(order)
     provenance = {"format": "folder of band images"}
     if wavelengths is not None:
-        nm = check_wavelengths(wavelengths, len(files))
+        nm = check_wavelengths(wavelengths, (len(files),))
     elif order[0] >= _SMALLEST_NM:
         nm = check_wavelengths(order)
     elif len(files) == _CAVE_NM.size and all(_CAVE.search(file.stem) for file in files):

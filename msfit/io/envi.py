@@ -89,7 +89,7 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
     good = _good_bands(header, shape[-1])
     nm = _wavelengths(header) if wavelengths is None else np.asarray(wavelengths)
     if nm.shape != (shape[-1],):
-        check_wavelengths(nm, shape[-1])
+        check_wavelengths(nm, shape)
     if not good.all():
         values, nm = values[..., np.flatnonzero(good)], nm[good]
         notes.append(f"{np.count_nonzero(~good)} of {good.size} bands left out: the header calls them bad")

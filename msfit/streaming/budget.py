@@ -89,4 +89,4 @@ def _bytes_a_sample(worker: Worker, arrays: list[Any]) -> int:
 
 def _bytes_of_maps(worker: Worker) -> int:
     """Of a pixel."""
-    return (1 + len(worker.maps())) * worker.dtype.itemsize
+    return (1 + len(worker.maps)) * worker.dtype.itemsize

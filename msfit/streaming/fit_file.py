@@ -17,7 +17,8 @@ import numpy as np
 from msfit.data.memory import parse_size, resident
 from msfit.data.result import STATUS_TYPE, FitResult
 from msfit.errors import InputError
-from msfit.fitting.options import FileKeywords, FitOptions, door, is_path
+from msfit.fitting.inputs import is_path
+from msfit.fitting.options import FileKeywords, FitOptions, door
 from msfit.fitting.plan import Prepared
 from msfit.fitting.rows import CHUNK, assemble, fit_rows
 from msfit.fitting.threads import cores
@@ -178,7 +179,11 @@ def _there(recipe: Recipe, prepared: Prepared, scheduler: str) -> Iterator[_Plac
         "dtype": prepared.worker.dtype.name,
     }
     if prepared.shared:  # estimated here, from all pixels
-        settled |= {"free": (*prepared.free, *prepared.shared), "shared": (), "bounds": dict(prepared.worker.box)}
+        settled |= {
+            "free": (*prepared.options.free, *prepared.shared),
+            "shared": (),
+            "bounds": dict(prepared.worker.box),
+        }
     known = replace(recipe, options=replace(recipe.options, **settled, model=prepared.model))
     with connected(scheduler) as cluster:
         settings = json.loads(json.dumps(recipe.settings(prepared)))
@@ -223,4 +228,4 @@ def _prepared_once(recipe: Recipe, settings: dict[str, Any]) -> Prepared:
 
 
 def _kinds(prepared: Prepared) -> dict[str, np.dtype]:
-    return {**dict.fromkeys(prepared.worker.maps(), prepared.worker.dtype), "status": np.dtype(STATUS_TYPE)}
+    return {**dict.fromkeys(prepared.worker.maps, prepared.worker.dtype), "status": np.dtype(STATUS_TYPE)}
