@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from PIL import Image
+from scipy.interpolate import CubicSpline
+from scipy.stats import spearmanr
 
 import msfit
 from msfit import Channels, InputError
+from msfit.cli import main
+from msfit.io.datasets.issa import load_faces
 from msfit.metrics import design
 from msfit.metrics.design import archive_numbers, design_channels, residual_covariance, sensitivities
 from msfit.skin import DEFAULT_MODEL
+from msfit.synth.people import subjects
 
 CATALOGUE = Channels.gaussian([445, 475, 505, 530, 545, 560, 577, 600, 630, 660], 20)
 LEDS = Channels.gaussian([450, 505, 545, 577, 620, 660], 20)
@@ -96,3 +104,72 @@ def test_slopes_are_those_of_the_model() -> None:
 def test_refusals(arguments: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         design.design_channels(**arguments)
+
+
+def test_six_designed_channels_beat_six_common_leds_on_held_out_people() -> None:
+    faces = load_faces()
+    nm, fine = faces.cube.wavelengths, np.arange(400.0, 701.0)
+    theirs = np.flatnonzero(np.isin(faces.person, [one.person for one in subjects("test")]))
+    spectra = np.asarray(faces.cube.reflectance, np.float64)[np.random.default_rng(5).permutation(theirs)[:250]]
+    truth = msfit.fit(spectra, nm)
+
+    def told(channels: Channels, noise: float) -> list[float]:
+        """Rank correlations with the fit in 31 bands, and minus the 95 % errors, of f_mel and f_blood."""
+        weights = channels.on(fine)
+        values = CubicSpline(nm, spectra, axis=1)(fine) @ (weights / weights.sum(1, keepdims=True)).T
+        fit = msfit.fit(values + noise * np.random.default_rng(6).standard_normal(values.shape), channels=channels)
+        pairs = [(fit.f_mel, truth.f_mel), (fit.f_blood, truth.f_blood)]
+        far = [-float(np.quantile(np.abs(one - other), 0.95)) for one, other in pairs]
+        return [float(spearmanr(one, other)[0]) for one, other in pairs] + far
+
+    designed = design_channels(6, width=20, noise=0.003).channels
+    for noise in (0.0, 0.003):
+        assert (np.array(told(designed, noise)) > told(LEDS, noise)).all()
+
+
+def test_command_prints_the_table_and_writes_what_fit_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    catalogue, design_file, figure = tmp_path / "filters.csv", tmp_path / "design.json", tmp_path / "design.png"
+    table = np.column_stack([CATALOGUE.wavelengths, CATALOGUE.responses.T])
+    np.savetxt(catalogue, table, delimiter=",", header="nm," + ",".join(CATALOGUE.names), comments="")
+    options = ["--from", str(catalogue), "--channels", "4", "-o", str(design_file), "--plot", str(figure)]
+    assert main(["design", *options]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    found = design_channels(4, catalogue=CATALOGUE)
+    assert said.out.splitlines() == str(found).splitlines()
+    written = json.loads(design_file.read_text())
+    assert [len(size["channels"]) for size in written["design"]["sizes"]] == [1, 2, 3, 4]
+    assert_allclose(written["design"]["sizes"][-1]["error"]["f_mel"], found.error[-1, 0], rtol=1e-6)
+    read = Channels.from_file(design_file)
+    assert read.names == found.channels.names
+    assert_allclose(read.centres, found.channels.centres, atol=0.02)
+    with Image.open(figure) as drawn:
+        assert drawn.width > 1000
+    assert main(["design", *options]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--channels", "0"], "count: found 0"),
+        (["--noise", "0"], "noise: found 0"),
+        (["--width", "-3"], "fwhm: found -3"),
+        (["--hold", "f_mel"], "hold: found f_mel"),
+        (["--from", "absent.csv"], "absent.csv: cannot be read"),
+        (["--from", "absent.csv", "--width", "20"], "--width: given beside --from"),
+        (["--model", "none"], "model"),
+        (["-o", "design.txt"], "found the extension '.txt'"),
+        (["--plot", "absent/design.png"], "there is no folder absent"),
+    ],
+)
+def test_command_refuses_in_one_line(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["design", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("msfit: error: ")
+    assert error.count("\n") == 1
+    assert said in error
+    assert not list(tmp_path.iterdir())

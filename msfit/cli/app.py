@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from msfit.cli import datasets, fit, scenes, synth, view
+from msfit.cli import datasets, design, fit, scenes, synth, view
 from msfit.cli.console import say
 
 # Plain help: typer's coloured one would load rich, which takes longer than all the rest.
@@ -51,6 +51,7 @@ for _command in (
     scenes.info,
     scenes.render,
     view.view,
+    design.design,
     synth.synth,
     datasets.fetch,
     datasets.models,

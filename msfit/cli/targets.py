@@ -12,7 +12,7 @@ from msfit.errors import InputError
 if TYPE_CHECKING:
     from msfit.data.result import FitResult
 
-_FIGURES = (".png", ".pdf", ".svg", ".jpg")
+FIGURES = (".png", ".pdf", ".svg", ".jpg")
 
 
 def output_paths(
@@ -43,7 +43,7 @@ def output_paths(
     for result, figure in zip(results, figures, strict=True):
         check_output(result, EXTENSIONS)
         if figure is not None:
-            check_output(figure, _FIGURES)
+            check_output(figure, FIGURES)
     check_absent([*results, *figures], overwrite)
     return results, figures
 

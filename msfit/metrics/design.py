@@ -12,18 +12,24 @@ helps most, then each is exchanged for others while that helps.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from msfit.data.channels import Channels
+from msfit.data.later import later
 from msfit.errors import InputError
 from msfit.skin import DEFAULT_MODEL
 from msfit.skin.channels import through
 from msfit.skin.models import get_model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NUMBERS = ("f_mel", "f_blood", "i_d", "i_s")
 # Persons of the calibration split, one spectrum each, over whom errors are taken.
@@ -40,21 +46,78 @@ class ChannelDesign:
     ----------
     channels : Channels
         The set, by rising wavelength.
-    chosen : tuple of tuples of str
-        Names of the best set of 1, 2, ... channels.
+    sets : tuple of Channels
+        The best set of 1, 2, ... channels; `channels` is the last.
     error : float64 array (size, 2)
         Root of the mean over skin of the variance of f_mel and f_blood [1], a row a size.
     spread : float64 array (2,)
         Standard deviation of f_mel and f_blood over skin: the error without any channel.
     noise : float
         Standard deviation of a channel's value [reflectance].
+    model : str
+        Name of the skin model.
+    hold : tuple of str
+        Numbers that are held in fits.
     """
 
     channels: Channels
-    chosen: tuple[tuple[str, ...], ...]
+    sets: tuple[Channels, ...]
     error: np.ndarray
     spread: np.ndarray
     noise: float
+    model: str
+    hold: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the best set of 1, 2, ... channels."""
+        return tuple(channels.names for channels in self.sets)
+
+    def save(self, path: str | Path) -> None:
+        """Write the design as JSON, which `Channels.from_file` and ``msfit fit --channels`` read.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .json. It appears whole or not at all.
+
+        Raises
+        ------
+        InputError
+            Another ending; a folder that is absent or cannot be written to.
+        """
+        from msfit.io.output import check_output, written_whole
+
+        sizes = [
+            {"channels": list(names), "error": dict(zip(NUMBERS, error.tolist(), strict=False))}
+            for names, error in zip(self.chosen, self.error, strict=True)
+        ]
+        about = {
+            "model": self.model,
+            "noise": self.noise,
+            "hold": list(self.hold),
+            "spread": dict(zip(NUMBERS, self.spread.tolist(), strict=False)),
+            "sizes": sizes,
+        }
+        contents = {
+            "names": list(self.channels.names),
+            "wavelengths": self.channels.wavelengths.tolist(),
+            "responses": self.channels.responses.tolist(),
+            "design": about,
+        }
+        with written_whole(check_output(path, (".json",))) as part:
+            part.write_text(json.dumps(contents) + "\n", encoding="utf-8")
+
+    def plot(self) -> Figure:
+        """Errors by the number of channels, and the responses of the best set of each size.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not attached to a window; `savefig` writes it.
+        """
+        figure: Figure = later("msfit.plot.design").design_panel(self)
+        return figure
 
     def __str__(self) -> str:
         head = f"{'channels':>8}  {'f_mel':>8}  {'f_blood':>8}  standard errors at noise {self.noise:g}, and which"
@@ -93,7 +156,7 @@ def design_channels(
     Returns
     -------
     ChannelDesign
-        `str` of it is a table of what each further channel buys.
+        `str` of it is a table of what each further channel buys; `plot` draws it and `save` writes it.
 
     Raises
     ------
@@ -107,6 +170,8 @@ def design_channels(
     4
     """
     offered = _grid(width, model) if catalogue is None else catalogue
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise InputError(f"count: found {count!r}; expected a whole number of channels")
     if not 1 <= count <= len(offered):
         raise InputError(f"count: found {count}; expected 1 to {len(offered)}, as many as there are to choose from")
     if not (np.isfinite(noise) and noise > 0):
@@ -121,8 +186,8 @@ def design_channels(
     criterion = _Criterion(slopes[:, :, free], known, noise, residual_covariance(offered, model))
     sets = _best_sets(criterion, spread[:2], count)
     errors = np.array([criterion.errors(list(chosen)) for chosen in sets])
-    named = tuple(tuple(offered.names[i] for i in chosen) for chosen in sets)
-    return ChannelDesign(offered.take(list(sets[-1])), named, errors, spread[:2], noise)
+    best = tuple(offered.take(list(chosen)) for chosen in sets)
+    return ChannelDesign(best[-1], best, errors, spread[:2], noise, get_model(model).name, tuple(hold))
 
 
 @lru_cache(maxsize=4)
