@@ -465,7 +465,7 @@ def test_the_plan_of_a_fit_is_kept_and_changes_nothing() -> None:
         np.testing.assert_array_equal(first.map(name), second.map(name))
     assert first.wavelengths.tolist() == second.wavelengths.tolist() == nm[2:35].tolist()
     assert second.cube is not None
-    assert second.cube.values.shape == (2, 31)
+    assert second.cube.values.shape == (2, 33)
     assert {**first.attrs, "seconds": 0} == {**second.attrs, "seconds": 0}
     other = msfit.fit(0.5 * wide, nm, hold={"i_s": 0.02}, std=True)
     assert other.attrs["hold"] == "i_s=0.02"

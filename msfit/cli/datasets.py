@@ -81,7 +81,7 @@ def models() -> None:
 
 
 def _line(parameter: Parameter) -> str:
-    wide, paper = (f"{kind} {low:g}-{high:g}" for kind in ("wide", "paper") for low, high in [parameter.bounds(kind)])
+    wide, paper = (f"{kind} {low:g}-{high:g}" for kind in ("wide", "paper") for low, high in [getattr(parameter, kind)])
     return f"    {parameter.name:<10} [{parameter.unit}]  {wide:<12}  {paper:<16} {parameter.description}"
 
 

@@ -65,7 +65,7 @@ def resolve_bounds(
         if parameter.name in pigments and parameter.name not in free:
             low, high = parameter.default, parameter.default
         elif isinstance(bounds, str):
-            low, high = parameter.bounds(bounds)
+            low, high = getattr(parameter, bounds)
         else:
             limits = (0.0, 1.0) if parameter.name in pigments else parameter.wide
             low, high = _pair(parameter, bounds.get(parameter.name, parameter.wide), *limits)

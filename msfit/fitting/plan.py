@@ -110,6 +110,7 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
         check_rank(skin_model, chosen.wavelengths, box, options.shadings)
     selected = chosen.wavelengths.size
     chosen, criterion = resolve_criterion(cube, chosen, options)
+    minimised = criterion.attributes()
     dropped += selected - chosen.wavelengths.size
     place, kind = resolve_device(options.device), resolve_dtype(options.dtype, chosen)
     shared = tuple(options.shared)
@@ -121,11 +122,11 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
     )
     about = {
         "free": ",".join(options.free),
-        **_about_extras(skin_model, worker.extras),
+        **_about_extras(skin_model, list(box)[2:]),
         **({"shared": ",".join(shared)} if shared else {}),
         "dtype": kind.name,
         "device": str(place),
-        **criterion.attributes(),
+        **minimised,
     }
     plan = partial(
         Prepared, worker=worker, model=skin_model, bounds=box, shared=shared, dropped=dropped, notes=tuple(notes)
@@ -134,7 +135,9 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
 
 
 def _about_extras(model: SkinModel, names: list[str]) -> dict[str, Any]:
+    if not names:
+        return {}
     about = {
         extra.name: {"units": extra.unit, "long_name": extra.description} for extra in model.extra_parameters(names)
     }
-    return {"extra": about} if about else {}
+    return {"extra": about}

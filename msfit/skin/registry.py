@@ -47,10 +47,6 @@ class Parameter:
     paper: tuple[float, float]
     default: float
 
-    def bounds(self, name: str) -> tuple[float, float]:
-        """Bounds by their name, "wide" or "paper"."""
-        return {"wide": self.wide, "paper": self.paper}[name]
-
 
 # The plausible range is the one printed by Alotaibi & Smith, BMVC 2019; their released code samples from zero up.
 MELANIN = Parameter("f_mel", "1", "melanosome volume fraction of the epidermis", (0.0, 0.43), (0.013, 0.43), 0.10)
@@ -133,7 +129,10 @@ class SkinModel:
         held: Mapping[str, float] | None = None,
     ) -> Skin | None:
         """The same in numpy; None of a model that is torch's alone."""
-        return None if self.torch_only else self._skin(wavelengths, free, held).to(dtype)
+        if self.torch_only:
+            return None
+        skin = self._skin(wavelengths, free, held)
+        return skin if dtype is np.float64 else skin.to(dtype)
 
     def _skin(self, wavelengths: Any, free: Collection[str], held: Mapping[str, float] | None) -> Skin:
         bands = np.atleast_1d(np.asarray(wavelengths, dtype=np.float64))

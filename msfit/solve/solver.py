@@ -92,21 +92,24 @@ class PigmentSolver:
         backend: str = "auto",
     ) -> None:
         self._skin, self.shadings = skin, shadings
-        self.device = str(lower.device) if is_tensor(lower) else device
+        of_torch = is_tensor(lower)
+        self.device = str(lower.device) if of_torch else device
         self.dtype = np.dtype(dtype or str(lower.dtype).removeprefix("torch."))
         self.box = converted(lower, np.float64), converted(upper, np.float64)
         self.kernel: CpuSolver | GpuSolver | None = None
         self.table: SearchTable | None = None
         if backend == "auto" and shadings == NON_NEGATIVE:
-            self._choose(layered=not hasattr(skin, "function"))  # a user's function stays in torch
+            # a user's function stays in torch
+            layered = not hasattr(skin, "function")
+            self._choose(skin.to(np.float64) if of_torch and layered else skin, layered)
 
-    def _choose(self, layered: bool) -> None:
+    def _choose(self, skin: Skin, layered: bool) -> None:
         if layered and self.device == "cpu":
-            self.kernel = CpuSolver.over(self._skin.to(np.float64), *self.box, self.dtype)
+            self.kernel = CpuSolver.over(skin, *self.box, self.dtype)
         elif layered and self.device.startswith("cuda") and self.dtype == np.float32:
             from msfit.solve.backends.gpu import GpuSolver
 
-            self.kernel = GpuSolver.over(self._skin.to(np.float64), *self.box, self.device)
+            self.kernel = GpuSolver.over(skin, *self.box, self.device)
         if self.kernel is None and self.device == "cpu":
             self.table = SearchTable.over(self.skin, Grid.over(self.skin, self.lower, self.upper), *self._tensors)
 
@@ -193,7 +196,9 @@ def _kept_solver(
     device: str,
     shadings: ShadingBounds,
 ) -> PigmentSolver | ExtrasSolver:
-    with one_thread():
+    if not (model.torch_only or any(low < high for _, (low, high) in box[2:])):
+        return _solver(model, box, wavelengths, dtype, device, shadings)
+    with one_thread():  # of torch, which is used here
         return _solver(model, box, wavelengths, dtype, device, shadings)
 
 

@@ -34,7 +34,7 @@ def random_pixels(count: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("model", model_names())
 @pytest.mark.parametrize("bounds", ["wide", "paper"])
 def test_no_node_of_a_fine_grid_is_better(model: str, bounds: str) -> None:
-    box = [parameter.bounds(bounds) for parameter in get_model(model).parameters]
+    box = [getattr(parameter, bounds) for parameter in get_model(model).parameters]
     lower, upper = (torch.tensor(ends, dtype=DOUBLE) for ends in zip(*box, strict=True))
     skin, pixels = get_model(model).at(NM), random_pixels(200, seed=3)
     found = PigmentSolver(skin, lower, upper)(pixels)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from msfit.skin.arrays import converted
 from msfit.skin.calibrated import InternallyReflecting
 from msfit.skin.channels import ChannelSkin
 from msfit.skin.layers import FiniteKubelkaMunk, HalfSpace, TwoLayers
@@ -37,14 +36,13 @@ class Constants:
 
 
 def constants(skin: Skin, dtype: Any = np.float32) -> Constants | None:
-    """The constants of a skin in a numpy type, or None where it is not of this form."""
+    """The constants, in a numpy type, of a skin in numpy; None where it is not of this form."""
     if isinstance(skin, ChannelSkin):
         inside = constants(skin.skin, dtype)
-        return None if inside is None else _mixed(inside, converted(skin.mixing, np.float64))
+        return None if inside is None else _mixed(inside, skin.mixing)
     layers = skin.layers if isinstance(skin, InternallyReflecting) else skin
     if not isinstance(layers, TwoLayers):
         return None
-    layers = layers.to(np.float64)
     absorption, absorption_blood, scattering = layers.absorption, layers.absorption_blood, layers.scattering
     if isinstance(layers.dermis, FiniteKubelkaMunk):
         thickness, scattering_blood = layers.dermis.thickness, np.zeros_like(scattering)
@@ -54,7 +52,7 @@ def constants(skin: Skin, dtype: Any = np.float32) -> Constants | None:
         absorption, absorption_blood = 2 * absorption, 2 * absorption_blood
     else:
         return None
-    rho = converted(skin.reflection, np.float64) if isinstance(skin, InternallyReflecting) else np.float64(0)
+    rho = skin.reflection if isinstance(skin, InternallyReflecting) else 0.0
     depths = (-2 * layers.depth, -2 * layers.depth_mel, -2 * layers.depth_blood)
     dermis = (absorption, absorption_blood, scattering, scattering_blood, np.broadcast_to(rho, scattering.shape))
     spectra = np.stack((*depths, *dermis), 1).astype(dtype)

@@ -64,9 +64,9 @@ class SearchTable:
         place, last = np.stack(np.unravel_index(np.arange(len(spectra)), shape), 1), np.array(shape) - 1
         far = np.full(place.shape, _FARTHEST)
         limits = np.stack((np.maximum(-place, -far), np.minimum(last - place, far)), 2).reshape(-1, 4)
-        back, here, ahead = (fractions(place + step) for step in (-1, 0, 1))
+        back, here, ahead = np.split(fractions(np.concatenate([place + step for step in (-1, 0, 1)])), 3)
         quadratic = np.stack((here, (ahead - back) / 2, (ahead + back) / 2 - here), 2)
-        basis, box = _basis(spectra), (fractions(end[None])[0] for end in (0 * last, last))
+        basis, box = _basis(spectra), (here[0], here[-1])
         arrays = (
             basis,
             _nodes(spectra @ basis, shape),
