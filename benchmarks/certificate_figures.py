@@ -16,7 +16,7 @@ import msfit
 from benchmarks.certificate import MODELS, ROOT
 from msfit.io.output import written_whole
 from msfit.plot.style import INK, caption, new_figure
-from msfit.solve.certificate.certificate import GLOBAL
+from msfit.solve.certificate.certificate import GLOBAL_GAP
 
 _IMAGE = ROOT / "docs" / "images" / "certificate.png"
 _COLOURS = ("#8b5331", "#0072b2")
@@ -34,11 +34,11 @@ def main() -> None:
     spots = figure.add_gridspec(1, 4)
     _map(figure, figure.add_subplot(spots[0]), fits[1].rmse, 0.02, "RMSE", f"{MODELS[1]}, a stand-in face")
     for spot, fit in zip((spots[1], spots[2]), fits, strict=True):
-        _map(figure, figure.add_subplot(spot), np.asarray(fit.gap), GLOBAL, "Gap", fit.model)
+        _map(figure, figure.add_subplot(spot), np.asarray(fit.gap), GLOBAL_GAP, "Gap", fit.model)
     axes = figure.add_subplot(spots[3])
     for fit, colour in zip(fits, _COLOURS, strict=True):
         gap = np.asarray(fit.gap)[fit.fitted]
-        axes.hist(gap, bins=50, range=(0, GLOBAL), histtype="step", color=colour, label=fit.model)
+        axes.hist(gap, bins=50, range=(0, GLOBAL_GAP), histtype="step", color=colour, label=fit.model)
     axes.set_xlabel("gap in RMSE", color=INK)
     axes.set_ylabel("pixels", color=INK)
     axes.legend(fontsize=8, frameon=False, loc="upper left")

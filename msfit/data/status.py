@@ -16,7 +16,8 @@ class Status(enum.IntFlag):
 
     The names of single flags, in lower case, are the CF ``flag_meanings`` of the map `status`, their values its
     ``flag_masks``. Combinations that are frequent have names of their own. Masked pixels are those from
-    `MASKED_BY_USER` up.
+    `MASKED_BY_USER` up: they have that one flag. `NO_DIFFUSE` stands in place of bounds and of `NOT_CONVERGED`, since
+    the pigments are undetermined; `GLOBAL` and `DOUBTFUL` may be with any of a fitted pixel.
 
     Examples
     --------
@@ -96,7 +97,7 @@ _MEANINGS = {
     Status.NOT_CONVERGED: "did not converge: the maps hold the best point found, or NaN where squares overflow",
     Status.DOUBTFUL: "doubtful: the picture is clipped or in deep shadow",
     Status.MASKED_BY_USER: "masked by the given mask",
-    Status.MASKED_TOO_FEW_BANDS: "masked: fewer than 8 usable bands",
+    Status.MASKED_TOO_FEW_BANDS: "masked: too few usable bands",
     Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not above 1e-12 (are light and radiance in one unit?)",
 }
 #: Flags of pixels that lie on the edge of the box of pigments: see whether the bounds, not the data, decide.

@@ -1,6 +1,6 @@
 """The face by its mesh: 468 landmarks on the canonical topology, pose, named sites, region of skin, texture square.
 
 In: a picture (y, x, 3), sRGB. Out: a `FaceMesh`, whose methods give masks of the picture. `canonical` holds the mesh
-that all share, `landmarks` and `detector` run MediaPipe's models, `pose` turns landmarks into angles, `zones` names
+that all share, `models` and `detector` run MediaPipe's models, `pose` turns landmarks into angles, `zones` names
 parts of a face, `mesh` puts them together. Scenes use it through their rendered picture.
 """

@@ -148,10 +148,10 @@ class Worker:
             solution = solve_robustly(solver.reference, solution, y, loss)
         gap, proved = None, None
         if self.certificate is not None:
-            from msfit.solve.certificate.certificate import GLOBAL
+            from msfit.solve.certificate.certificate import GLOBAL_GAP
 
             solution, gap = self.certificate(y, loss.squares(y), solution)
-            proved = (gap <= GLOBAL).cpu().numpy()
+            proved = (gap <= GLOBAL_GAP).cpu().numpy()
         more: list[Tensor] = []
         if self.std:
             from msfit.solve.uncertainty import uncertainty

@@ -1,6 +1,7 @@
 """Files in, cubes out: `load` finds out what a file is and reads it.
 
-In: a path. One file here reads one format into a `Scan` (values, wavelengths, light, mask as they stand in the file).
+In: a path. One file here reads one family of formats into a `Scan` (values, wavelengths, light and
+mask as they stand in the file).
 Out: a `Cube`, lazily where the format allows; `results` writes and reads FitResult.
 """
 

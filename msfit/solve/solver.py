@@ -1,4 +1,4 @@
-"""Which algorithm runs: the only place that chooses a backend.
+"""Which algorithm runs on the device of a fit (which `msfit.fitting.devices` chooses): one table, one place.
 
 =====================================  ==================  =============================================================
 what is fitted                         backend             how

@@ -168,7 +168,7 @@ def test_what_is_shown_is_short(tmp_path: Path) -> None:
         assert "<div>" in shown._repr_html_()
     page = result._repr_html_()
     assert page.count("data:image/png;base64,") == 6
-    assert "1 masked: fewer than 8 usable bands" in page
+    assert "1 masked: too few usable bands" in page
     assert len(page) < 30_000
     result.save(tmp_path / "maps.h5")
     assert "data:image" not in msfit.load_result(tmp_path / "maps.h5", lazy=True)._repr_html_()

@@ -21,7 +21,7 @@ from msfit.cli.app import app
 from msfit.data.result import Status, flagged, uncertified
 from msfit.skin.models import get_model, model_names
 from msfit.skin.registry import Skin
-from msfit.solve.certificate.certificate import GLOBAL, Certificate
+from msfit.solve.certificate.certificate import GLOBAL_GAP, Certificate
 from msfit.solve.certificate.certificate import _bound as on_cpu
 from msfit.solve.certificate.patches import POWERS, Patches
 from msfit.solve.certificate.torch_bound import bound as batched_bound
@@ -116,10 +116,10 @@ def test_no_node_of_a_grid_is_below_a_bound(model: str, weighted: bool) -> None:
     solution, gap = CERTIFICATES[model](pixels, weights, anywhere(skin, pixels, weights, BOX[1].expand(len(pixels), 2)))
     total = NM.size if weights is None else weights.sum(1)
     best = (solution.cost / total).sqrt().numpy()
-    assert float(gap.max()) <= GLOBAL
+    assert float(gap.max()) <= GLOBAL_GAP
     least = least_on_grid(skin, pixels, weights)
     assert (best - gap.numpy() <= least + 1e-12).all()
-    assert (best <= least + GLOBAL).all()
+    assert (best <= least + GLOBAL_GAP).all()
 
 
 @given(seed=st.integers(0, 10**6), model=st.sampled_from(model_names()))
@@ -178,9 +178,9 @@ def test_bright_pixels_with_hardly_any_pigment_are_proved(search: Callable[..., 
     clean = skin.reflectance(torch.from_numpy(np.stack([f_mel, f_blood], 1))).numpy() * rng.uniform(1.7, 2, (count, 1))
     pixels = torch.from_numpy(clean + 1.25e-5 * rng.standard_normal(clean.shape))
     best = torch.from_numpy(msfit.fit(pixels.numpy(), NM, model="alotaibi-smith-2019").rmse) * NM.size**0.5
-    tolerance = torch.full_like(best, 0.95 * GLOBAL * NM.size**0.5)
+    tolerance = torch.full_like(best, 0.95 * GLOBAL_GAP * NM.size**0.5)
     bounds = search(Patches.over(skin, *BOX), pixels, None, best, tolerance)[0]
-    assert float((best - bounds).max()) <= GLOBAL * NM.size**0.5
+    assert float((best - bounds).max()) <= GLOBAL_GAP * NM.size**0.5
     assert bool((bounds <= best).all())
 
 
@@ -191,7 +191,7 @@ def test_what_the_polynomials_leave_out_ends_the_search_and_is_told() -> None:
     clean = 2e3 * skin.reflectance(torch.tensor([[0.0, 1e-5], [0.1, 0.02]], dtype=torch.float64))
     pixels = clean + 1e-4 * torch.from_numpy(np.random.default_rng(4).standard_normal(clean.shape))
     best = Problem(skin, pixels).evaluate(torch.tensor([[0.0, 1e-5], [0.1, 0.02]], dtype=torch.float64)).cost.sqrt()
-    tolerance = torch.full_like(best, 0.95 * GLOBAL * NM.size**0.5)
+    tolerance = torch.full_like(best, 0.95 * GLOBAL_GAP * NM.size**0.5)
     for bounds in (
         on_cpu(patches, pixels, None, best, tolerance)[0],
         batched_bound(patches, pixels, None, best, tolerance, 100_000)[0],
@@ -208,9 +208,9 @@ def test_a_smaller_box_has_no_lower_bound() -> None:
         middle = ((lower + upper) / 2).expand(len(pixels), 2)
         solution, gap = Certificate(skin, lower, upper)(pixels, None, anywhere(skin, pixels, None, middle))
         bounds.append((solution.cost / NM.size).sqrt() - gap)
-        assert float(gap.max()) <= GLOBAL
+        assert float(gap.max()) <= GLOBAL_GAP
     for wide, narrow in itertools.pairwise(bounds):
-        assert bool((narrow >= wide - GLOBAL).all())
+        assert bool((narrow >= wide - GLOBAL_GAP).all())
 
 
 def test_weights_of_one_change_nothing() -> None:
@@ -219,7 +219,7 @@ def test_weights_of_one_change_nothing() -> None:
     plain, gap = CERTIFICATES["alotaibi-smith-2019"](pixels, None, start)
     weighted, weighted_gap = CERTIFICATES["alotaibi-smith-2019"](pixels, torch.ones_like(pixels), start)
     torch.testing.assert_close(plain.cost, weighted.cost, rtol=0, atol=31 * 1e-6**2 + 1e-7)
-    assert float(torch.maximum(gap, weighted_gap).max()) <= GLOBAL
+    assert float(torch.maximum(gap, weighted_gap).max()) <= GLOBAL_GAP
 
 
 def test_a_pixel_is_proved_alone_as_in_any_batch() -> None:
@@ -247,7 +247,7 @@ def test_fit_says_what_is_proved() -> None:
     assert found.status[3] == Status.GLOBAL_NO_DIFFUSE
     assert found.fitted.tolist() == [True] * 4 + [False]
     assert np.isnan(found.gap[4])
-    assert (found.gap[:4] <= GLOBAL).all()
+    assert (found.gap[:4] <= GLOBAL_GAP).all()
     assert "100 % certified global" in found.summary()
     assert Status.GLOBAL_F_MEL_UPPER.meaning == "converged with f_mel on its upper bound; certified global"
 
@@ -257,7 +257,7 @@ def test_held_parameters_and_single_points_are_proved_too() -> None:
     for bounds in ({"f_mel": (0.1, 0.1)}, {"f_blood": (0.03, 0.03)}, {"f_mel": (0.1, 0.1), "f_blood": (0.03, 0.03)}):
         found = msfit.fit(pixels, NM, model="jacques-km", bounds=bounds, certify=True)
         assert found.gap is not None
-        assert float(found.gap.max()) <= GLOBAL
+        assert float(found.gap.max()) <= GLOBAL_GAP
 
 
 def test_a_gap_is_saved_and_loaded(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_weights_and_radiance_are_proved_and_huber_is_refused() -> None:
         msfit.fit(msfit.Cube(pixels * light, NM, light), residual="radiance", certify=True),
     ):
         assert found.gap is not None
-        assert float(found.gap.max()) <= GLOBAL
+        assert float(found.gap.max()) <= GLOBAL_GAP
     with pytest.raises(msfit.InputError, match="certify"):
         msfit.fit(pixels, NM, huber=0.01, certify=True)
 

@@ -30,7 +30,7 @@ from msfit.solve.problem import Problem
 from msfit.solve.solution import Solution
 
 # Gap in RMSE up to which a minimum is called global.
-GLOBAL = 1e-5
+GLOBAL_GAP = 1e-5
 # Share of it that the search asks for, so that rounding the maps does not lose what it has proved.
 _ASKED = 0.95
 # Cells that are looked at before a pixel is given up.
@@ -90,7 +90,7 @@ class Certificate:
         patches = self._patches(w is not None).to(device)
         skin, lower, upper = self.skin.to(torch.float64, device), self.lower.to(device), self.upper.to(device)
         best = _distance(skin, solution, y, w)
-        bound, met, positions = _bound(patches, y, w, best, _ASKED * GLOBAL * bands.sqrt())
+        bound, met, positions = _bound(patches, y, w, best, _ASKED * GLOBAL_GAP * bands.sqrt())
         index = (met < best).nonzero().squeeze(1)
         if index.numel():
             some = None if w is None else w[index]
