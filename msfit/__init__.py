@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from msfit.io.results import load_result as load_result
     from msfit.mask import skin_mask as skin_mask
     from msfit.metrics.design import design_channels as design_channels
+    from msfit.quality.check import check as check
     from msfit.rendering import render as render
     from msfit.skin.models import models as models
     from msfit.skin.models import reflectance as reflectance
@@ -50,6 +51,7 @@ _HOME = {
     "models": "msfit.skin.models",
     "register_model": "msfit.skin.models",
     "skin_mask": "msfit.mask",
+    "check": "msfit.quality.check",
     "design_channels": "msfit.metrics.design",
     "fit": "msfit.fitting.in_memory",
     "fit_file": "msfit.streaming.fit_file",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from msfit.cli import datasets, design, fit, scenes, synth, view
+from msfit.cli import check, datasets, design, fit, scenes, synth, view
 from msfit.cli.console import say
 
 # Plain help: typer's coloured one would load rich, which takes longer than all the rest.
@@ -49,6 +49,7 @@ class Grouped(typer.core.TyperCommand):
 for _command in (
     fit.fit,
     scenes.info,
+    check.check,
     scenes.render,
     view.view,
     design.design,

@@ -48,7 +48,12 @@ def option(panel: str, *names: str, metavar: str | None = None, help: str, shown
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT", help="Scenes or spectra.", show_default=False)]
 Output = Annotated[
     Path,
-    typer.Option("-o", "--output", metavar="OUT", help="Result: .h5, .nc, .mat or .npz; a folder for several inputs."),
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="Result: .h5, .nc, .mat, .npz, .csv, .hdr, .tif or .zarr; a folder for several inputs.",
+    ),
 ]
 Plot = Annotated[
     Path | None,

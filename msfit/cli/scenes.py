@@ -84,7 +84,7 @@ def _load_either(path: Path, options: dict[str, Any]) -> Cube | FitResult:
     from msfit.io.existing import holds_result
     from msfit.io.results import EXTENSIONS, load_result
 
-    if path.suffix.lower() in EXTENSIONS and path.is_file() and not options and holds_result(path):
+    if path.suffix.lower() in EXTENSIONS and path.exists() and not options and holds_result(path):
         return load_result(path)
     return load(path, **options)
 

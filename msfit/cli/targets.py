@@ -25,7 +25,7 @@ def output_paths(
     from msfit.io.output import check_absent, check_no_input, check_output
     from msfit.io.results import EXTENSIONS
 
-    if len(inputs) > 1 or output.is_dir():
+    if len(inputs) > 1 or (output.is_dir() and output.suffix.lower() != ".zarr"):
         for option, folder in (("-o", output), ("--plot", plot)):
             if folder is not None and not folder.is_dir() and (option == "-o" or len(inputs) > 1):
                 raise InputError(f"{option}: {folder} is no folder; expected one for {len(inputs)} inputs: create it")

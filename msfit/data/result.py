@@ -315,7 +315,8 @@ class FitResult:
         Parameters
         ----------
         path : str or Path
-            Ends in .h5 or .nc (HDF5 that xarray opens), .mat or .npz. `msfit.load_result` reads them all.
+            Ends in .h5 or .nc (HDF5 that xarray opens), .mat, .npz, .csv (a table), .hdr (ENVI), .tif (OME-TIFF) or
+            .zarr. `msfit.load_result` reads them all.
 
         Raises
         ------

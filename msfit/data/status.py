@@ -156,3 +156,22 @@ def translation(meanings: str, values: Any, *, masks: bool) -> np.ndarray:
 
 
 UNKNOWN = STATUS_TYPE(2**16 - 1)
+
+
+def status_of_label(label: str) -> Status:
+    """The status of a name that `Status.label` gives.
+
+    Raises
+    ------
+    KeyError
+        No such name.
+
+    Examples
+    --------
+    >>> status_of_label("f_mel_upper|not_converged") == Status.F_MEL_UPPER | Status.NOT_CONVERGED
+    True
+    """
+    found = Status.CONVERGED
+    for name in label.split("|"):
+        found |= Status[name.upper()]
+    return found

@@ -19,7 +19,7 @@ from msfit.data.memory import parse_size, resident, told
 from msfit.errors import InputError
 from msfit.io.scan import Scan
 
-_FORMATS = "MATLAB, ENVI, NPZ, NPY, HDF5, NetCDF, Zarr, or a folder of band images"
+_FORMATS = "MATLAB, ENVI, NPZ, NPY, HDF5, NetCDF, Zarr, a table of spectra (CSV, XLSX), or a folder of band images"
 
 
 def load(
@@ -41,10 +41,10 @@ def load(
     Parameters
     ----------
     path : str or Path
-        MATLAB (ISET scenes; reflectance with wavelengths), ENVI (header or data file), NPZ, NPY, HDF5, NetCDF, Zarr, or
-        a folder of band images.
+        MATLAB (ISET scenes; reflectance with wavelengths), ENVI (header or data file; spectral libraries), NPZ, NPY,
+        HDF5, NetCDF, Zarr, a table of spectra (CSV, TSV, other text; XLSX), or a folder of band images.
     variable : str, optional
-        Name of the array to read, where the file holds several or an unusual one.
+        Name of the array to read, where the file holds several or an unusual one; of a workbook its sheet.
     orientation : {"bands-last", "bands-first"}, optional
         Which axis holds the bands, where the number of pixels equals the number of bands.
     wavelengths : array (band,), optional
@@ -178,6 +178,10 @@ def _read(path: Path, variable: str | None = None, orientation: str | None = Non
         from msfit.io.envi import read_envi
 
         return read_envi(path, wavelengths)
+    if kind == "table":
+        from msfit.io.spectra_table import read_table
+
+        return read_table(path, variable, wavelengths)
     from msfit.io.bands import read_bands
 
     return read_bands(path, wavelengths)
@@ -191,6 +195,7 @@ def _kind(path: Path) -> str:
     if path.stat().st_size == 0:
         raise InputError("is empty; expected spectra: get the file anew")
     from msfit.io.matlab.mat import is_hdf5
+    from msfit.io.spectra_table import is_table, is_workbook
 
     with path.open("rb") as file:
         head = file.read(128)
@@ -200,13 +205,17 @@ def _kind(path: Path) -> str:
         return "MATLAB" if path.suffix.lower() == ".mat" else "dataset"
     if head.startswith(b"CDF"):
         return "dataset"
-    if head.startswith(b"\x93NUMPY") or zipfile.is_zipfile(path):
+    if head.startswith(b"\x93NUMPY"):
         return "numpy"
+    if zipfile.is_zipfile(path):
+        return "table" if is_workbook(path) else "numpy"
     from msfit.io.envi import header_of
 
     if header_of(path) is not None:
         return "ENVI"
     if path.suffix.lower() == ".mat" and 0 in head[:4]:
         return "MATLAB"  # version 4, which has no mark of its own
+    if path.suffix.lower() != ".mat" and is_table(path):
+        return "table"
     what = "no MATLAB file" if path.suffix.lower() == ".mat" else "of an unknown kind"
     raise InputError(f"is {what} (it begins with {head[:16]!r}); expected {_FORMATS}: get the file anew, or convert it")

@@ -9,7 +9,7 @@ from msfit.data.result import MAPS
 
 
 def holds_result(path: Path) -> bool:
-    """Whether a file that ends in .h5, .nc, .mat or .npz holds the maps of a result."""
+    """Whether a file that ends as results do holds the maps of a result."""
     try:
         return {*MAPS, "status"} <= _names(path)
     except Exception:  # a file that is anything else makes its reader fail in any way
@@ -24,6 +24,10 @@ def _names(path: Path) -> set[str]:
         from msfit.io.matlab.mat import mat_variables
 
         return set(mat_variables(path))
+    if path.suffix.lower() in (".csv", ".hdr", ".tif", ".tiff", ".zarr"):
+        from msfit.io.exports import names_in
+
+        return names_in(path)
     import h5py
 
     with h5py.File(path) as file:

@@ -41,7 +41,7 @@ def check_output(path: str | Path, extensions: Collection[str]) -> Path:
     with explained(path):
         if not path.parent.is_dir():
             raise InputError(f"{path}: there is no folder {path.parent}; create it or choose another")
-        if path.is_dir():
+        if path.is_dir() and not _is_store(path):
             raise InputError(f"{path}: found a folder; expected the name of a file to write")
         trial = _beside(path)
         try:
@@ -94,7 +94,10 @@ def tidy(output: Path) -> None:
     """Remove what a writer of this output that was killed has left beside it. Call it while no other writes it."""
     with contextlib.suppress(OSError):
         for left in output.parent.glob(f"{_mark(output)}*{output.suffix}"):
-            left.unlink(missing_ok=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def part_of(output: Path) -> Path:
@@ -132,6 +135,41 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_written_whole(path: str | Path) -> Iterator[Path]:
+    """As `written_whole`, of a folder: one that exists is put aside, and removed once the new one stands in its place.
+
+    Raises
+    ------
+    InputError
+        As of `written_whole`.
+    """
+    path = Path(path)
+    with explained(path):
+        target = path.resolve() if path.is_symlink() else path
+        part, old = _beside(target), _beside(target)
+        try:
+            yield part
+            if target.exists():
+                os.replace(target, old)
+            try:
+                os.replace(part, target)
+            except OSError:
+                if old.exists():
+                    os.replace(old, target)
+                raise
+        finally:
+            for left in (part, old):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_store(path: Path) -> bool:
+    """Whether a folder is a Zarr store, which may be written over, or an empty one of such a name."""
+    if path.suffix.lower() != ".zarr":
+        return False
+    return any((path / name).exists() for name in ("zarr.json", ".zgroup")) or not any(path.iterdir())
 
 
 def _beside(path: Path) -> Path:

@@ -1,13 +1,14 @@
-"""Results on disk: HDF5 that xarray opens, MATLAB and numpy; all of them are read back."""
+"""Results on disk: HDF5 that xarray opens, MATLAB, numpy and what `exports` adds; all of them are read back."""
 
 from __future__ import annotations
 
 import io
 import json
 import re
+import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,17 @@ import numpy as np
 from msfit.data.lazy_arrays import is_lazy
 from msfit.data.result import FitResult, Status
 from msfit.errors import InputError
+from msfit.io.exports import (
+    as_csv,
+    as_tiff,
+    from_csv,
+    from_envi,
+    from_tiff,
+    open_zarr,
+    write_envi,
+    write_zarr,
+)
+from msfit.io.layout import arrays, layout_of, parts_of_arrays
 from msfit.io.output import check_output, written_whole
 from msfit.io.parts import Parts, parts_of, result_of
 
@@ -57,7 +69,8 @@ def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] |
     result : FitResult
     path : str or Path
         ``.h5`` or ``.nc``: compressed HDF5 (netCDF-4), which ``xarray.open_dataset(path, engine="h5netcdf")`` opens;
-        ``.mat``: MATLAB; ``.npz``: numpy. `load_result` reads them all.
+        ``.mat``: MATLAB; ``.npz``: numpy; ``.csv``: a table with a pixel a row; ``.hdr``: ENVI, with the maps in an
+        ``.img`` beside it; ``.tif``: OME-TIFF, float32; ``.zarr``. `load_result` reads them all.
     labels : mapping of arrays, optional
         One value a pixel, of the shape of the maps: stored beside them under their names.
 
@@ -70,6 +83,12 @@ def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] |
     write, _ = EXTENSIONS[path.suffix.lower()]
     parts = parts_of(result)
     parts.coords |= {name: (parts.variables["status"][0], values, {}) for name, values in (labels or {}).items()}
+    if write is write_zarr:
+        write_zarr(_dataset(parts), path)
+        return
+    if write is write_envi:
+        write_envi(parts, path)
+        return
     if write is _as_netcdf and is_lazy(result.status):
         from msfit.io.large import write_large
 
@@ -87,9 +106,9 @@ def load_result(path: str | Path, *, lazy: bool = False) -> FitResult:
     Parameters
     ----------
     path : str or Path
-        Ends in .h5, .nc, .mat or .npz.
+        Ends in .h5, .nc, .mat, .npz, .csv, .hdr, .tif or .zarr.
     lazy : bool
-        Of .h5 and .nc: leave the maps on disk, as dask arrays, which read the file when they are computed.
+        Of .h5, .nc and .zarr: leave the maps on disk, as dask arrays, which read the file when they are computed.
 
     Returns
     -------
@@ -102,10 +121,13 @@ def load_result(path: str | Path, *, lazy: bool = False) -> FitResult:
         No such file, or not a result of msfit.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
+    zarr = path.suffix.lower() == ".zarr"
+    if not (path.is_dir() if zarr else path.is_file()):
         raise InputError(f"{path}: no such file; expected a result written by msfit")
     _, read = EXTENSIONS.get(path.suffix.lower(), (None, _from_netcdf))
     try:
+        if zarr:
+            return result_of(_parts(open_zarr(path, lazy=lazy)))
         return result_of(_lazy_parts(path) if lazy and read is _from_netcdf else read(path))
     except _DAMAGED as error:
         reason = str(error) if isinstance(error, InputError) else "of another layout, or damaged"
@@ -115,7 +137,7 @@ def load_result(path: str | Path, *, lazy: bool = False) -> FitResult:
 # What readers of files meet damaged bytes with.
 _DAMAGED = (
     *(OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, EOFError, MemoryError),
-    *(NotImplementedError, OverflowError, StopIteration, SystemError, zipfile.BadZipFile, zlib.error),
+    *(NotImplementedError, OverflowError, StopIteration, SystemError, zipfile.BadZipFile, zlib.error, struct.error),
 )
 
 
@@ -212,12 +234,12 @@ def _as_mat(parts: Parts) -> bytes:
 
     attrs = dict(parts.attrs)
     content = {
-        **_arrays(parts),
+        **arrays(parts),
         "model": attrs["model"],
         "bounds": {name: np.array(pair) for name, pair in json.loads(attrs["bounds"]).items()},
         "status_meanings": np.array([f"{int(flag)}: {flag.meaning}" for flag in Status], dtype=object),
         "info": _matlab_names(attrs),
-        "layout": json.dumps(_layout(parts)),
+        "layout": json.dumps(layout_of(parts)),
     }
     buffer = io.BytesIO()
     savemat(buffer, content, do_compression=True, oned_as="column", long_field_names=True)
@@ -231,13 +253,13 @@ def _from_mat(path: Path) -> Parts:
     held = {name: values for name, values in file.items() if not name.startswith("__")}
     held = {name: np.char.rstrip(v) if v.dtype.kind == "U" else v for name, v in held.items()}
     if "layout" in held:
-        return _parts_of_arrays(held, json.loads(str(held["layout"][0])))
+        return parts_of_arrays(held, json.loads(str(held["layout"][0])))
     # version 0.1.0: attributes by names that MATLAB takes; a list of spectra is a column
     info = held["info"][0, 0]
     attrs = {name: _scalar(info[name]) for name in info.dtype.names}
     if held["status"].ndim == 2 and held["status"].shape[1] == 1:
         held = {n: v.ravel() if getattr(v, "shape", None) == held["status"].shape else v for n, v in held.items()}
-    return _parts_of_arrays(held, {"attributes": attrs})
+    return parts_of_arrays(held, {"attributes": attrs})
 
 
 def _scalar(value: Any) -> Any:
@@ -248,8 +270,8 @@ def _scalar(value: Any) -> Any:
 def _as_npz(parts: Parts) -> bytes:
     buffer = io.BytesIO()
     attributes = np.array(json.dumps(parts.attrs))
-    layout = np.array(json.dumps(_layout(parts)))
-    np.savez_compressed(buffer, **_arrays(parts), attributes=attributes, layout=layout)
+    layout = np.array(json.dumps(layout_of(parts)))
+    np.savez_compressed(buffer, **arrays(parts), attributes=attributes, layout=layout)
     return buffer.getvalue()
 
 
@@ -259,54 +281,7 @@ def _from_npz(path: Path) -> Parts:
     layout = (
         json.loads(str(held["layout"])) if "layout" in held else {"attributes": json.loads(str(held["attributes"]))}
     )
-    return _parts_of_arrays(held, layout)
-
-
-def _arrays(parts: Parts) -> dict[str, Any]:
-    coords = {name: _text(values) for name, (_, values, _) in parts.coords.items() if name != "wavelength"}
-    maps = {name: np.asarray(values) for name, (_, values, _) in parts.variables.items()}
-    return {**coords, **maps, "wavelengths": parts.coords["wavelength"][1]}
-
-
-def _text(values: Any) -> np.ndarray:
-    """Numbers as they are; dates and all else as text."""
-    array = np.asarray(values)
-    return array if array.dtype.kind in "uifU" else array.astype(str)
-
-
-def _layout(parts: Parts) -> dict[str, Any]:
-    """What arrays alone do not say: dimensions, coordinates, meanings of flags and attributes."""
-    held = {**parts.coords, **parts.variables}
-    about = {
-        name: {key: np.asarray(value).tolist() for key, value in attrs.items()} for name, (_, _, attrs) in held.items()
-    }
-    dates = {
-        name: str(np.asarray(v).dtype) for name, (_, v, _) in parts.coords.items() if np.asarray(v).dtype.kind in "mM"
-    }
-    return {
-        "dims": {name: dims for name, (dims, _, _) in held.items()},
-        "coords": list(parts.coords),
-        "dates": dates,
-        "about": about,
-        "attributes": parts.attrs,
-    }
-
-
-def _parts_of_arrays(held: Mapping[str, Any], layout: Mapping[str, Any]) -> Parts:
-    usual = ("y", "x") if held["status"].ndim == 2 else ("pixel",)
-    parts = Parts({}, {}, dict(layout["attributes"]))
-    beside = ("attributes", "layout", "info", "model", "bounds", "status_meanings", "wavelengths")
-    for name, values in {**held, "wavelength": held["wavelengths"].ravel()}.items():
-        if name in beside or values.dtype.kind not in "uifU":
-            continue
-        dims = tuple(layout.get("dims", {}).get(name, ("wavelength",) if name == "wavelength" else usual))
-        if len(dims) < values.ndim:  # MATLAB has no vectors
-            values = values.reshape([n for n in values.shape if n != 1] or [1] * len(dims))
-        if name in layout.get("dates", {}):
-            values = values.astype(layout["dates"][name])
-        of = parts.coords if name in layout.get("coords", ["wavelength"]) else parts.variables
-        of[name] = (dims, values, dict(layout.get("about", {}).get(name, {})))
-    return parts
+    return parts_of_arrays(held, layout)
 
 
 def _matlab_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -322,9 +297,14 @@ def _matlab_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 #: How results are written and read, by the ending of the file's name.
-EXTENSIONS = {
+EXTENSIONS: dict[str, tuple[Callable[..., Any], Callable[[Path], Parts]]] = {
     ".h5": (_as_netcdf, _from_netcdf),
     ".nc": (_as_netcdf, _from_netcdf),
     ".mat": (_as_mat, _from_mat),
     ".npz": (_as_npz, _from_npz),
+    ".csv": (as_csv, from_csv),
+    ".hdr": (write_envi, from_envi),
+    ".tif": (as_tiff, from_tiff),
+    ".tiff": (as_tiff, from_tiff),
+    ".zarr": (write_zarr, lambda path: _parts(open_zarr(path, lazy=False))),
 }
