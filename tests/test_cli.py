@@ -207,7 +207,7 @@ def test_wrong_arguments_are_refused(
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        (["-o", "maps.tiff"], "expected a file name that ends in .h5, .mat, .nc, .npz"),
+        (["-o", "maps.bmp"], "expected a file name that ends in .csv, .h5, .hdr, .mat, .nc, .npz, .tif"),
         (["-o", "absent/maps.h5"], "there is no folder"),
         (["-o", "../scene.mat"], "is an input"),
         (["-o", "maps.h5", "--plot", "panel.h5"], "expected a file name that ends in .jpg, .pdf, .png, .svg"),

@@ -6,19 +6,22 @@ import base64
 import json
 import re
 import shutil
-import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.path import Path as MplPath
+from PIL import Image
 
 import msfit
 from msfit.cli import main
 from msfit.errors import InputError
 from msfit.view import Page, make_page
-from msfit.view.packing import pack_spectra
+from msfit.view.packing import pack_spectra, unpack
+from msfit.view.skin_table import skin_table
 
 NM = np.arange(400.0, 701.0, 10.0)
 SHAPE = (24, 40)
@@ -42,29 +45,54 @@ def held(page: str) -> dict[str, Any]:
     return json.loads(text[1])
 
 
-def unpacked(text: str, dtype: str) -> np.ndarray:
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype)
+def blobs(page: str) -> dict[str, np.ndarray]:
+    found = re.findall(r'<script type="text/plain" id="b-([\w.]+)" data-type="(\w+)">([^<]*)</script>', page)
+    return {name: unpack(text, kind) for name, kind, text in found}
 
 
 def test_maps_and_statuses_are_those_of_the_result(result: msfit.FitResult) -> None:
-    data = held(result.view())
+    page = result.view()
+    data, arrays = held(page), blobs(page)
     for item in data["maps"]:
         expected = np.asarray(getattr(result, item["name"]), np.float32)
-        np.testing.assert_array_equal(unpacked(item["data"], "<f4").reshape(SHAPE), expected)
-    np.testing.assert_array_equal(unpacked(data["status"], "<u2").reshape(SHAPE), result.status)
+        np.testing.assert_array_equal(arrays[item["name"]].reshape(SHAPE), expected)
+    np.testing.assert_array_equal(arrays["status"].reshape(SHAPE), result.status)
     assert data["meanings"]["256"] == msfit.Status.MASKED_BY_USER.meaning
+    assert data["layers"] == {"0": "converged inside the bounds", "8": "f blood upper", "256": "masked by user"}
 
 
 def test_spectra_come_back_within_the_error_that_is_stated(result: msfit.FitResult) -> None:
     spectra = result.spectra().reshape(-1, NM.size)
     spectra[7] = np.nan
-    packed = pack_spectra(spectra)
-    coefficients = unpacked(packed["coefficients"], "<i2").reshape(-1, len(spectra))
+    packed, arrays = pack_spectra(spectra)
+    coefficients = unpack(arrays["coefficients"].text, "i2").reshape(-1, len(spectra))
     again = np.array(packed["mean"]) + coefficients.T @ np.array(packed["basis"])
-    known = unpacked(packed["known"], "u1").astype(bool)
+    known = unpack(arrays["known"].text, "u1").astype(bool)
     np.testing.assert_array_equal(known, np.isfinite(spectra).all(axis=1))
     assert np.sqrt(((again - spectra)[known] ** 2).mean()) == pytest.approx(packed["error"], rel=1e-6)
     assert packed["error"] < 1e-4
+    assert len(packed["basis"]) <= 8
+
+
+def test_noise_is_not_paid_for(result: msfit.FitResult) -> None:
+    """Coefficients that are noise are few bits: eight of them take less than half of sixteen bits each."""
+    rng = np.random.default_rng(2)
+    spectra = np.tile(result.spectra().reshape(-1, NM.size), (10, 1))
+    spectra = spectra[np.isfinite(spectra).all(axis=1)]
+    packed, arrays = pack_spectra(spectra + 0.004 * rng.standard_normal(spectra.shape))
+    assert len(base64.b64decode(arrays["coefficients"].text)) < 0.5 * 2 * 8 * len(spectra)
+    assert packed["error"] < 0.004
+
+
+@pytest.mark.parametrize("model", ["msfit-issa-2025", "alotaibi-smith-2019"])
+def test_fits_come_from_a_table_within_the_error_that_is_stated(model: str) -> None:
+    rng = np.random.default_rng(5)
+    f_mel, f_blood = rng.uniform(0, 0.43, 300), rng.uniform(0, 0.07, 300)
+    result = msfit.fit(0.9 * msfit.reflectance(f_mel, f_blood, NM, model=model) + 0.02, NM, model=model)
+    table = skin_table(result)
+    assert table is not None
+    assert table[0]["error"] < 5e-4
+    assert skin_table(replace(result, extra={"saturation": f_mel})) is None
 
 
 def test_a_title_cannot_close_the_script(result: msfit.FitResult) -> None:
@@ -94,7 +122,9 @@ def test_refusals(result: msfit.FitResult, tmp_path: Path) -> None:
 def test_command_writes_the_page(result: msfit.FitResult, tmp_path: Path) -> None:
     result.save(tmp_path / "maps.h5")
     assert main(["view", str(tmp_path / "maps.h5"), "--export", str(tmp_path / "page.html")]) == 0
-    assert set(held((tmp_path / "page.html").read_text(encoding="utf-8"))["spectra"]) == {"fit"}
+    data = held((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "measured" not in data
+    assert data["table"]["nodes"] == [96, 48]
 
 
 @pytest.fixture(scope="module")
@@ -105,70 +135,199 @@ def browser() -> Iterator[Any]:
     if path is None:
         pytest.skip("no Chromium is installed: on Debian, apt install chromium")
     with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        software = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *software])
         yield chromium
         chromium.close()
 
 
-def test_every_control_works_offline(result: msfit.FitResult, browser: Any, tmp_path: Path) -> None:
+class Opened:
+    """A page in a browser without a network, and what it complains of."""
+
+    def __init__(self, browser: Any, path: Path, **context: Any) -> None:
+        self.context = browser.new_context(offline=True, **context)
+        self.page = self.context.new_page()
+        self.wrong: list[str] = []
+        self.page.on("console", lambda message: self.wrong.append(message.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector("body[data-complete=yes]")
+        self.page.locator("#mapped").scroll_into_view_if_needed()
+        spot = self.page.locator("#mapped").bounding_box()
+        self.left, self.top = spot["x"], spot["y"]
+        self.across, self.down = spot["width"] / SHAPE[1], spot["height"] / SHAPE[0]
+
+    def at(self, y: float, x: float) -> tuple[float, float]:
+        return self.left + self.across * (x + 0.5), self.top + self.down * (y + 0.5)
+
+    def drag(self, *places: tuple[float, float]) -> None:
+        self.page.mouse.move(*self.at(*places[0]))
+        self.page.mouse.down()
+        for place in places[1:]:
+            self.page.mouse.move(*self.at(*place), steps=3)
+        self.page.mouse.up()
+
+    def pixels(self, canvas: str) -> np.ndarray:
+        """RGBA of a canvas."""
+        values = self.page.evaluate(
+            """canvas => { const c = document.querySelector(canvas), o = document.createElement("canvas");
+            o.width = c.width; o.height = c.height; o.getContext("2d").drawImage(c, 0, 0);
+            return Array.from(o.getContext("2d").getImageData(0, 0, c.width, c.height).data); }""",
+            canvas,
+        )
+        return np.array(values, np.uint8).reshape(*SHAPE, 4)
+
+
+@pytest.fixture
+def opened(result: msfit.FitResult, browser: Any, tmp_path: Path) -> Iterator[Opened]:
     result.view(title="skin").save(tmp_path / "page.html")
-    context = browser.new_context(offline=True, viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto((tmp_path / "page.html").as_uri())
-    page.wait_for_selector("body[data-ready=yes]")
+    found = Opened(browser, tmp_path / "page.html", viewport={"width": 1440, "height": 900})
+    yield found
+    assert found.wrong == []
+    found.context.close()
 
-    spot = page.locator("#mapped").bounding_box()
-    scale = min(spot["width"] / SHAPE[1], spot["height"] / SHAPE[0])
-    left = spot["x"] + (spot["width"] - scale * SHAPE[1]) / 2
-    top = spot["y"] + (spot["height"] - scale * SHAPE[0]) / 2
 
-    def at(y: int, x: int) -> tuple[float, float]:
-        return left + scale * (x + 0.5), top + scale * (y + 0.5)
-
-    page.mouse.click(*at(10, 30))
+def test_a_click_shows_the_pixel(opened: Opened, result: msfit.FitResult) -> None:
+    page = opened.page
+    page.mouse.click(*opened.at(10, 30))
     assert page.inner_text("#place") == "y 10, x 30"
     shown = page.locator("#numbers td").all_inner_texts()
     assert float(shown[0]) == pytest.approx(float(result.f_mel[10, 30]), rel=1e-3)
     assert page.inner_text("#status") == msfit.Status(int(result.status[10, 30])).meaning
     assert page.locator("#plot path").count() == 7  # five lines of the grid, measured, fit
-
-    page.mouse.click(*at(3, 5))
+    assert "8 coefficients of 16 bits" in page.inner_text("#error")
+    page.click("#pin")
+    page.mouse.click(*opened.at(3, 5))
     assert page.inner_text("#status") == msfit.Status.MASKED_BY_USER.meaning
+    assert page.locator("#plot path").count() == 7  # the pin, and what was measured of a pixel without a fit
+    page.click("#unpin")
+    page.fill("#radius", "2")
+    page.keyboard.press("Enter")
+    assert page.locator("#plot path").count() == 7
     page.focus("#picture")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowDown")
     assert page.inner_text("#place") == "y 13, x 6"
 
-    page.mouse.move(*at(2, 4))
-    page.mouse.down()
-    page.mouse.move(*at(12, 20))
-    page.mouse.up()
-    with page.expect_download() as download:
-        page.click("#csv")
-    table = np.genfromtxt(download.value.path(), delimiter=",", names=True, dtype=None, encoding="utf-8")
-    for row in table:
-        values = np.asarray(getattr(result, row["map"]), np.float32)[2:13, 4:21].astype(np.float64)
-        low, high = np.nanpercentile(values, (5, 95))
-        expected = [np.nanmean(values), np.nanstd(values), np.isfinite(values).sum(), low, high]
-        np.testing.assert_allclose([row[name] for name in ("mean", "sd", "n", "p5", "p95")], expected, rtol=1e-9)
 
-    before = page.evaluate("document.getElementById('mapped').toDataURL()")
-    page.select_option("#map", label="haemoglobin, f_blood")
-    assert page.evaluate("document.getElementById('mapped').toDataURL()") != before
-    before = page.evaluate("document.getElementById('picture').toDataURL()")
-    page.select_option("#light", "F2")
-    assert page.evaluate("document.getElementById('picture').toDataURL()") != before
-    page.fill("#low", "0")
-    page.click("#auto")
-    assert float(page.input_value("#low")) > 0
+def test_spectra_of_the_page_are_those_of_the_result(opened: Opened, result: msfit.FitResult) -> None:
+    script = """([y, x]) => { const i = y * W + x, fit = new Float64Array(D.wavelengths.length), m = fit.slice();
+        addFit(fit, i); add(m, D.measured, i); return [Array.from(fit), Array.from(m)]; }"""
+    fit, measured = np.array(opened.page.evaluate(script, [10, 30]))
+    assert result.cube is not None
+    np.testing.assert_allclose(fit, result.spectra()[10, 30], atol=5e-4)
+    np.testing.assert_allclose(measured, result.cube.reflectance[10, 30], atol=0.01)
+
+
+def test_regions_have_numpys_statistics(opened: Opened, result: msfit.FitResult) -> None:
+    page = opened.page
+
+    def table() -> Any:
+        with page.expect_download() as download:
+            page.click("#csv")
+        return np.genfromtxt(download.value.path(), delimiter=",", names=True, dtype=None, encoding="utf-8")
+
+    def compare(rows: Any, inside: np.ndarray) -> None:
+        for row in rows:
+            values = np.asarray(getattr(result, row["map"]), np.float32)[inside].astype(np.float64)
+            low, high = np.nanpercentile(values, (5, 95))
+            expected = [np.nanmean(values), np.nanstd(values), np.isfinite(values).sum(), low, high]
+            np.testing.assert_allclose([row[name] for name in ("mean", "sd", "n", "p5", "p95")], expected, rtol=1e-9)
+
+    compare(table(), np.ones(SHAPE, bool))
+    opened.drag((2, 4), (12, 20))
+    assert page.inner_text("#box") == "rows 2:13, columns 4:21"
+    inside = np.zeros(SHAPE, bool)
+    inside[2:13, 4:21] = True
+    compare(table(), inside)
+    page.select_option("#tool", "lasso")
+    opened.drag((5, 10), (5, 30), (20, 20))
+    assert page.inner_text("#box") == "lasso"
+    outline = page.evaluate("region.outline")
+    places = np.zeros(SHAPE, bool)
+    places.ravel()[list(page.evaluate("Array.from(region.places)"))] = True
+    y, x = np.indices(SHAPE)
+    centres = np.stack([y.ravel() + 0.5, x.ravel() + 0.5], axis=1)
+    np.testing.assert_array_equal(places.ravel(), MplPath(outline).contains_points(centres))
+    compare(table(), places)
     page.focus("#picture")
     page.keyboard.press("Escape")
     assert "until then all of it" in page.inner_text("#box")
-    assert wrong == []
-    context.close()
+
+
+def test_maps_ranges_lights_and_layers(opened: Opened, result: msfit.FitResult) -> None:
+    page, base = opened.page, "#mapped canvas:nth-child(1)"
+    before = opened.pixels(base)
+    page.select_option("#map", label="haemoglobin, f_blood")
+    assert (opened.pixels(base) != before).any()
+    page.click("#fixed")
+    assert [float(page.input_value(name)) for name in ("#low", "#high")] == [0, 0.07]
+    page.fill("#low", "0.001")
+    page.click("#auto")
+    assert float(page.input_value("#low")) == pytest.approx(np.nanquantile(result.f_blood, 0.02), rel=1e-2)
+    before = opened.pixels("#picture canvas:nth-child(1)")
+    page.select_option("#light", "F2")
+    assert (opened.pixels("#picture canvas:nth-child(1)") != before).any()
+    page.select_option("#layer", label="masked by user")
+    marked = opened.pixels("#mapped canvas:nth-child(2)")[..., 3] > 0
+    np.testing.assert_array_equal(marked, result.status == msfit.Status.MASKED_BY_USER)
+    page.click("#closer")
+    assert "scale(1.5)" in page.locator("#picture .layers").get_attribute("style")
+    page.mouse.click(*opened.at(0.7, 0.7))
+    assert page.inner_text("#place") == "y 4, x 7"  # the middle stays, a sixth of each side goes out of sight
+    page.click("#whole")
+
+
+def test_the_picture_is_that_of_render(opened: Opened, result: msfit.FitResult) -> None:
+    assert result.cube is not None
+    expected = 255 * msfit.render(result.cube, "D65", srgb=True)
+    assert np.abs(opened.pixels("#picture canvas:nth-child(1)")[..., :3] - expected).mean() < 2
+
+
+def test_the_histogram_selects_pixels(opened: Opened, result: msfit.FitResult) -> None:
+    spot = opened.page.locator("#histogram")
+    spot.scroll_into_view_if_needed()
+    box = spot.bounding_box()
+    opened.page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.25 * box["height"])
+    opened.page.mouse.down()
+    opened.page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.75 * box["height"], steps=3)
+    opened.page.mouse.up()
+    low_mel, low_blood, high_mel, high_blood = opened.page.evaluate("brush")
+    mel, blood = np.asarray(result.f_mel, np.float32), np.asarray(result.f_blood, np.float32)
+    expected = (mel >= low_mel) & (mel <= high_mel) & (blood >= low_blood) & (blood <= high_blood)
+    assert 50 < expected.sum() < expected.size
+    np.testing.assert_array_equal(opened.pixels("#picture canvas:nth-child(2)")[..., 3] > 0, expected)
+    assert opened.page.inner_text("#brushed") == f"{expected.sum()} pixels selected"
+
+
+def test_edits_are_those_of_the_model(opened: Opened, result: msfit.FitResult) -> None:
+    page = opened.page
+    assert page.locator("#unable").is_hidden()
+
+    def edited(**factors: float) -> np.ndarray:
+        for name, value in factors.items():
+            page.evaluate(
+                "([id, v]) => { const e = document.getElementById(id); e.value = v; e.dispatchEvent(new Event('input')); }",
+                [name, value],
+            )
+        return opened.pixels("#edited canvas")[..., :3].astype(int)
+
+    picture = opened.pixels("#picture canvas:nth-child(1)")[..., :3].astype(int)
+    known = np.isfinite(result.f_mel)
+    assert np.abs(edited() - picture)[known].max() <= 1
+    changed = replace(result, cube=None, f_mel=1.5 * result.f_mel, f_blood=0.5 * result.f_blood, i_s=2 * result.i_s)
+    expected = np.rint(255 * msfit.render(changed, srgb=True)).astype(int)
+    inside = known & (1.5 * np.nan_to_num(result.f_mel) < result.bounds["f_mel"][1])  # the table ends there
+    got = edited(e_mel=1.5, e_blood=0.5, e_gloss=2)
+    assert np.abs(got - expected)[inside].mean() < 2.5  # noise of the picture stays in it
+    wiped = edited(wipe=0.5)
+    np.testing.assert_array_equal(wiped[:, 20:], got[:, 20:])
+    assert np.abs(wiped - picture)[:, :20][known[:, :20]].max() <= 1
+    with page.expect_download() as download:
+        page.click("#png")
+    assert np.asarray(Image.open(download.value.path())).shape[:2] == SHAPE
+    page.click("#reset")
+    assert np.abs(edited() - picture)[known].max() <= 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -120,7 +120,7 @@ def from_envi(path: Path) -> Parts:
 
 
 def as_tiff(parts: Parts) -> bytes:
-    """OME-TIFF: float32, a named channel a map, and the size of a pixel where the coordinates tell it."""
+    """OME-TIFF: floats, a named channel a map, and the size of a pixel where the coordinates tell it."""
     tifffile = need("tifffile")
     maps = planes(parts)
     metadata: dict[str, Any] = {
@@ -134,7 +134,9 @@ def as_tiff(parts: Parts) -> bytes:
         if (size := _spacing(parts, dim)) is not None:
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "mm"}
     buffer = io.BytesIO()
-    stack = np.stack([values.astype(np.float32) for values in maps.values()])
+    # the fit's own type, float32 but of wide data
+    wide = any(values.dtype == np.float64 for values in maps.values())
+    stack = np.stack([values.astype(np.float64 if wide else np.float32) for values in maps.values()])
     tifffile.imwrite(buffer, stack, ome=True, photometric="minisblack", metadata=metadata, compression="zlib")
     return buffer.getvalue()
 
@@ -196,6 +198,9 @@ def open_zarr(path: Path, *, lazy: bool) -> xarray.Dataset:
     import xarray
 
     dataset = xarray.open_zarr(path, consolidated=False, chunks={} if lazy else None)
+    for name, values in dataset.coords.items():
+        if values.dtype.kind in "OT":
+            dataset = dataset.assign_coords({name: values.astype(object).astype(str)})
     return dataset if lazy else dataset.load()
 
 

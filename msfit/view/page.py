@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
+import re
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -13,18 +12,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image
 
+from msfit.colour.colorimetry import rgb_weights
 from msfit.data.cube import Cube
 from msfit.data.result import MAPS, FitResult, Status
 from msfit.errors import InputError
 from msfit.io.output import check_output, written_whole
-from msfit.rendering import render
-from msfit.view.packing import pack, pack_spectra
+from msfit.view.packing import Blob, pack, pack_spectra
+from msfit.view.skin_table import skin_table
 
-LIGHTS = ("D65", "A", "F2")
+LIGHTS = ("D65", "A", "D50", "E", "F2", "F11")
 EXTENSIONS = (".html", ".htm")
-_LARGEST = 1 << 21  # pixels: a browser holds some 40 bytes of each
+_LARGEST = 1 << 21  # pixels: a browser holds some 200 bytes of each
 _LABELS = {
     "f_mel": "melanin, f_mel",
     "f_blood": "haemoglobin, f_blood",
@@ -66,7 +65,8 @@ def make_page(result: FitResult, cube: Cube | None = None, *, title: str = "msfi
     Returns
     -------
     Page
-        Maps are float32; spectra are 8 coefficients of 16 bits, whose error the page states.
+        Maps are float32; measured spectra are 8 coefficients of 16 bits a pixel, fitted ones are interpolated in a table
+        of skin: the page states the error of both.
 
     Raises
     ------
@@ -79,26 +79,76 @@ def make_page(result: FitResult, cube: Cube | None = None, *, title: str = "msfi
         raise InputError(f"result: found {result.status.size:,} pixels; expected at most {_LARGEST:,}: cut a part out")
     if cube is not None:
         result = replace(result, cube=_fitted_bands(result, cube))
-    data = {
+    maps = _maps(result)
+    table = skin_table(result)
+    data: dict[str, Any] = {
         "title": title,
         "shape": list(result.shape),
         "summary": result.summary(),
         "model": result.model,
         "wavelengths": result.wavelengths.tolist(),
-        "lights": {light: _picture(result, light) for light in LIGHTS},
-        "maps": [
-            {"name": name, "label": _LABELS.get(name, name), "data": pack(np.asarray(values, np.float32))}
-            for name, values in _maps(result).items()
-        ],
-        "status": pack(np.asarray(result.status).astype(np.uint16)),
+        "lights": {light: rgb_weights(result.wavelengths, light).tolist() for light in LIGHTS},
+        "maps": [{"name": name, "label": _LABELS.get(name, name), "range": _range(result, name)} for name in maps],
         "meanings": {int(value): Status(int(value)).meaning for value in np.unique(np.asarray(result.status))},
+        "layers": _layers(result),
         "colours": (255 * colormaps["cividis"](np.linspace(0, 1, 256))[:, :3]).round().astype(int).tolist(),
-        "spectra": _spectra(result),
     }
+    blobs = {name: pack(np.asarray(values, np.float32)) for name, values in maps.items()}
+    blobs["status"] = pack(np.asarray(result.status).astype(np.uint16))
+    bands = result.wavelengths.size
+    errors = []
+    if table is None:
+        data["fit"], packed = pack_spectra(np.asarray(result.spectra()).reshape(-1, bands))
+        blobs |= {f"fit.{name}": blob for name, blob in packed.items()}
+        errors.append(f"fit {data['fit']['error']:.1e}")
+    else:
+        data["table"], packed = table
+        blobs |= packed
+        errors.append(f"fit {data['table']['error']:.1e}")
+    if result.cube is not None:
+        data["measured"], packed = pack_spectra(np.asarray(result.cube.rows(slice(None))[0]).reshape(-1, bands))
+        blobs |= {f"measured.{name}": blob for name, blob in packed.items()}
+        errors.append(
+            f"measured {data['measured']['error']:.1e}, from {len(data['measured']['basis'])} coefficients of 16 bits"
+        )
+    data["errors"] = f"RMS error of what is drawn [1]: {'; '.join(errors)}."
+    return Page(_filled(data, blobs))
+
+
+def _filled(data: dict[str, Any], blobs: dict[str, Blob]) -> str:
     # "<" may not stand in a script: a title could close it
-    text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    template = resources.files("msfit.view").joinpath("page.html").read_text(encoding="utf-8")
-    return Page(template.replace("{{DATA}}", text))
+    described = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    parts = {
+        "{{STYLE}}": _text("page.css"),
+        "{{SCRIPT}}": _text("page.js"),
+        "{{BLOBS}}": "\n".join(
+            f'<script type="text/plain" id="b-{name}" data-type="{blob.kind}">{blob.text}</script>'
+            for name, blob in blobs.items()
+        ),
+        "{{DATA}}": described,
+    }
+    # split, not replaced one after the other: what is put in is not looked at again
+    pieces = re.split("({{[A-Z]+}})", _text("page.html"))
+    return "".join(parts.get(piece, piece) for piece in pieces)
+
+
+def _text(name: str) -> str:
+    return resources.files("msfit.view").joinpath(name).read_text(encoding="utf-8")
+
+
+def _range(result: FitResult, name: str) -> tuple[float, float]:
+    """Ends of a map's colours that are the same for all results of its kind."""
+    if name in result.bounds and np.isfinite(result.bounds[name]).all():
+        return result.bounds[name]
+    return {"i_d": (0.0, 1.5), "i_s": (0.0, 0.3), "rmse": (0.0, 0.03), "gap": (0.0, 1e-5)}.get(name, (0.0, 0.05))
+
+
+def _layers(result: FitResult) -> dict[str, str]:
+    """Flags of statuses that occur, with their words."""
+    present = np.unique(np.asarray(result.status))
+    flags = [flag for flag in Status if flag and flag.value.bit_count() == 1 and (present & int(flag)).any()]
+    clean = {"0": "converged inside the bounds"} if 0 in present else {}
+    return clean | {str(int(flag)): flag.label.replace("_", " ") for flag in flags}
 
 
 def _fitted_bands(result: FitResult, cube: Cube) -> Cube:
@@ -115,19 +165,3 @@ def _maps(result: FitResult) -> dict[str, Any]:
     maps: dict[str, Any] = {name: getattr(result, name) for name in MAPS} | dict(result.extra)
     maps |= {f"std_{name}": values for name, values in (result.std or {}).items()}
     return maps if result.gap is None else maps | {"gap": result.gap}
-
-
-def _picture(result: FitResult, light: str) -> str:
-    """PNG, as a data URL: of the scene where it is at hand, else of the fit."""
-    picture = render(result if result.cube is None else result.cube, light, srgb=True)
-    buffer = io.BytesIO()
-    Image.fromarray(np.rint(255 * picture).astype(np.uint8), "RGB").save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _spectra(result: FitResult) -> dict[str, Any]:
-    bands = result.wavelengths.size
-    found = {"fit": pack_spectra(np.asarray(result.spectra()).reshape(-1, bands))}
-    if result.cube is not None:
-        found["measured"] = pack_spectra(np.asarray(result.cube.rows(slice(None))[0]).reshape(-1, bands))
-    return found

@@ -1,0 +1,536 @@
+"use strict";
+const $ = id => document.getElementById(id);
+const D = JSON.parse($("data").textContent);
+const [H, W] = D.shape, N = H * W;
+const blobs = {};  // typed arrays by name
+let pixel = [H >> 1, W >> 1], region = null, brush = null, maps = [], rgb = null, pins = [], view = {scale: 1, x: 0, y: 0};
+
+// --- what the page holds ---------------------------------------------------------------------------------------------
+const TYPES = {f4: Float32Array, i2: Int16Array, u2: Uint16Array, u1: Uint8Array};
+function decode(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const raw = atob(text), bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return bytes;
+}
+async function unpack(element) {
+  const stream = new Blob([decode(element.textContent)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer()), Type = TYPES[element.dataset.type];
+  const size = Type.BYTES_PER_ELEMENT, n = planes.length / size, bytes = new Uint8Array(planes.length);
+  for (let j = 0; j < size; j++) for (let i = 0, from = j * n, to = j; i < n; i++, from++, to += size) bytes[to] = planes[from];
+  element.remove();
+  return new Type(bytes.buffer);
+}
+const map = name => maps.find(m => m.name === name);
+const number = v => Number.isFinite(v) ? (v === 0 ? "0" : Math.abs(v) < 1e-3 ? v.toExponential(2) : v.toPrecision(4)) : "–";
+
+// --- statistics ------------------------------------------------------------------------------------------------------
+function quantile(sorted, q) {  // linear between order statistics, as numpy's default
+  const at = q * (sorted.length - 1), i = Math.floor(at), j = Math.min(i + 1, sorted.length - 1);
+  return sorted[i] + (at - i) * (sorted[j] - sorted[i]);
+}
+function known(values, where) {
+  const kept = new Float32Array(where ? where.length : values.length);
+  let n = 0;
+  if (where) { for (const i of where) if (Number.isFinite(values[i])) kept[n++] = values[i]; }
+  else for (let i = 0; i < values.length; i++) if (Number.isFinite(values[i])) kept[n++] = values[i];
+  return kept.subarray(0, n).sort();
+}
+function statistics(values, where) {
+  const sorted = known(values, where), n = sorted.length;
+  if (!n) return {n, mean: NaN, sd: NaN, p5: NaN, p95: NaN};
+  let sum = 0, square = 0;
+  for (const v of sorted) sum += v;
+  for (const v of sorted) square += (v - sum / n) ** 2;
+  return {n, mean: sum / n, sd: Math.sqrt(square / n), p5: quantile(sorted, .05), p95: quantile(sorted, .95)};
+}
+function table(element, head, rows) {
+  element.replaceChildren();
+  for (const [kind, cells] of [["th", head], ...rows.map(r => ["td", r])]) {
+    const line = element.insertRow();
+    for (const text of cells) { const c = document.createElement(kind); c.textContent = text; line.append(c); }
+  }
+}
+
+// --- spectra ---------------------------------------------------------------------------------------------------------
+function add(to, packed, i) {  // one pixel's measured spectrum
+  const n = N, c = packed.coefficients;
+  for (let b = 0; b < to.length; b++) {
+    let v = packed.mean[b];
+    for (let k = 0; k < packed.basis.length; k++) v += packed.basis[k][b] * c[k * n + i];
+    to[b] += v;
+  }
+}
+function weights(i) {  // of the four nodes of the table about a pixel's pigments
+  const T = D.table, [rows, columns] = T.nodes;
+  const at = (value, [low, high], count) => {
+    const u = Math.sqrt(Math.min(1, Math.max(0, (value - low) / Math.max(high - low, 1e-12)))) * (count - 1);
+    const j = Math.min(Math.floor(u), count - 2);
+    return [j, u - j];
+  };
+  const [y, s] = at(map("f_mel").values[i], T.f_mel, rows), [x, t] = at(map("f_blood").values[i], T.f_blood, columns);
+  const first = y * columns + x;
+  return [[first, (1 - s) * (1 - t)], [first + 1, (1 - s) * t], [first + columns, s * (1 - t)], [first + columns + 1, s * t]];
+}
+function addFit(to, i) {
+  if (!D.table) return add(to, D.fit, i);
+  const i_d = map("i_d").values[i], i_s = map("i_s").values[i], T = D.table, K = T.basis.length;
+  if (i_d === 0) { for (let b = 0; b < to.length; b++) to[b] += i_s; return; }
+  const coefficients = new Float64Array(K);
+  for (const [node, w] of weights(i)) for (let k = 0; k < K; k++) coefficients[k] += w * T.values[node * K + k];
+  for (let b = 0; b < to.length; b++) {
+    let v = T.mean[b];
+    for (let k = 0; k < K; k++) v += T.basis[k][b] * coefficients[k];
+    to[b] += i_d * v + i_s;
+  }
+}
+const fitted = i => D.table ? Number.isFinite(map("i_d").values[i]) : !!(D.fit && D.fit.known[i]);
+function mean(of, isKnown, places) {
+  const total = new Float64Array(D.wavelengths.length);
+  let n = 0;
+  for (const i of places) if (isKnown(i)) { of(total, i); n++; }
+  return n ? total.map(v => v / n) : null;
+}
+function disc() {
+  const r = Math.max(0, Math.min(50, Math.round(+$("radius").value || 0))), [y, x] = pixel, found = [];
+  for (let v = Math.max(0, y - r); v <= Math.min(H - 1, y + r); v++)
+    for (let u = Math.max(0, x - r); u <= Math.min(W - 1, x + r); u++)
+      if ((v - y) ** 2 + (u - x) ** 2 <= r * r) found.push(v * W + u);
+  return found;
+}
+function curvesAt(places) {
+  const M = D.measured, found = [];
+  const measured = M ? mean((to, i) => add(to, M, i), i => M.known[i], places) : null, fit = mean(addFit, fitted, places);
+  if (measured) found.push(["measured", "var(--measured)", measured]);
+  if (fit) found.push(["fit", "var(--fit)", fit]);
+  return found;
+}
+function plot() {
+  const svg = $("plot"), nm = D.wavelengths, parts = [];
+  const curves = [...pins, ...curvesAt(disc())];
+  svg.replaceChildren();
+  const escape = t => String(t).replace(/[&<"]/g, c => ({"&": "&amp;", "<": "&lt;", '"': "&quot;"}[c]));
+  const words = (x, y, t, anchor = "middle", fill = "var(--text)") =>
+    parts.push(`<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}" style="fill:${fill}">${escape(t)}</text>`);
+  const line = (points, colour, width = 2) => parts.push(`<path fill="none" stroke-width="${width}" style="stroke:${colour}" d="M${
+    points.map(p => p.map(v => v.toFixed(1)).join(" ")).join("L")}"/>`);
+  if (!curves.length) { words(280, 130, "no spectrum at this pixel"); svg.innerHTML = parts.join(""); return; }
+  let bottom = 0, top = 1e-6;
+  for (const [, , values] of curves) for (const v of values) { bottom = Math.min(bottom, v); top = Math.max(top, v); }
+  const X = v => 48 + 500 * (v - nm[0]) / Math.max(nm[nm.length - 1] - nm[0], 1e-9);
+  const Y = v => 220 - 200 * (v - bottom) / (top - bottom);
+  for (let k = 0; k <= 4; k++) {
+    const v = bottom + k * (top - bottom) / 4, w = nm[0] + k * (nm[nm.length - 1] - nm[0]) / 4;
+    line([[48, Y(v)], [548, Y(v)]], "var(--line)", 1);
+    words(44, Y(v) + 4, v.toFixed(3), "end"); words(X(w), 238, w.toFixed(0));
+  }
+  words(298, 256, "wavelength [nm]"); words(48, 12, "reflectance [1]", "start");
+  curves.forEach(([name, colour, values], k) => {
+    line(Array.from(values, (v, b) => [X(nm[b]), Y(v)]), colour, name === "measured" || name === "fit" ? 2 : 1.2);
+    words(548, 34 + 15 * k, name, "end", colour);
+  });
+  svg.innerHTML = parts.join("");
+}
+
+// --- pictures --------------------------------------------------------------------------------------------------------
+const GAMMA = Uint8ClampedArray.from({length: 4097}, (_, k) => {
+  const v = k / 4096;
+  return Math.round(255 * (v <= .0031308 ? 12.92 * v : 1.055 * v ** (1 / 2.4) - .055));
+});
+const shade = v => GAMMA[v <= 0 || v !== v ? 0 : v >= 1 ? 4096 : Math.round(4096 * v)];
+const dot = (spectrum, light, c) => spectrum.reduce((sum, v, b) => sum + v * light[b][c], 0);
+function tableUnder(light) {  // linear RGB of the skin at each node
+  const T = D.table, K = T.basis.length, count = T.nodes[0] * T.nodes[1], found = new Float32Array(4 * count);
+  const base = [0, 1, 2].map(c => dot(T.mean, light, c)), parts = T.basis.map(v => [0, 1, 2].map(c => dot(v, light, c)));
+  for (let j = 0; j < count; j++) for (let c = 0; c < 3; c++) {
+    let v = base[c];
+    for (let k = 0; k < K; k++) v += T.values[j * K + k] * parts[k][c];
+    found[4 * j + c] = v;
+  }
+  return found;
+}
+function pictureUnder(name) {  // linear RGB and, as the fourth, whether it is known
+  const light = D.lights[name], found = new Float32Array(4 * N), M = D.measured || (D.table ? null : D.fit);
+  const white = [0, 1, 2].map(c => light.reduce((sum, row) => sum + row[c], 0));
+  if (M) {
+    const base = [0, 1, 2].map(c => dot(M.mean, light, c)), parts = M.basis.map(v => [0, 1, 2].map(c => dot(v, light, c)));
+    for (let c = 0; c < 3; c++) for (let i = 0; i < N; i++) found[4 * i + c] = base[c];
+    parts.forEach((p, k) => {
+      const [r, g, b] = p, from = k * N, C = M.coefficients;
+      for (let i = 0, to = 0; i < N; i++, to += 4) {
+        const v = C[from + i];
+        if (v) { found[to] += v * r; found[to + 1] += v * g; found[to + 2] += v * b; }
+      }
+    });
+    for (let i = 0; i < N; i++) {
+      if (M.known[i]) found[4 * i + 3] = 1; else found.fill(0, 4 * i, 4 * i + 3);
+    }
+    return found;
+  }
+  const nodes = tableUnder(light), i_d = map("i_d").values, i_s = map("i_s").values;
+  for (let i = 0; i < N; i++) {
+    if (!Number.isFinite(i_d[i])) continue;
+    const w = i_d[i] === 0 ? [] : weights(i);
+    for (let c = 0; c < 3; c++) {
+      let v = 0;
+      for (const [node, share] of w) v += share * nodes[4 * node + c];
+      found[4 * i + c] = i_d[i] * v + i_s[i] * white[c];
+    }
+    found[4 * i + 3] = 1;
+  }
+  return found;
+}
+function drawPicture() {
+  rgb = pictureUnder($("light").value);
+  const image = new ImageData(W, H), out = image.data;
+  for (let i = 0; i < 4 * N; i += 4) {
+    out[i] = shade(rgb[i]); out[i + 1] = shade(rgb[i + 1]); out[i + 2] = shade(rgb[i + 2]); out[i + 3] = 255;
+  }
+  layers.picture.base.getContext("2d").putImageData(image, 0, 0);
+  edit.load();
+}
+function drawMap() {
+  const values = maps[$("map").value].values, low = +$("low").value, scale = 255 / Math.max(+$("high").value - low, 1e-12);
+  const image = new ImageData(W, H), words = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < N; i++) {
+    const v = values[i];
+    if (v === v) { const k = Math.round((v - low) * scale); words[i] = COLOURS[k < 0 ? 0 : k > 255 ? 255 : k]; }
+  }
+  layers.mapped.base.getContext("2d").putImageData(image, 0, 0);
+}
+let COLOURS = null;
+function range() {
+  const sorted = maps[$("map").value].sorted ??= known(maps[$("map").value].values);
+  $("low").value = sorted.length ? +quantile(sorted, .02).toPrecision(3) : 0;
+  $("high").value = sorted.length ? +quantile(sorted, .98).toPrecision(3) : 1;
+  if (+$("low").value >= +$("high").value) $("high").value = +$("low").value + 1e-6;
+}
+function fixedRange() {
+  const [low, high] = maps[$("map").value].range;
+  $("low").value = low; $("high").value = high;
+}
+function highlight() {  // pixels of a status, or of the histogram's selection
+  const wanted = $("layer").value, image = new ImageData(W, H), words = new Uint32Array(image.data.buffer);
+  const status = blobs.status, flag = +wanted;
+  const mel = map("f_mel").values, blood = map("f_blood").values;
+  let count = 0;
+  for (let i = 0; i < N; i++) {
+    const byStatus = wanted !== "" && (flag === 0 ? status[i] === 0 : (status[i] & flag) !== 0);
+    const byBrush = brush && mel[i] >= brush[0] && mel[i] <= brush[2] && blood[i] >= brush[1] && blood[i] <= brush[3];
+    if (byBrush) count++;
+    if (byStatus || byBrush) words[i] = byStatus ? 0xd0ff00ff : 0xd0ffff00;  // ABGR: magenta, cyan
+  }
+  for (const name of ["picture", "mapped"]) layers[name].marks.getContext("2d").putImageData(image, 0, 0);
+  $("brushed").textContent = brush ? `${count} pixels selected` : "drag a rectangle: its pixels are shown in the pictures";
+}
+function overlay() {
+  for (const name of ["picture", "mapped"]) {
+    const canvas = layers[name].over, c = canvas.getContext("2d"), thick = Math.max(1, W / 400) / Math.sqrt(view.scale), [y, x] = pixel;
+    c.clearRect(0, 0, W, H);
+    for (const [colour, width] of [["#000", 3 * thick], ["#fff", thick]]) {
+      c.strokeStyle = colour; c.lineWidth = width;
+      if (region) {
+        c.beginPath(); region.outline.forEach(([v, u], k) => k ? c.lineTo(u, v) : c.moveTo(u, v)); c.closePath(); c.stroke();
+      }
+      c.beginPath(); c.arc(x + .5, y + .5, Math.max(6 * thick, +$("radius").value || 0), 0, 7); c.stroke();
+    }
+  }
+}
+
+// --- regions ---------------------------------------------------------------------------------------------------------
+function inside(outline) {  // centres of pixels within a polygon, by the even-odd rule, row by row
+  const found = [], rows = outline.map(p => p[0]);
+  for (let y = Math.max(0, Math.floor(Math.min(...rows))); y < Math.min(H, Math.ceil(Math.max(...rows))); y++) {
+    const at = y + .5, cuts = [];
+    outline.forEach(([v, u], k) => {
+      const [w, t] = outline[(k + 1) % outline.length];
+      if ((v > at) !== (w > at)) cuts.push(u + (at - v) / (w - v) * (t - u));
+    });
+    cuts.sort((a, b) => a - b);
+    for (let k = 0; k + 1 < cuts.length; k += 2)
+      for (let x = Math.max(0, Math.ceil(cuts[k] - .5)); x < Math.min(W, cuts[k + 1] - .5 + 1e-9); x++) found.push(y * W + x);
+  }
+  return Uint32Array.from(found);
+}
+function setRegion(outline, words) {
+  region = outline ? {outline, words, places: inside(outline)} : null;
+  showRegion(); overlay(); drawHistogram();
+}
+function rows() {
+  return maps.map(m => {
+    const s = region ? statistics(m.values, region.places) : (m.all ??= statistics(m.values));
+    return [m.name, s.mean, s.sd, s.n, s.p5, s.p95];
+  });
+}
+function showRegion() {
+  $("box").textContent = region ? region.words : "drag in a picture; until then all of it";
+  table($("region"), ["map", "mean", "sd", "n", "5 %", "95 %"], rows().map(r => [r[0], number(r[1]), number(r[2]), r[3], number(r[4]), number(r[5])]));
+}
+function save(blob, name) {
+  const a = document.createElement("a");
+  a.href = URL.createObjectURL(blob); a.download = name; a.click(); setTimeout(() => URL.revokeObjectURL(a.href), 1000);
+}
+function csv() {
+  const ends = region ? region.outline.map(p => p.map(v => +v.toFixed(2)).join(":")).join(" ") : "";
+  const lines = ["map,mean,sd,n,p5,p95,outline_y:x", ...rows().map(r => [...r, ends].join(","))];
+  save(new Blob([lines.join("\n") + "\n"], {type: "text/csv"}), "region.csv");
+}
+
+// --- histogram -------------------------------------------------------------------------------------------------------
+const BINS = 128;
+let span = null;  // f_mel low, f_blood low, f_mel high, f_blood high
+function counts(places) {
+  const mel = map("f_mel").values, blood = map("f_blood").values, found = new Float32Array(BINS * BINS);
+  const one = i => {
+    const u = Math.floor((mel[i] - span[0]) / (span[2] - span[0]) * BINS), v = Math.floor((blood[i] - span[1]) / (span[3] - span[1]) * BINS);
+    if (u >= 0 && u < BINS && v >= 0 && v < BINS) found[(BINS - 1 - v) * BINS + u]++;
+  };
+  if (places) for (const i of places) one(i); else for (let i = 0; i < N; i++) one(i);
+  return found;
+}
+let allCounts = null;
+function drawHistogram() {
+  if (!span) {
+    const ends = name => { const s = map(name).sorted ??= known(map(name).values); return s.length ? [quantile(s, .002), quantile(s, .998)] : [0, 1]; };
+    const [a, b] = ends("f_mel"), [c, d] = ends("f_blood");
+    span = [a, c, b + 1e-6 + .01 * (b - a), d + 1e-6 + .01 * (d - c)];
+    $("axes").textContent = `right: melanin ${number(span[0])} to ${number(span[2])}; up: haemoglobin ${number(span[1])} to ${number(span[3])}`;
+  }
+  allCounts ??= counts(null);
+  const own = region ? counts(region.places) : null, image = new ImageData(BINS, BINS), words = new Uint32Array(image.data.buffer);
+  const most = Math.log1p(allCounts.reduce((a, b) => Math.max(a, b), 0));
+  for (let k = 0; k < words.length; k++) {
+    if (own && own[k]) words[k] = 0xff005ed5;  // ABGR of the colour of fits
+    else if (allCounts[k]) words[k] = COLOURS[Math.round(40 + 215 * Math.log1p(allCounts[k]) / most)];
+  }
+  const c = $("histogram").getContext("2d");
+  c.putImageData(image, 0, 0);
+  if (brush) {
+    const X = v => (v - span[0]) / (span[2] - span[0]) * BINS, Y = v => BINS * (1 - (v - span[1]) / (span[3] - span[1]));
+    c.strokeStyle = "#0ff"; c.lineWidth = 1; c.strokeRect(X(brush[0]), Y(brush[3]), X(brush[2]) - X(brush[0]), Y(brush[1]) - Y(brush[3]));
+  }
+}
+function listenToHistogram() {
+  const canvas = $("histogram");
+  let from = null;
+  const where = e => { const r = canvas.getBoundingClientRect(); return [(e.clientX - r.left) / r.width, 1 - (e.clientY - r.top) / r.height]; };
+  const value = ([u, v]) => [span[0] + u * (span[2] - span[0]), span[1] + v * (span[3] - span[1])];
+  canvas.onpointerdown = e => { from = where(e); canvas.setPointerCapture(e.pointerId); };
+  canvas.onpointerup = e => {
+    const a = value(from), b = value(where(e));
+    brush = Math.hypot(where(e)[0] - from[0], where(e)[1] - from[1]) < .01 ? null
+      : [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[0], b[0]), Math.max(a[1], b[1])];
+    from = null; highlight(); drawHistogram();
+  };
+  canvas.onkeydown = e => { if (e.key === "Escape") { brush = null; highlight(); drawHistogram(); } };
+}
+
+// --- edit: skin of other pigments, in a shader -----------------------------------------------------------------------
+const edit = {
+  gl: null,
+  start() {
+    const canvas = document.createElement("canvas"), gl = D.table ? canvas.getContext("webgl2", {preserveDrawingBuffer: true}) : null;
+    if (!gl || W > gl.getParameter(gl.MAX_TEXTURE_SIZE) || H > gl.getParameter(gl.MAX_TEXTURE_SIZE)) {
+      $("unable").hidden = false; $("edited").hidden = true;
+      for (const e of $("edit").querySelectorAll("input, button")) e.disabled = true;
+      return;
+    }
+    this.gl = gl;
+    canvas.width = W; canvas.height = H;
+    frame("edited").append(canvas);
+    const program = gl.createProgram(), T = D.table;
+    const sources = [[gl.VERTEX_SHADER, `#version 300 es
+      void main() { vec2 p = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0; gl_Position = vec4(p, 0, 1); }`],
+    [gl.FRAGMENT_SHADER, `#version 300 es
+      precision highp float;
+      uniform highp sampler2D maps, before, nodes;
+      uniform vec4 ends, by;  // lowest and highest f_mel, f_blood; factors of melanin, haemoglobin, gloss, light
+      uniform vec3 white;
+      uniform float wipe;
+      out vec4 colour;
+      const vec2 count = vec2(${T.nodes[1]}.0, ${T.nodes[0]}.0);
+      vec3 skin(vec2 f) {  // bilinear in the table, whose nodes lie evenly in the square root
+        vec2 u = sqrt(clamp((f - ends.xz) / max(ends.yw - ends.xz, vec2(1e-12)), 0.0, 1.0)).yx * (count - 1.0);
+        ivec2 j = ivec2(min(floor(u), count - 2.0));
+        vec2 t = u - vec2(j);
+        return mix(mix(texelFetch(nodes, j, 0).rgb, texelFetch(nodes, j + ivec2(1, 0), 0).rgb, t.x),
+                   mix(texelFetch(nodes, j + ivec2(0, 1), 0).rgb, texelFetch(nodes, j + ivec2(1, 1), 0).rgb, t.x), t.y);
+      }
+      void main() {
+        ivec2 place = ivec2(int(gl_FragCoord.x), ${H - 1} - int(gl_FragCoord.y));
+        vec4 m = texelFetch(maps, place, 0), was = texelFetch(before, place, 0);
+        vec3 rgb = was.rgb;
+        if (m.z >= 0.0 && gl_FragCoord.x >= wipe) {  // fitted: what the fit leaves over stays as it is
+          vec3 old = m.z * skin(m.xy), new = m.z * by.w * skin(m.xy * by.xy);
+          rgb = max(rgb - old - m.w * white, vec3(-1)) * by.w + new + m.w * by.z * by.w * white;
+        }
+        rgb = clamp(rgb, 0.0, 1.0);
+        colour = vec4(mix(12.92 * rgb, 1.055 * pow(rgb, vec3(1.0 / 2.4)) - 0.055, step(0.0031308, rgb)), 1);
+      }`]];
+    for (const [kind, source] of sources) {
+      const shader = gl.createShader(kind);
+      gl.shaderSource(shader, source); gl.compileShader(shader); gl.attachShader(program, shader);
+      if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw Error(gl.getShaderInfoLog(shader));
+    }
+    gl.linkProgram(program); gl.useProgram(program);
+    this.at = name => gl.getUniformLocation(program, name);
+    ["maps", "before", "nodes"].forEach((name, unit) => gl.uniform1i(this.at(name), unit));
+    gl.uniform4f(this.at("ends"), ...T.f_mel, ...T.f_blood);
+    const packed = new Float32Array(4 * N);
+    ["f_mel", "f_blood", "i_d", "i_s"].forEach((name, c) => {
+      const v = map(name).values;
+      for (let i = 0; i < N; i++) packed[4 * i + c] = v[i] === v[i] ? v[i] : (c === 2 ? -1 : 0);
+    });
+    this.texture(0, packed, W, H);
+    for (const id of ["e_mel", "e_blood", "e_gloss", "e_light", "wipe"]) $(id).oninput = () => this.draw();
+    $("reset").onclick = () => { for (const id of ["e_mel", "e_blood", "e_gloss", "e_light"]) $(id).value = 1; $("wipe").value = 0; this.draw(); };
+    $("png").onclick = () => canvas.toBlob(blob => save(blob, "edited.png"));
+  },
+  texture(unit, values, width, height) {
+    const gl = this.gl;
+    gl.activeTexture(gl.TEXTURE0 + unit);
+    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32F, width, height, 0, gl.RGBA, gl.FLOAT, values);
+    for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
+  },
+  load() {  // the picture and the table under another light
+    if (!this.gl) return;
+    const light = D.lights[$("light").value];
+    this.texture(1, rgb, W, H);
+    this.texture(2, tableUnder(light), D.table.nodes[1], D.table.nodes[0]);
+    this.gl.uniform3f(this.at("white"), ...[0, 1, 2].map(c => light.reduce((sum, row) => sum + row[c], 0)));
+    this.draw();
+  },
+  draw() {
+    const gl = this.gl, value = id => +$(id).value;
+    if (!gl) return;
+    gl.viewport(0, 0, W, H);
+    gl.uniform4f(this.at("by"), value("e_mel"), value("e_blood"), value("e_gloss"), value("e_light"));
+    gl.uniform1f(this.at("wipe"), value("wipe") * W);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  },
+};
+
+// --- cursor, zoom and keys -------------------------------------------------------------------------------------------
+const layers = {};
+function frame(name) {
+  const stack = $(name), inner = document.createElement("div");
+  stack.style.aspectRatio = `${W} / ${H}`;
+  stack.style.width = `min(100%, ${(62 * W / H).toFixed(2)}vh)`;
+  inner.className = "layers"; stack.append(inner);
+  return inner;
+}
+function stackOf(name) {
+  const inner = frame(name), found = {inner};
+  for (const layer of ["base", "marks", "over"]) {
+    const canvas = found[layer] = document.createElement("canvas");
+    canvas.width = W; canvas.height = H; inner.append(canvas);
+  }
+  return found;
+}
+function zoom(by, y, x) {  // about a place of the picture, 0 to 1 in what is seen
+  const scale = Math.min(40, Math.max(1, view.scale * by)), k = scale / view.scale;
+  view = {scale, x: Math.min(0, Math.max(1 - scale, x - (x - view.x) * k)), y: Math.min(0, Math.max(1 - scale, y - (y - view.y) * k))};
+  place();
+}
+function place() {
+  for (const inner of document.querySelectorAll(".layers"))
+    inner.style.transform = `translate(${100 * view.x}%, ${100 * view.y}%) scale(${view.scale})`;
+  overlay();
+}
+function showPixel() {
+  const [y, x] = pixel, i = y * W + x;
+  $("place").textContent = `y ${y}, x ${x}`;
+  $("status").textContent = D.meanings[blobs.status[i]];
+  table($("numbers"), maps.map(m => m.name), [maps.map(m => number(m.values[i]))]);
+  plot(); overlay();
+}
+function listen(name) {
+  const stack = $(name), canvas = layers[name].over;
+  let from = null, start = null, trace = null, moved = false;
+  const exact = e => {
+    const r = canvas.getBoundingClientRect();
+    return [(e.clientY - r.top) / r.height * H, (e.clientX - r.left) / r.width * W];
+  };
+  const whole = ([y, x]) => [Math.max(0, Math.min(H - 1, Math.floor(y))), Math.max(0, Math.min(W - 1, Math.floor(x)))];
+  stack.onpointerdown = e => {
+    from = exact(e); trace = [from]; moved = false; start = {...view, left: e.clientX, top: e.clientY};
+    stack.setPointerCapture(e.pointerId);
+  };
+  stack.onpointermove = e => {
+    if (!from) return;
+    const tool = $("tool").value, to = exact(e);
+    if (!moved && Math.hypot(e.clientX - start.left, e.clientY - start.top) < 4) return;
+    moved = true;
+    if (tool === "move") {
+      const r = stack.getBoundingClientRect();
+      view = {...start, x: Math.min(0, Math.max(1 - view.scale, start.x + (e.clientX - start.left) / r.width)),
+              y: Math.min(0, Math.max(1 - view.scale, start.y + (e.clientY - start.top) / r.height))};
+      place();
+      return;
+    }
+    trace.push(to);
+    const [a, b] = [whole(from), whole(to)];
+    const y0 = Math.min(a[0], b[0]), y1 = Math.max(a[0], b[0]) + 1, x0 = Math.min(a[1], b[1]), x1 = Math.max(a[1], b[1]) + 1;
+    region = tool === "rectangle"
+      ? {outline: [[y0, x0], [y0, x1], [y1, x1], [y1, x0]], words: `rows ${y0}:${y1}, columns ${x0}:${x1}`, places: []}
+      : {outline: trace, words: "lasso", places: []};
+    overlay();
+  };
+  stack.onpointerup = e => {
+    if (!from) return;
+    if (!moved) { pixel = whole(exact(e)); showPixel(); }
+    else if ($("tool").value !== "move") setRegion(region.outline, region.words);
+    from = null;
+  };
+  stack.onwheel = e => {
+    e.preventDefault();
+    const r = stack.getBoundingClientRect();
+    zoom(e.deltaY < 0 ? 1.25 : .8, (e.clientY - r.top) / r.height, (e.clientX - r.left) / r.width);
+  };
+  stack.onkeydown = e => {
+    const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[e.key];
+    if (e.key === "Escape") setRegion(null);
+    if (e.key === "+" || e.key === "-") zoom(e.key === "+" ? 1.25 : .8, .5, .5);
+    if (!step) return;
+    e.preventDefault();
+    const by = e.shiftKey ? 10 : 1;
+    pixel = [Math.max(0, Math.min(H - 1, pixel[0] + by * step[0])), Math.max(0, Math.min(W - 1, pixel[1] + by * step[1]))];
+    showPixel();
+  };
+}
+
+async function start() {
+  document.title = D.title; $("title").textContent = D.title;
+  await Promise.all([...document.querySelectorAll("script[data-type]")].map(async e => { blobs[e.id.slice(2)] = await unpack(e); }));
+  maps = D.maps.map(m => ({...m, values: blobs[m.name]}));
+  for (const key of ["measured", "fit"]) if (D[key]) Object.assign(D[key], {coefficients: blobs[`${key}.coefficients`], known: blobs[`${key}.known`]});
+  if (D.table) D.table.values = blobs.table;
+  COLOURS = Uint32Array.from(D.colours, ([r, g, b]) => (0xff000000 | b << 16 | g << 8 | r) >>> 0);
+  for (const name of Object.keys(D.lights)) $("light").add(new Option(name, name));
+  maps.forEach((m, k) => $("map").add(new Option(m.label, k)));
+  for (const [value, words] of Object.entries(D.layers)) $("layer").add(new Option(words, value));
+  $("bar").style.background = `linear-gradient(to right, ${[0, 64, 128, 192, 255].map(k => `rgb(${D.colours[k]})`)})`;
+  $("error").textContent = D.errors;
+  for (const name of ["picture", "mapped"]) { layers[name] = stackOf(name); listen(name); }
+  edit.start();
+  listenToHistogram();
+  $("light").onchange = drawPicture;
+  $("map").onchange = $("auto").onclick = () => { range(); drawMap(); };
+  $("fixed").onclick = () => { fixedRange(); drawMap(); };
+  $("low").onchange = $("high").onchange = drawMap;
+  $("layer").onchange = highlight;
+  $("radius").onchange = showPixel;
+  $("pin").onclick = () => {
+    const grey = ["#7a7a7a", "#009e73", "#cc79a7", "#b58900", "#6a5acd"][pins.length % 5];
+    pins.push(...curvesAt(disc()).slice(0, 1).map(([, , v]) => [`y ${pixel[0]}, x ${pixel[1]}`, grey, v])); plot();
+  };
+  $("unpin").onclick = () => { pins = []; plot(); };
+  $("csv").onclick = csv;
+  $("closer").onclick = () => zoom(1.5, .5, .5); $("farther").onclick = () => zoom(1 / 1.5, .5, .5); $("whole").onclick = () => zoom(0, 0, 0);
+  range(); drawPicture(); drawMap(); showPixel();
+  $("summary").textContent = `${D.model}: ${D.summary}`;
+  document.body.dataset.ready = "yes";
+  setTimeout(() => { showRegion(); drawHistogram(); document.body.dataset.complete = "yes"; }, 0);
+}
+start().catch(e => { $("summary").textContent = `This browser cannot show the page: ${e.message}`; throw e; });
