@@ -307,7 +307,7 @@ def test_edits_are_those_of_the_model(opened: Opened, result: msfit.FitResult) -
     def edited(**factors: float) -> np.ndarray:
         for name, value in factors.items():
             page.evaluate(
-                "([id, v]) => { const e = document.getElementById(id); e.value = v; e.dispatchEvent(new Event('input')); }",
+                "([id, v]) => { const e = $(id); e.value = v; e.dispatchEvent(new Event('input')); }",
                 [name, value],
             )
         return opened.pixels("#edited canvas")[..., :3].astype(int)

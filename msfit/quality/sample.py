@@ -89,7 +89,7 @@ def take_sample(cube: Cube, holds: tuple[float, float], mask: np.ndarray | None)
         rows = _window(cube, mask)
     reflectance, raw, light = _read(cube, rows)
     window = Cube(reflectance, cube.wavelengths) if mask is None else None
-    chosen, is_skin = (mask[rows], True) if window is None else _skin(window)
+    chosen, is_skin = (np.asarray(mask)[rows], True) if window is None else _skin(window)
     lit = np.isfinite(reflectance).sum(axis=-1) >= 8
     chosen = chosen & lit
     if np.count_nonzero(chosen) < FEWEST:

@@ -65,8 +65,8 @@ def make_page(result: FitResult, cube: Cube | None = None, *, title: str = "msfi
     Returns
     -------
     Page
-        Maps are float32; measured spectra are 8 coefficients of 16 bits a pixel, fitted ones are interpolated in a table
-        of skin: the page states the error of both.
+        Maps are float32; measured spectra are 8 coefficients of 16 bits a pixel, fitted ones are interpolated in a
+        table of skin: the page states the error of both.
 
     Raises
     ------
