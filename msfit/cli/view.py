@@ -1,4 +1,4 @@
-"""`msfit view`: a result as one page that opens offline."""
+"""`msfit view`: a result as one page, in a browser or in a file that opens offline."""
 
 from __future__ import annotations
 
@@ -8,28 +8,47 @@ from typing import Annotated
 import typer
 
 from msfit.cli.arguments import check_apart
+from msfit.cli.console import say
 from msfit.cli.options import Dark, Orientation, Variable, White, loading_options
 
 
 def view(
     file: Annotated[Path, typer.Argument(metavar="RESULT", help="A result of a picture.", show_default=False)],
-    export: Annotated[Path, typer.Option("--export", "-o", metavar="PAGE", help="The page to write (.html).")],
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", "-o", metavar="PAGE", help="Write the page (.html) instead.", show_default=False),
+    ] = None,
     scene: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The scene that was fitted: its spectra.", show_default=False)
     ] = None,
+    port: Annotated[int, typer.Option(metavar="N", help="Of the loopback interface; 0: a free one.")] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     white: White = None,
     dark: Dark = None,
     variable: Variable = None,
     orientation: Orientation = None,
 ) -> None:
-    """Write a page with the picture, maps, spectra, fits and regions of a result."""
+    """Show a page with the picture, maps, spectra, fits and regions of a result, to this machine alone."""
     from msfit.io import load
     from msfit.io.output import check_output
     from msfit.io.results import load_result
     from msfit.view.page import EXTENSIONS, make_page
 
-    check_output(export, EXTENSIONS)
-    check_apart([export], [file] if scene is None else [file, scene])
+    if export is not None:
+        check_output(export, EXTENSIONS)
+        check_apart([export], [file] if scene is None else [file, scene])
     options = loading_options(white, dark, variable, orientation)
     cube = None if scene is None else load(scene, **options)
-    make_page(load_result(file), cube, title=file.name).save(export)
+    page = make_page(load_result(file), cube, title=file.name)
+    if export is not None:
+        page.save(export)
+        return
+    from msfit.view.server import PageServer
+
+    with PageServer(page, port) as server:
+        say(f"{server.url}\n  Ctrl-C ends it")
+        if browser:
+            import webbrowser
+
+            webbrowser.open(server.url)
+        server.serve_forever(poll_interval=0.1)

@@ -155,6 +155,7 @@ def _odd_bands(
     Where as many would have to go as may, it is not the bands: none is named, and the RMSE tells of it.
     """
     limit = np.where(sample.wavelengths < _BLUE, DEPARTURE_BLUE, DEPARTURE)
+    wide_limit = WIDER * np.array([limit[max(0, band - 2) : band + 3].max() for band in range(limit.size)])
     kept, found = usable, first
     white: list[int] = []
     noisy: list[int] = []
@@ -162,7 +163,7 @@ def _odd_bands(
         excess = np.zeros(limit.size)
         off = np.abs(found.offset) > OFFSET
         # of two wrong bands side by side each is half as far from the other's side: the wider line sees both whole
-        excess[off] = np.maximum(np.abs(found.departure), np.abs(found.departure_wide) / WIDER)[off] / limit[off]
+        excess[off] = np.maximum(np.abs(found.departure) / limit, np.abs(found.departure_wide) / wide_limit)[off]
         loud = np.zeros(limit.size)
         if found.noise is not None and found.expected_noise is not None:
             above = found.noise > NOISE
