@@ -14,6 +14,10 @@ from msfit.cli.options import Dark, Orientation, Variable, White, loading_option
 
 def view(
     file: Annotated[Path, typer.Argument(metavar="RESULT", help="A result of a picture.", show_default=False)],
+    later: Annotated[
+        Path | None,
+        typer.Argument(metavar="[LATER]", help="A later result of the same face: changes.", show_default=False),
+    ] = None,
     export: Annotated[
         Path | None,
         typer.Option("--export", "-o", metavar="PAGE", help="Write the page (.html) instead.", show_default=False),
@@ -36,10 +40,12 @@ def view(
 
     if export is not None:
         check_output(export, EXTENSIONS)
-        check_apart([export], [file] if scene is None else [file, scene])
+        check_apart([export], [path for path in (file, later, scene) if path is not None])
     options = loading_options(white, dark, variable, orientation)
     cube = None if scene is None else load(scene, **options)
-    page = make_page(load_result(file), cube, title=file.name)
+    other = None if later is None else load_result(later)
+    title = file.name if later is None else f"{file.name}, {later.name}"
+    page = make_page(load_result(file), cube, second=other, title=title)
     if export is not None:
         page.save(export)
         return

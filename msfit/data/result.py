@@ -340,13 +340,15 @@ class FitResult:
         """
         return later("msfit.plot").panel(self, **options)
 
-    def view(self, cube: Cube | None = None, *, title: str = "msfit") -> Page:
+    def view(self, cube: Cube | None = None, *, second: FitResult | None = None, title: str = "msfit") -> Page:
         """A page to look at the result with, of a picture: maps, spectra and fits, regions with statistics.
 
         Parameters
         ----------
         cube : Cube, optional
             What was fitted, for a result that was read from a file.
+        second : FitResult, optional
+            Of the same face at a later time: maps of the change are shown too.
         title : str
             Heading of the page.
 
@@ -358,9 +360,10 @@ class FitResult:
         Raises
         ------
         InputError
-            A list of spectra; more than 2,097,152 pixels; a cube of other pixels or without the fitted bands.
+            A list of spectra; more than 2,097,152 pixels; a cube of other pixels or without the fitted bands; a later
+            result of another size or model.
         """
-        return later("msfit.view").make_page(self, cube, title=title)
+        return later("msfit.view").make_page(self, cube, second=second, title=title)
 
     def plot_uncertainty(self) -> Figure:
         """Of a picture that was fitted with std=True: the standard deviations, and where two parameters trade.

@@ -47,6 +47,8 @@ def shifts(sample: Sample, bands: np.ndarray, model: str) -> np.ndarray:
             values = np.log(np.maximum(np.where(here, picture[..., band], np.nan), _DARKEST))
             values = np.where(here, values, np.nanmedian(values))
             pair.append((values - gaussian_filter(values, _SMOOTH)) * taper)
+        if not (np.ptp(pair[0]) and np.ptp(pair[1])):
+            continue
         shift, _, _ = registration.phase_cross_correlation(*pair, upsample_factor=_PARTS, normalization=None)
         found[band] = shift
     return found

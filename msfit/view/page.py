@@ -18,6 +18,7 @@ from msfit.data.cube import Cube
 from msfit.data.result import MAPS, FitResult, Status
 from msfit.errors import InputError
 from msfit.io.output import check_output, written_whole
+from msfit.view.compare import change
 from msfit.view.packing import Blob, pack, pack_spectra
 from msfit.view.skin_table import skin_table
 
@@ -30,7 +31,12 @@ _LABELS = {
     "i_d": "diffuse shading, i_d",
     "i_s": "specular shading, i_s",
     "rmse": "RMSE",
+    "change_f_mel": "change of melanin",
+    "change_f_blood": "change of haemoglobin",
+    "change_i_d": "change of diffuse shading",
+    "change_i_s": "change of specular shading",
 }
+_CHANGES = {"f_mel": (-0.05, 0.05), "f_blood": (-0.02, 0.02), "i_d": (-0.5, 0.5), "i_s": (-0.1, 0.1)}
 
 
 class Page(str):
@@ -49,7 +55,9 @@ class Page(str):
         return f'<iframe sandbox="allow-scripts allow-downloads" style="{style}" srcdoc="{html.escape(self)}"></iframe>'
 
 
-def make_page(result: FitResult, cube: Cube | None = None, *, title: str = "msfit") -> Page:
+def make_page(
+    result: FitResult, cube: Cube | None = None, *, second: FitResult | None = None, title: str = "msfit"
+) -> Page:
     """A page of a result: maps, picture, spectra and fits, regions with statistics.
 
     Parameters
@@ -59,6 +67,8 @@ def make_page(result: FitResult, cube: Cube | None = None, *, title: str = "msfi
     cube : Cube, optional
         What was fitted, of the same pixels, with the fitted bands at least; that of the result if absent. Without
         either the page shows fitted spectra only.
+    second : FitResult, optional
+        Of the same face at a later time: maps of the change are shown too (`msfit.view.compare.change`).
     title : str
         Heading of the page.
 
@@ -71,7 +81,8 @@ def make_page(result: FitResult, cube: Cube | None = None, *, title: str = "msfi
     Raises
     ------
     InputError
-        A list of spectra; too many pixels; a cube of other pixels or without the fitted bands.
+        A list of spectra; too many pixels; a cube of other pixels or without the fitted bands; a later result of
+        another size or model.
     """
     if len(result.shape) != 2:
         raise InputError(f"result: found {result.shape[0]:,} spectra; expected a picture (y, x)")
@@ -79,12 +90,17 @@ def make_page(result: FitResult, cube: Cube | None = None, *, title: str = "msfi
         raise InputError(f"result: found {result.status.size:,} pixels; expected at most {_LARGEST:,}: cut a part out")
     if cube is not None:
         result = replace(result, cube=_fitted_bands(result, cube))
-    maps = _maps(result)
+    maps, summary = _maps(result), result.summary()
+    if second is not None:
+        found = change(result, second)
+        maps |= found.maps
+        down, right = found.shift
+        summary += f"; the later result was moved by {down:.2f} rows and {right:.2f} columns"
     table = skin_table(result)
     data: dict[str, Any] = {
         "title": title,
         "shape": list(result.shape),
-        "summary": result.summary(),
+        "summary": summary,
         "model": result.model,
         "wavelengths": result.wavelengths.tolist(),
         "lights": {light: rgb_weights(result.wavelengths, light).tolist() for light in LIGHTS},
@@ -140,6 +156,8 @@ def _range(result: FitResult, name: str) -> tuple[float, float]:
     """Ends of a map's colours that are the same for all results of its kind."""
     if name in result.bounds and np.isfinite(result.bounds[name]).all():
         return result.bounds[name]
+    if name.startswith("change_"):
+        return _CHANGES[name.removeprefix("change_")]
     return {"i_d": (0.0, 1.5), "i_s": (0.0, 0.3), "rmse": (0.0, 0.03), "gap": (0.0, 1e-5)}.get(name, (0.0, 0.05))
 
 
