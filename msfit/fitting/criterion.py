@@ -56,11 +56,21 @@ class Criterion:
         light = cube.illuminant if cube.illuminant.ndim == 1 else np.asarray(cube.illuminant[rows])
         return np.where(usable & np.isfinite(light), light, 0).astype(np.float64)
 
-    def loss(self, scale: Tensor | None, pixels: Tensor) -> Loss:
-        """The loss of pixels (n, band) with scales (n, band), None for ones.
+    def squares(self, scale: np.ndarray | None, pixels: np.ndarray) -> np.ndarray | None:
+        """Weights (n, band) of squared residuals in reflectance with scales (n, band), None for ones."""
+        if scale is None:
+            return None if self.weights is None else np.broadcast_to(self.weights.astype(pixels.dtype), pixels.shape)
+        squares = (scale / self._unit(scale)).astype(pixels.dtype) ** 2
+        return squares if self.weights is None else squares * self.weights.astype(pixels.dtype)
 
-        Each pixel's scales are divided by their largest, so that no unit of radiance is too large or too small.
-        """
+    def _unit(self, scale: np.ndarray) -> np.ndarray:
+        """What each pixel's scales are divided by, (n, 1): no unit of radiance is then too large or too small."""
+        if not self.radiance:
+            return np.ones((len(scale), 1))
+        return np.maximum(scale.max(1, keepdims=True), np.finfo(scale.dtype).tiny)
+
+    def loss(self, scale: np.ndarray | None, pixels: Tensor) -> Loss:
+        """The loss of pixels (n, band), tensors, with scales (n, band), None for ones."""
         import torch
 
         from msfit.solve.loss import Loss
@@ -68,13 +78,13 @@ class Criterion:
         weights = None if self.weights is None else torch.from_numpy(self.weights).to(pixels)
         sigma = None if self.noise is None else torch.from_numpy(self.noise).to(pixels.device)
         unit = torch.ones(len(pixels), 1, dtype=torch.float64, device=pixels.device)
+        scales = None
         if scale is not None:
-            if self.radiance:
-                unit = scale.amax(1, keepdim=True).clamp_min(torch.finfo(scale.dtype).tiny)
-            scale = (scale / unit).to(pixels.dtype)
+            unit = torch.from_numpy(self._unit(scale)).to(pixels.device)
+            scales = (torch.from_numpy(scale).to(pixels.device) / unit).to(pixels.dtype)
         threshold = None if self.huber is None else (self.huber / unit).to(pixels.dtype)
         # sigma stays in float64, in which alone it is used
-        return Loss(weights, scale, threshold, None if sigma is None else sigma / unit)
+        return Loss(weights, scales, threshold, None if sigma is None else sigma / unit)
 
     def attributes(self) -> dict[str, Any]:
         """What was asked for other than by default, for the attributes of a result."""

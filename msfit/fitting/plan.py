@@ -77,16 +77,21 @@ def prepare(cube: Cube, options: FitOptions) -> Prepared:
     key = _key(cube, options)
     if key in _KEPT:
         bands, plan = _KEPT[key]
-        return plan(cube if bands is None else cube.select_bands(bands), options)
-    chosen, plan = _settle(cube, options)
-    if key is not None:
-        for oldest in list(_KEPT)[: 1 - _MOST_KEPT]:
-            _KEPT.pop(oldest, None)
-        every = chosen.wavelengths.size == cube.wavelengths.size
-        _KEPT[key] = None if every else np.searchsorted(cube.wavelengths, chosen.wavelengths), plan
+        chosen = cube if bands is None else cube.select_bands(bands)
+    else:
+        chosen, plan = _settle(cube, options)
+        if key is not None:
+            _keep(key, cube, chosen, plan)
     if not isinstance(chosen.values, LinearSpectra):
         return plan(chosen, options)
     return plan(chosen, options, mixtures=LowRankWorker.over(chosen, plan(chosen, options).worker))
+
+
+def _keep(key: Hashable, cube: Cube, chosen: Cube, plan: Callable[..., Prepared]) -> None:
+    for oldest in list(_KEPT)[: 1 - _MOST_KEPT]:
+        _KEPT.pop(oldest, None)
+    every = chosen.wavelengths.size == cube.wavelengths.size
+    _KEPT[key] = None if every else np.searchsorted(cube.wavelengths, chosen.wavelengths), plan
 
 
 def _key(cube: Cube, options: FitOptions) -> Hashable | None:

@@ -177,7 +177,7 @@ class _Sums:
 
     def _sums(self, pixels: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
         y = torch.from_numpy(pixels).to(self.values)
-        loss = self.criterion.loss(None if scale is None else torch.from_numpy(scale).to(y.device), y)
+        loss = self.criterion.loss(scale, y)
         weights = loss.squares(y)
         own = self.solver(y, weights).x
         at = Problem(self.skin, y, weights).project(torch.cat((own, self.values.expand(len(y), -1)), 1))

@@ -17,8 +17,8 @@ from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
 from msfit.fitting.threads import cores, workers
-from msfit.skin.registry import SkinModel
-from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
+from msfit.skin.registry import Skin, SkinModel
+from msfit.solve.problem import NON_NEGATIVE, Problem, ShadingBounds
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver, solver_for
 from msfit.solve.threads import one_thread
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
 
     from msfit.solve.certificate.certificate import Certificate
     from msfit.solve.extras import ExtrasSolver
-    from msfit.solve.loss import Loss
 
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
 _BLOCK, _BLOCK_TORCH, _BLOCK_GPU = 16_384, 4_096, 262_144
 FEW = 1_024  # pixels that a kernel has fitted before other threads would have begun
 ROOM = 160 * 2**20  # bytes of temporary arrays that one thread may have
-# Bytes a sample of them: of compiled code, of descents in torch, of Huber's loss from every basin at once.
-_TAKES_COMPILED, _TAKES, _TAKES_ROBUST = 48, 400, 1_300
+# Bytes a sample of them: of compiled code, with weights, of descents in torch, of Huber's loss from every basin.
+_TAKES_COMPILED, _TAKES_WEIGHTED, _TAKES, _TAKES_ROBUST = 48, 160, 400, 1_300
 LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
 _LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
 PIGMENTS = ("f_mel", "f_blood")
@@ -108,31 +107,34 @@ class Worker:
     @property
     def by_samples(self) -> bool:
         """Whether more is to be done of a pixel than the compiled fit, which is the fastest by far."""
-        return not self.compiled or self.dtype != np.float32
+        return not self.compiled or not self.criterion.plain or self.dtype != np.float32
 
     @cached_property
     def compiled(self) -> bool:
-        """Whether a block whose bands all count alike is fitted by a kernel, and nothing else is asked for."""
-        plain = self.criterion.plain and not self.std and self.certificate is None
-        return plain and isinstance(self.solver, PigmentSolver) and self.solver.kernel is not None
+        """Whether pixels are fitted by a kernel, with weights or without, and nothing else is asked for."""
+        squares = self.criterion.huber is None and not self.std and self.certificate is None
+        return squares and isinstance(self.solver, PigmentSolver) and self.solver.kernel is not None
 
     def takes(self, weighted: bool) -> int:
         """Bytes of temporary arrays a sample, roughly and at most, that a call takes."""
         if self.criterion.huber is not None:
             return _TAKES_ROBUST
-        return _TAKES if weighted or not self.compiled else _TAKES_COMPILED
+        if not self.compiled:
+            return _TAKES
+        return _TAKES_WEIGHTED if weighted or not self.criterion.plain else _TAKES_COMPILED
 
     def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (map, n) and statuses (n,)."""
-        if scale is not None or not self.compiled:
+        if not self.compiled or not self.device.startswith("cpu"):
             import torch  # noqa: F401 -- before it can be held to one thread
 
             with one_thread():
                 return self._by_reference(pixels, scale)
         y = pixels.astype(self.dtype, copy=False)
-        solve: Any = getattr(self.solver, "kernel", None) if self.device.startswith("cpu") else self.solver
-        solution = solve(y)
-        return self.to_maps(solution, np.sqrt(solution.cost / y.dtype.type(y.shape[1])))
+        kernel: Any = getattr(self.solver, "kernel", None)
+        solution = kernel(y, self.criterion.squares(scale, y))
+        rmse = self._rmse(kernel.skin, solution, y, None if scale is None else scale > 0)
+        return self.to_maps(solution, rmse.astype(self.dtype, copy=False))
 
     def _by_reference(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """The same in torch, with whatever is asked for."""
@@ -140,7 +142,7 @@ class Worker:
 
         y = torch.from_numpy(pixels).to(self.device, getattr(torch, self.dtype.name))
         solver, criterion = self.solver, self.criterion
-        loss = criterion.loss(None if scale is None else torch.from_numpy(scale).to(self.device), y)
+        loss = criterion.loss(scale, y)
         solution = solver(y, loss.squares(y))
         if criterion.huber is not None and isinstance(solver, PigmentSolver):
             from msfit.solve.robust import solve_robustly
@@ -160,7 +162,7 @@ class Worker:
             more = [certainty.std.T, certainty.correlation.T]
         if gap is not None:
             more.append(gap.to(y.dtype).unsqueeze(0))
-        rmse = self._rmse(solution, y, loss).cpu().numpy()
+        rmse = self._rmse(solver.skin, solution, y, None if loss.scale is None else loss.scale > 0).cpu().numpy()
         return self.to_maps(solution.numpy(), rmse, [rows.cpu().numpy() for rows in more], proved)
 
     def to_maps(
@@ -180,15 +182,16 @@ class Worker:
             maps[:, ~finite], status[~finite] = np.nan, Status.NOT_CONVERGED
         return maps, status
 
-    def _rmse(self, solution: Solution, pixels: Tensor, loss: Loss) -> Tensor:
-        """Root mean squared residual in reflectance over the samples that count, whatever was minimised."""
-        from msfit.solve.problem import Problem
+    def _rmse(self, skin: Skin, solution: Solution, pixels: Any, used: Any) -> Any:
+        """Root mean squared residual in reflectance over the samples that count, whatever was minimised.
 
-        bands = pixels.shape[1] if loss.scale is None else (loss.scale > 0).sum(1)
+        Of arrays or tensors; `used` (n, band) says which samples do, None for all.
+        """
+        bands = pixels.shape[1] if used is None else used.sum(1)
         if self.criterion.plain:
-            return (solution.cost / bands).sqrt()
-        squares = Problem(self.solver.skin, pixels).residual(solution).square()
-        return ((squares if loss.scale is None else squares * (loss.scale > 0)).sum(1) / bands).sqrt()
+            return (solution.cost / bands) ** 0.5
+        squares = Problem(skin, pixels).residual(solution) ** 2
+        return ((squares if used is None else squares * used).sum(1) / bands) ** 0.5
 
 
 # Status by where f_mel (rows) and f_blood (columns) lie: inside, on the lower bound, on the upper bound.

@@ -3,16 +3,16 @@
 =====================================  ==================  =============================================================
 what is fitted                         backend             how
 =====================================  ==================  =============================================================
-plain sum of squares, two-layer skin,  `backends.cpu`      search, polynomials and descent in numba, float32 and
-on a CPU                                                   float64; torch is not loaded
+sums of squares with weights or none,  `backends.cpu`      search, polynomials (where all bands count alike) and
+two-layer skin, on a CPU                                   descent in numba, float32 and float64, without torch
 the same, spectra kept as              `backends.low_rank` the same on few coordinates of many bands
 coefficients, 64 bands or more
 float32, weights or none, two-layer    `backends.gpu`      pixels to solutions in one kernel: nothing leaves the chip
 skin, on a GPU with Triton
 users' own models, plain, on a CPU     `backends.          search and polynomials in numba, descent in torch
                                        reference`
-weights, missing bands, priors,        `backends.          all in torch, on any device and in any type
-bounds of the shadings, all else       reference`
+priors, bounds of the shadings,        `backends.          all in torch, on any device and in any type
+all else                               reference`
 Huber's loss                           `robust`            rounds of weighted fits by the reference
 extra parameters                       `extras`            these solvers at every node of a lattice over the extras,
                                                            then the reference's descent in all parameters
@@ -148,8 +148,8 @@ class PigmentSolver:
         The solution is in arrays of the kind of `pixels`.
         """
         plain = weights is None and prior is None
-        if plain and isinstance(self.kernel, CpuSolver):
-            solution = self.kernel(pixels.numpy() if is_tensor(pixels) else pixels)
+        if prior is None and isinstance(self.kernel, CpuSolver):
+            solution = self.kernel(*(a.numpy() if is_tensor(a) else a for a in (pixels, weights)))
             return solution.torch() if is_tensor(pixels) else solution
         y = pixels if is_tensor(pixels) else converted(pixels, self.lower.dtype, self.device)
         w = weights if weights is None or is_tensor(weights) else converted(weights, y.dtype, self.device)

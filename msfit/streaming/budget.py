@@ -52,7 +52,7 @@ def plan(prepared: Prepared, budget: int, tasks: int, threads: int, chunk: int, 
         _check(budget, resident(), fixed + proof.set_up_bytes, tasks)
     # Compilers and libraries take their share at the first fit.
     sample = np.full((1, bands), 0.5, np.float32)
-    for scale in (None, sample):  # pixels that lack a band need torch
+    for scale in (None, sample):  # with all bands and without
         worker(sample, scale)
     used = resident()
     _check(budget, used, fixed, tasks)

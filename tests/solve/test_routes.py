@@ -81,7 +81,7 @@ def kernel(problem: Case, dtype: str) -> Solution:
     solver = solver_for(get_model(problem.model), problem.box, problem.nm, dtype)
     assert isinstance(solver, PigmentSolver)
     assert isinstance(solver.kernel, CpuSolver)
-    return solver(problem.pixels.astype(dtype))
+    return solver(problem.pixels.astype(dtype), problem.weights)
 
 
 def low_rank(problem: Case, dtype: str) -> Solution:
@@ -132,8 +132,8 @@ ALL = (*PLAIN, "weighted")
 ROUTES: dict[str, tuple[Callable[[Case, str], Solution], str, float, tuple[str, ...]]] = {
     "reference float64": (reference, "float64", 1e-9, ALL),
     "reference float32": (reference, "float32", 3e-6, ALL),
-    "cpu float64": (kernel, "float64", 1e-9, PLAIN),
-    "cpu float32": (kernel, "float32", 3e-6, PLAIN),
+    "cpu float64": (kernel, "float64", 1e-9, ALL),
+    "cpu float32": (kernel, "float32", 3e-6, ALL),
     "low rank": (low_rank, "float32", 4e-6, ("skin", "held")),
     "robust": (huber, "float64", 1e-8, ALL),
     "extras": (extras, "float64", 1e-8, ALL),

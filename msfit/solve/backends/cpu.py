@@ -1,7 +1,8 @@
-"""The fit of two-layer skin on a CPU, all bands counting alike: search, polynomials and descent in numba."""
+"""The fit of two-layer skin on a CPU: search, descent and, where all bands count alike, polynomials, in numba."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from msfit.skin.registry import Skin
 from msfit.solve.kernels.constants import Constants, constants
 from msfit.solve.kernels.numba_descent import descend
 from msfit.solve.kernels.numba_polynomials import refine
-from msfit.solve.kernels.numba_search import coordinates, search
+from msfit.solve.kernels.numba_search import coordinates, search, search_weighted
 from msfit.solve.kernels.polynomials import SearchTable
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
@@ -46,15 +47,24 @@ class CpuSolver:
         form = constants(skin, dtype)
         return None if form is None else cls(form, skin, lower, upper, dtype)
 
-    def __call__(self, pixels: np.ndarray) -> Solution:
-        """Fit pixels (n, band): of each the descent that ended lowest, the earliest among equals."""
+    def __call__(self, pixels: np.ndarray, weights: np.ndarray | None = None) -> Solution:
+        """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones.
+
+        Of each pixel the descent that ended lowest, the earliest among equals.
+        """
         pixels = np.ascontiguousarray(pixels)  # other orders would be compiled, and round, differently
-        z = coordinates(pixels.astype(np.float32, copy=False), self.table.basis)
-        solution = self.least(self.form, pixels, *self.starts(z, len(pixels)))
+        if weights is None:
+            z = coordinates(pixels.astype(np.float32, copy=False), self.table.basis)
+            starts = self.starts(z, len(pixels))
+        else:
+            weights = np.ascontiguousarray(weights, self.dtype)
+            starts = self._starts_weighted(pixels, weights)
+        solution = self.least(self.form, pixels, *starts, weights)
         if self.dtype == np.float32 or not (none := np.flatnonzero(solution.i_d <= 0)).size:
             return solution
         # search in single precision does not see where diffuse light explains next to nothing
-        again = self.least(self.form, pixels[none], *self.grid.starts(pixels[none]))
+        some = None if weights is None else weights[none]
+        again = self.least(self.form, pixels[none], *self.grid.starts(pixels[none], some), some)
         better = again.cost < solution.cost[none]
         for values, others in zip(vars(solution).values(), vars(again).values(), strict=True):
             values[none[better]] = others[better]
@@ -65,10 +75,29 @@ class CpuSolver:
         owner, node = search(z, count, self.table.nodes)
         return owner, refine(z, owner, node, *self.table.about)
 
-    def least(self, form: Constants, pixels: np.ndarray, owner: np.ndarray, start: np.ndarray) -> Solution:
+    def _starts_weighted(self, pixels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for pixels with weights, from the nodes themselves."""
+        narrow = (a.astype(np.float32, copy=False) for a in (pixels, weights))
+        owner, node = search_weighted(*narrow, *self._nodes, *self.grid.shape)
+        return owner, self.grid.x[node]
+
+    @cached_property
+    def _nodes(self) -> tuple[np.ndarray, np.ndarray]:
+        levels = self.grid.spectra.mean(1, keepdims=True)
+        return (self.grid.spectra - levels).astype(np.float32), levels[:, 0].astype(np.float32)
+
+    def least(
+        self,
+        form: Constants,
+        pixels: np.ndarray,
+        owner: np.ndarray,
+        start: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> Solution:
         """Of each pixel (n, coordinate), as `form` has skin, the lowest end of its descents from `start` (start, 2)."""
         start = np.clip(start.astype(self.dtype), *self.box)
         model = form.spectra, form.thickness, form.mixing
-        ends = descend(pixels, owner, start, owner, *model, *self.box, self.limits, self.dtype.type(MOST_STEPS))
+        load = pixels[:0] if weights is None else weights
+        ends = descend(pixels, load, owner, start, owner, *model, *self.box, self.limits, self.dtype.type(MOST_STEPS))
         _, _, i_d, i_s, cost, converged, steps = ends.T
         return Solution(ends[:, :2], i_d.copy(), i_s.copy(), cost.copy(), converged > 0, steps.astype(np.int16))

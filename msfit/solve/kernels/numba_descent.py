@@ -26,10 +26,10 @@ RESULTS = 7
 _X0, _X1, _I_D, _I_S, _COST, _CONVERGED, _STEPS = (LANES * k for k in range(RESULTS))
 _G0, _G1, _H00, _H01, _H11, _T0, _T1, _C00, _C01, _C11, _DAMPING = (LANES * k for k in range(7, 18))
 # the shadings of the point that is tried, T; whether a lane is done; and what is summed up over the bands.
-_TRIED_D, _TRIED_S, _DONE, _MEAN, _ENERGY = (LANES * k for k in range(18, 23))
-_MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(23, 37))
+_TRIED_D, _TRIED_S, _DONE, _WEIGHT, _MEAN, _ENERGY = (LANES * k for k in range(18, 24))
+_MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(24, 38))
 _KEPT = ((_X0, _T0), (_X1, _T1), (_I_D, _TRIED_D), (_I_S, _TRIED_S), (_COST, _EE))  # where a point is better
-_MIXED, _WIDE, _ROWS = LANES * 37, LANES * 3, 37 + 4 * 3  # a reflectance with its derivatives, and four of them
+_MIXED, _WIDE, _ROWS = LANES * 38, LANES * 3, 38 + 4 * 3  # a reflectance with its derivatives, and four of them
 # Columns of a skin's constants, see `constants.constants`.
 _DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
 
@@ -73,12 +73,12 @@ def _exp_of(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper, limits, most_steps):  # type: ignore[no-untyped-def]
+def descend(pixels, weights, owner, start, group, skin, thickness, mixing, lower, upper, limits, most_steps):  # type: ignore[no-untyped-def]
     """Ends of descents, of each group the lowest and of equals the first: (group, RESULTS).
 
-    pixels (n, band); owner and group (start,), the pixel and the group of each start, groups numbered from 0; start
-    (start, 2); skin, thickness and mixing, see `constants.Constants`; lower, upper (2,); limits (2,): the tolerance and
-    the rounding unit of the type, in which all else is too.
+    pixels and weights (n, band), these empty for ones; owner and group (start,), the pixel and the group of each start,
+    groups numbered from 0; start (start, 2); skin, thickness and mixing, see `constants.Constants`; lower, upper
+    (2,); limits (2,): the tolerance and the rounding unit of the type, in which all else is too.
     """
     bands = pixels.shape[1]
     groups = group[-1] + 1 if group.size > 0 else 0
@@ -86,6 +86,8 @@ def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper, 
     lines = mixing.shape[0] if mixing.size > 0 else bands
     rows, state = aligned(lines * _WIDTH, pixels).reshape(lines, _WIDTH), aligned(_ROWS * LANES, pixels)
     raw = aligned(mixing.shape[1] * _WIDTH, pixels).reshape(-1, _WIDTH) if mixing.size > 0 else rows
+    weighted = weights.size > 0
+    loads = aligned(bands * LANES, pixels).reshape(bands, LANES) if weighted else rows
     descent = np.full(LANES, -1)
     state[_DONE : _DONE + LANES] = _ONE
     begun = ended = 0
@@ -103,8 +105,11 @@ def descend(pixels, owner, start, group, skin, thickness, mixing, lower, upper, 
             descent[lane] = begun if begun < owner.size else -1
             if begun < owner.size:
                 _begin(pixels[owner[begun]], start[begun], rows, state, lane)
+                if weighted:
+                    for band in range(bands):
+                        loads[band, lane] = weights[owner[begun], band]
                 begun += 1
-        _evaluate(skin, thickness, mixing, raw, rows, bands, state)
+        _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state)
         _judge(state, limits[1])
         _step(state, lower[0], lower[1], upper[0], upper[1], limits[0], limits[1], most_steps)
     return results
@@ -122,7 +127,7 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _evaluate(skin, thickness, mixing, raw, rows, bands, state):  # type: ignore[no-untyped-def]
+def _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state):  # type: ignore[no-untyped-def]
     """The objective at the points that are tried: `Problem.evaluate` up to what `_judge` does with the sums."""
     state[_MEAN:_MIXED] = _ZERO
     for band in range(skin.shape[0]):
@@ -131,12 +136,24 @@ def _evaluate(skin, thickness, mixing, raw, rows, bands, state):  # type: ignore
         state[_MEAN_R : _MEAN_R + 3 * LANES] = _ZERO
         for four in range(rows.shape[0] // 4):
             _mix(mixing[4 * four : 4 * four + 4], raw, rows[4 * four : 4 * four + 4], state)
-    state[_MEAN_R : _MEAN_R + 3 * LANES] /= np.float32(bands)
+    state[_WEIGHT : _WEIGHT + LANES] = np.float32(bands)
+    if weighted:
+        state[_WEIGHT : _WEIGHT + LANES] = _ZERO
+        state[_MEAN_R : _MEAN_R + 3 * LANES] = _ZERO
+        for band in range(bands):
+            _weigh(rows[band], loads[band], state)
+    _divide(state)
     for band in range(bands):
-        _spread(rows[band], state)
-    _shade(state, np.float32(bands))
+        if weighted:
+            _spread_weighted(rows[band], loads[band], state)
+        else:
+            _spread(rows[band], state)
+    _shade(state)
     for band in range(bands):
-        _residual(rows[band], state)
+        if weighted:
+            _residual_weighted(rows[band], loads[band], state)
+        else:
+            _residual(rows[band], state)
 
 
 @compiled
@@ -189,6 +206,28 @@ def _mix(weights, raw, lines, state):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _weigh(line, load, state):  # type: ignore[no-untyped-def]
+    """A band's weight, and its reflectance and derivatives by that, summed up."""
+    for lane in range(LANES):
+        w = load[lane]
+        state[_WEIGHT + lane] += w
+        state[_MEAN_R + lane] += w * line[_R + lane]
+        state[_MEAN_0 + lane] += w * line[_BY_MEL + lane]
+        state[_MEAN_1 + lane] += w * line[_BY_BLOOD + lane]
+
+
+@compiled
+def _divide(state):  # type: ignore[no-untyped-def]
+    """Means of the reflectance and its derivatives from their sums. A lane without weight has none to fit."""
+    for lane in range(LANES):
+        whole = state[_WEIGHT + lane]
+        share = _ONE / (whole if whole > _TINY else _TINY)
+        state[_MEAN_R + lane] *= share
+        state[_MEAN_0 + lane] *= share
+        state[_MEAN_1 + lane] *= share
+
+
+@compiled
 def _spread(line, state):  # type: ignore[no-untyped-def]
     """A band's square of the reflectance and its product with the pixel, both about the mean; the pixel's sums."""
     for lane in range(LANES):
@@ -200,9 +239,22 @@ def _spread(line, state):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _shade(state, bands):  # type: ignore[no-untyped-def]
+def _spread_weighted(line, load, state):  # type: ignore[no-untyped-def]
+    """The same with the band's weights."""
+    for lane in range(LANES):
+        y, centred = line[_Y + lane], line[_R + lane] - state[_MEAN_R + lane]
+        w_y = load[lane] * y
+        state[_RR + lane] += load[lane] * centred * centred
+        state[_RY + lane] += centred * w_y
+        state[_MEAN + lane] += w_y
+        state[_ENERGY + lane] += y * w_y
+
+
+@compiled
+def _shade(state):  # type: ignore[no-untyped-def]
     """The best shadings, as `problem.bounded_pair` has them; while i_s is free spectra are about their means hence."""
     for lane in range(LANES):
+        bands = state[_WEIGHT + lane] if state[_WEIGHT + lane] > _TINY else _TINY
         r, y, rr, ry = state[_MEAN_R + lane], state[_MEAN + lane] / bands, state[_RR + lane], state[_RY + lane]
         i_d = ry / (rr if rr > _TINY else _TINY)
         i_s = y - i_d * r
@@ -226,6 +278,20 @@ def _residual(line, state):  # type: ignore[no-untyped-def]
         r = line[_R + lane] - state[_MEAN_R + lane]
         r_0, r_1 = line[_BY_MEL + lane] - state[_MEAN_0 + lane], line[_BY_BLOOD + lane] - state[_MEAN_1 + lane]
         products = (e * e, e * r, e * r_0, e * r_1, r * r_0, r * r_1, r_0 * r_0, r_0 * r_1, r_1 * r_1)
+        for k in range(9):
+            state[_EE + k * LANES + lane] += products[k]
+
+
+@compiled
+def _residual_weighted(line, load, state):  # type: ignore[no-untyped-def]
+    """The same with the band's weights."""
+    for lane in range(LANES):
+        w = load[lane]
+        e = line[_Y + lane] - state[_TRIED_D + lane] * line[_R + lane] - state[_TRIED_S + lane]
+        r = line[_R + lane] - state[_MEAN_R + lane]
+        r_0, r_1 = line[_BY_MEL + lane] - state[_MEAN_0 + lane], line[_BY_BLOOD + lane] - state[_MEAN_1 + lane]
+        w_e, w_r, w_0, w_1 = w * e, w * r, w * r_0, w * r_1
+        products = (w_e * e, w_e * r, w_e * r_0, w_e * r_1, w_r * r_0, w_r * r_1, w_0 * r_0, w_0 * r_1, w_1 * r_1)
         for k in range(9):
             state[_EE + k * LANES + lane] += products[k]
 

@@ -22,7 +22,7 @@ NODE = RANK + 3
 # Encode (number of local maxima, index of the last one) in one float: each maximum adds this and its index.
 _COUNT = 4096
 
-_ZERO, _LOWEST = np.float32(0), np.float32(-1e30)
+_ZERO, _SMALL, _LOWEST = np.float32(0), np.float32(1e-30), np.float32(-1e30)
 # Where no diffuse light helps, the objective is a plateau up to rounding: a node on it is no minimum of its own.
 _PLATEAU = np.float32(1 + 1e-6)
 
@@ -98,6 +98,79 @@ def search(z, count, table):  # type: ignore[no-untyped-def]
             owner[starts : starts + number] = first + lane
             starts += number
     return owner[:starts], node[:starts]
+
+
+@compiled
+def search_weighted(pixels, weights, spectra, levels, rows, columns):  # type: ignore[no-untyped-def]
+    """As `search`, with a weight for each sample: nodes that are local minima of the weighted objective.
+
+    pixels and weights (n, band); spectra (row * column, band), each less its mean over the bands, levels (row *
+    column,), these means; all float32.
+    """
+    count, bands = pixels.shape
+    owner, node = np.empty(MOST_STARTS * count, np.int64), np.empty(MOST_STARTS * count, np.int64)
+    explained = aligned(rows * (columns + 2) * LANES, spectra).reshape(rows, columns + 2, LANES)
+    explained[:] = _LOWEST
+    along, maxima = aligned(3 * columns * LANES, spectra).reshape(3, columns, LANES), aligned(LANES, spectra)
+    w = aligned(bands * LANES, spectra).reshape(bands, LANES)
+    wy = aligned(bands * LANES, spectra).reshape(bands, LANES)
+    white, sums = aligned(LANES, spectra).reshape(1, LANES), aligned(5 * LANES, spectra).reshape(5, LANES)
+    starts = 0
+    for first in range(0, count, LANES):
+        here = min(LANES, count - first)
+        sums[:2] = _ZERO
+        for lane in range(here):
+            for band in range(bands):
+                w[band, lane] = weights[first + lane, band]
+                wy[band, lane] = w[band, lane] * pixels[first + lane, band]
+                sums[0, lane] += w[band, lane]
+                sums[1, lane] += wy[band, lane]
+            level = sums[1, lane] if sums[1, lane] > _ZERO else _ZERO
+            sums[0, lane] = sums[0, lane] if sums[0, lane] > _SMALL else _SMALL
+            white[0, lane] = level / np.sqrt(sums[0, lane])
+        along[2], maxima[:] = _LOWEST, _ZERO
+        for row in range(rows):
+            for column in range(columns):
+                at = row * columns + column
+                _explain_weighted(w, wy, sums, white[0], spectra[at], levels[at], explained[row, column + 1])
+            _spread(white, explained[row], along[row % 3])
+            if row > 0:
+                _count(explained[row - 1], along, np.float32(_COUNT + (row - 1) * columns), maxima)
+        along[rows % 3] = _LOWEST
+        _count(explained[rows - 1], along, np.float32(_COUNT + (rows - 1) * columns), maxima)
+        for lane in range(here):
+            if _COUNT <= maxima[lane] < 2 * _COUNT:
+                number = 1
+                node[starts] = int(maxima[lane]) - _COUNT
+            else:
+                number = _several(explained, white[0, lane], lane, node[starts:])
+            owner[starts : starts + number] = first + lane
+            starts += number
+    return owner[:starts], node[:starts]
+
+
+@compiled
+def _explain_weighted(w, wy, sums, white, spectrum, level, explained):  # type: ignore[no-untyped-def]
+    """What of a pixel's weighted square a node explains: `bounded_pair`, from sums over bands less the node's mean."""
+    sums[2:] = _ZERO
+    for band in range(spectrum.size):
+        s = spectrum[band]
+        for lane in range(LANES):
+            ws = w[band, lane] * s
+            sums[2, lane] += wy[band, lane] * s
+            sums[3, lane] += ws
+            sums[4, lane] += ws * s
+    for lane in range(LANES):
+        ss, hs, hd, ds, dd = sums[0, lane], sums[1, lane], sums[2, lane], sums[3, lane], sums[4, lane]
+        mean = ds / ss
+        spread, contrast = dd - ds * mean, hd - hs * mean
+        spread = spread if spread > _SMALL else _SMALL
+        i_d = contrast / spread if contrast > _ZERO else _ZERO
+        both = white[lane] * white[lane] + contrast * i_d
+        whole, alone = dd + level * (np.float32(2) * ds + level * ss), hd + level * hs
+        alone = alone if alone > _ZERO else _ZERO
+        only = alone * alone / (whole if whole > _SMALL else _SMALL)
+        explained[lane] = both if hs >= i_d * (ds + level * ss) else only
 
 
 @compiled
