@@ -1,11 +1,13 @@
-"""Estimate the constants of the skin model msfit-issa-2025 from measured faces, and write the table that ships.
+"""Estimate the constants of a calibrated skin model from measured faces, and write the table that ships.
 
-Usage: python -m benchmarks.calibrate_skin [--quick]
+Usage: python -m benchmarks.calibrate_skin [--model msfit-issa-2026] [--estimate] [--quick]
 
 Training persons only. Besides the estimate: subject-wise cross-validation (5 folds), cross-validation over the
 archive's data sets (each measured by others, elsewhere), the variants that were compared, a bootstrap over persons for
 the intervals, and profiles of the objective over each constant's range in the literature, which show what reflectance
-alone cannot tell. Writes msfit/skin/data/msfit_issa_2025.csv and benchmarks/results/calibrate_skin.json.
+alone cannot tell. Writes the table msfit/skin/data/msfit_issa_*.csv and
+benchmarks/results/calibrate_skin*.json.
+--estimate: the table alone, from a third of the bootstrap.
 --quick: a rehearsal on few spectra that writes nothing.
 """
 
@@ -26,12 +28,13 @@ from torch import Tensor
 
 import msfit.skin
 from benchmarks import record
-from benchmarks.calibration import Calibration, Faces, Form, Weights, calibrate, fit
+from benchmarks.calibration import DOUBLE, Calibration, Faces, Form, Weights, calibrate, fit
 from msfit.skin.calibrated import Constant, constants
+from msfit.skin.models import get_model
 
-TABLE = Path(msfit.skin.__file__).parent / "data" / "msfit_issa_2025.csv"
+DATA = Path(msfit.skin.__file__).parent / "data"
 HEADER = (
-    "# Constants of the skin model msfit-issa-2025. Literature and prior: by hand; "
+    "# Constants of the skin model {model}. Literature and prior: by hand; "
     "estimate, lower, upper: written by python -m benchmarks.calibrate_skin from the ISSA (Lu et al. 2025; CC BY 4.0)\n"
 )
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -55,21 +58,28 @@ ELSEWHERE = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few spectra, nothing written")
-    quick = parser.parse_args().quick
+    parser.add_argument("--estimate", action="store_true", help="the table alone, from a third of the bootstrap")
+    parser.add_argument("--model", default="msfit-issa-2025", choices=("msfit-issa-2025", "msfit-issa-2026"))
+    chosen = parser.parse_args()
+    quick, model = chosen.quick, chosen.model
     torch.set_num_threads(1)
     began = time.perf_counter()
-    faces, rows = Faces.load(), constants()
+    faces, rows = Faces.load(), constants(model)
+    upper = torch.tensor([parameter.wide[1] for parameter in get_model(model).parameters], dtype=DOUBLE)
     train = faces.of("train")
     train = faces.some_persons(train, 300) if quick else train
     few = faces.some_persons(train, 1500)
-    form = Form(rows, faces.wavelengths)
+    form = Form(rows, faces.wavelengths, upper=upper)
     with ThreadPoolExecutor(2) as pool:
-        best = calibrate(form, faces.spectra[train], tolerance=1e-6)
+        best = calibrate(form, faces.spectra[train], start=_table(form, rows), tolerance=1e-6)
         print(f"estimate: objective {best.value:.4f} after {best.steps} steps, {time.perf_counter() - began:.0f} s")
-        draws = 4 if quick else 60
+        draws = 4 if quick else 20 if chosen.estimate else 60
         samples = bootstrap(pool, faces, form, best, few, draws)
         print(f"bootstrap: {time.perf_counter() - began:.0f} s")
         found = _filled(rows, form, best, samples)
+        if chosen.estimate and not quick:
+            _write(found, model)
+            return
         figures: dict[str, Any] = {
             "training": {"persons": len(np.unique(faces.archive.person[train])), "spectra": len(train)},
             "weights": asdict(Weights()),
@@ -77,15 +87,16 @@ def main() -> None:
             "bootstrap": {"draws": draws, "spectra": len(few)},
             "constants": {row.name: [row.estimate, row.lower, row.upper] for row in found if row.role != "fixed"},
             "cross_validation": cross_validation(pool, faces, form, best, train),
-            "variants": variants(pool, faces, rows, few, quick),
+            "variants": variants(pool, faces, rows, few, quick, upper),
             "profiles": profiles(pool, faces, rows, form, best, few, quick),
         }
     figures["seconds"] = round(time.perf_counter() - began)
     if quick:
         print(figures)
         return
-    _write(found)
-    print(record.write("calibrate_skin", figures), f"{figures['seconds']} s")
+    _write(found, model)
+    name = "calibrate_skin" if model == "msfit-issa-2025" else f"calibrate_skin_{model}"
+    print(record.write(name, figures), f"{figures['seconds']} s")
 
 
 def bootstrap(
@@ -146,7 +157,7 @@ def _held_out(
     def one(part: tuple[np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
         train, left_out = part
         z = calibrate(form, faces.spectra[train], weights, start=start, tolerance=1e-4).z
-        point = fit(form.skin(z), faces.spectra[left_out])
+        point = fit(form.skin(z), faces.spectra[left_out], form.upper)
         return (point.cost / faces.spectra.shape[1]).sqrt(), point.i_s, z
 
     rmse, i_s, z = zip(*pool.map(one, parts), strict=True)
@@ -190,7 +201,7 @@ def cross_validation(
 
 
 def variants(
-    pool: ThreadPoolExecutor, faces: Faces, rows: list[Constant], index: np.ndarray, quick: bool
+    pool: ThreadPoolExecutor, faces: Faces, rows: list[Constant], index: np.ndarray, quick: bool, upper: Tensor
 ) -> dict[str, Any]:
     """Other corrections and other weights, by the same two cross-validations on fewer spectra."""
     chosen = VARIANTS["melanin, baseline"]
@@ -205,7 +216,7 @@ def variants(
     }
     found: dict[str, Any] = {}
     for name, (corrected, weights) in list(cases.items())[: 2 if quick else None]:
-        form = Form(rows, faces.wavelengths, corrected)
+        form = Form(rows, faces.wavelengths, corrected, upper=upper)
         scores = {
             kind: _held_out(pool, faces, form, parts, weights=weights)
             for kind, parts in (("persons", _folds(faces, index)), ("data_sets", _elsewhere(faces, index)))
@@ -244,9 +255,9 @@ def profiles(
         for side in (range(middle, len(grid)), range(middle - 1, -1, -1)):
             start = best.z[keep]
             for number in side:
-                held = Form(rows, faces.wavelengths, held={row.name: grid[number]})
+                held = Form(rows, faces.wavelengths, held={row.name: grid[number]}, upper=form.upper)
                 found = calibrate(held, faces.spectra[index], bare, start=start, tolerance=1e-5, most_steps=60)
-                rmse = (fit(held.skin(found.z), faces.spectra[index]).cost / faces.spectra.shape[1]).sqrt()
+                rmse = (fit(held.skin(found.z), faces.spectra[index], held.upper).cost / faces.spectra.shape[1]).sqrt()
                 points[number] = (grid[number], found.value, float(rmse.median()))
                 start = found.z
         return [points[number] for number in range(len(grid))]
@@ -263,16 +274,22 @@ def profiles(
     return found
 
 
-def _write(rows: list[Constant]) -> None:
+def _table(form: Form, rows: list[Constant]) -> Tensor:
+    """Coordinates of the estimates that the table has, where the descent starts."""
+    return form.coordinates({row.name: row.estimate for row in rows}).clamp(form.low, form.high)
+
+
+def _write(rows: list[Constant], model: str) -> None:
     text = io.StringIO()
     names = [field.name for field in fields(Constant)]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for row in rows:
         writer.writerow([f"{v:.6g}" if isinstance(v := getattr(row, name), float) else v for name in names])
-    beside = TABLE.with_suffix(".new")
-    beside.write_text(HEADER + text.getvalue(), encoding="ascii")
-    beside.replace(TABLE)
+    table = DATA / f"{model.replace('-', '_')}.csv"
+    beside = table.with_suffix(".new")
+    beside.write_text(HEADER.format(model=model) + text.getvalue(), encoding="ascii")
+    beside.replace(table)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from msfit.io.datasets.issa import SkinArchive, load_faces
-from msfit.skin.calibrated import CALIBRATED, MSFIT_ISSA_2025, Constant, InternallyReflecting, skin_of
+from msfit.skin.calibrated import MSFIT_ISSA_2025, Constant, InternallyReflecting, skin_of
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver
 
@@ -90,24 +90,29 @@ class Form:
     Parameters
     ----------
     rows : sequence of Constant
-    corrected : which spectra have a free correction, of "melanin", "baseline", "scattering", "blood".
+    corrected : which spectra have a free correction, of "melanin", "baseline", "scattering", "blood"; by default those
+        of which the table has one.
     held : constants that keep a given value.
+    upper : tensor (2,), upper bounds of f_mel and f_blood.
     """
 
     def __init__(
         self,
         rows: Sequence[Constant],
         wavelengths: np.ndarray,
-        corrected: Sequence[str] = ("melanin", "baseline"),
+        corrected: Sequence[str] | None = None,
         held: dict[str, float] | None = None,
+        upper: Tensor = UPPER,
     ) -> None:
-        self.wavelengths = wavelengths
+        self.wavelengths, self.upper = wavelengths, upper
+        if corrected is None:
+            corrected = sorted({row.name.split("_")[0] for row in rows if row.role == "cosine"})
         base = [row for row in rows if row.role == "cosine" and row.name.startswith("melanin")]
         extra = [
             replace(row, name=row.name.replace("melanin", spectrum))
             for spectrum in corrected
             for row in base
-            if spectrum not in ("melanin", "baseline")
+            if not any(row.name == f"{spectrum}_cosine_1" for row in rows)
         ]
         self.fixed = {row.name: row.prior for row in rows} | (held or {})
         self.free = [
@@ -145,25 +150,12 @@ class Form:
 
     def skin(self, z: Tensor) -> InternallyReflecting:
         """The model at coordinates z."""
-        values = self.values(z)
-        skin = skin_of(values, self.wavelengths)
-        layers = skin.layers
-        if "scattering_cosine_1" in values:
-            layers = replace(layers, scattering=layers.scattering * self._factor(values, "scattering"))
-        if "blood_cosine_1" in values:
-            blood = (layers.absorption_blood + layers.absorption) * self._factor(values, "blood")
-            layers = replace(layers, absorption_blood=blood - layers.absorption)
-        return InternallyReflecting(layers, skin.reflection)
-
-    def _factor(self, values: dict[str, Tensor], spectrum: str) -> Tensor:
-        phase = torch.from_numpy(np.pi * (self.wavelengths - CALIBRATED[0]) / (CALIBRATED[1] - CALIBRATED[0]))
-        names = [name for name in values if name.startswith(f"{spectrum}_cosine_")]
-        return torch.exp(torch.stack([values[n] * torch.cos(int(n.rsplit("_", 1)[1]) * phase) for n in names]).sum(0))
+        return skin_of(self.values(z), self.wavelengths)
 
 
-def fit(skin: InternallyReflecting, spectra: Tensor) -> Solution:
+def fit(skin: InternallyReflecting, spectra: Tensor, upper: Tensor = UPPER) -> Solution:
     """Every spectrum's own four numbers, by the library's solver inside the model's wide bounds."""
-    return PigmentSolver(skin, LOWER, UPPER)(spectra)
+    return PigmentSolver(skin, LOWER, upper)(spectra)
 
 
 def objective(z: Tensor, point: Solution, bands: int, counts: Tensor, weights: Weights) -> float:
@@ -198,7 +190,7 @@ def calibrate(
     counts = torch.ones(len(spectra), dtype=DOUBLE) if counts is None else counts
     bands = spectra.shape[1]
     z = form.start() if start is None else start.clone()
-    point = fit(form.skin(z), spectra)
+    point = fit(form.skin(z), spectra, form.upper)
     value, damping, steps = objective(z, point, bands, counts, weights), 1e-3, 0
     while steps < most_steps:
         steps += 1
@@ -210,7 +202,7 @@ def calibrate(
             damped = hessian + damping * torch.diag(hessian.diagonal())
             step[moving] = torch.linalg.solve(damped[moving][:, moving], descent[moving])
             trial = (z + step.clamp(-3, 3)).clamp(form.low, form.high)
-            found = fit(form.skin(trial), spectra)
+            found = fit(form.skin(trial), spectra, form.upper)
             gain = value - objective(trial, found, bands, counts, weights)
             if gain > 0:
                 z, point, value, damping = trial, found, value - gain, max(damping / 8, 1e-7)
@@ -228,7 +220,7 @@ def _normal_equations(
     reflectance, (by_mel, by_blood) = form.skin(z).jacobian(point.x)
     i_d, i_s = point.i_d.unsqueeze(1), point.i_s.unsqueeze(1)
     residual = spectra - i_d * reflectance - i_s
-    inside = (point.x > LOWER) & (point.x < UPPER)
+    inside = (point.x > LOWER) & (point.x < form.upper)
     own = torch.stack(
         (
             i_d * by_mel * inside[:, :1],

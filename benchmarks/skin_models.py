@@ -29,7 +29,7 @@ from msfit.skin.models import DEFAULT_MODEL
 from msfit.synth.people import lab
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025")
+MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025", "msfit-issa-2026")
 INNER_ARM = 7  # the archive's code
 
 
@@ -67,6 +67,9 @@ def main() -> None:
                 group: _round(value / np.median(floors[faces.archive.group[test] == group]))
                 for group, value in errors(faces, test, found)["rmse_by_group"].items()
             },
+            "by_group": by_group(faces, test, found, floors),
+            "level": level(faces, test, found),
+            "persons_interval": intervals(faces, test, found),
             "meaning": meaning(faces, test, found),
             "seconds_for_7553": seconds(faces, model),
         }
@@ -129,6 +132,72 @@ def at_a_bound(found: msfit.FitResult) -> float:
     """Share of the spectra with a pigment at a bound."""
     held = [np.isin(getattr(found, name), ends) for name, ends in found.bounds.items()]
     return _round(np.logical_or(*held).mean())
+
+
+def by_group(faces: Faces, index: np.ndarray, found: msfit.FitResult, floors: np.ndarray) -> dict[str, Any]:
+    """Of each group: persons, RMSE, its ratio to the archive's median and to mean + 4 components, ends of the bounds.
+
+    `f_blood_held_at_0`: RMSE of all the group's spectra without blood, which says what a count at that bound is worth.
+    """
+    assert found.cube is not None
+    bloodless = msfit.fit(found.cube, model=found.model, bounds={"f_blood": (0.0, 1e-9)})
+    rmse, rows = np.asarray(found.rmse), {}
+    for group in np.unique(faces.archive.group[index]):
+        own = faces.archive.group[index] == group
+        ends = {
+            f"{name}_{side}": _round((np.asarray(getattr(found, name))[own] == bounds[end]).mean())
+            for name, bounds in found.bounds.items()
+            for end, side in enumerate(("lower", "upper"))
+        }
+        rows[str(group)] = {
+            "persons": len(np.unique(faces.archive.person[index][own])),
+            "rmse_median": _round(np.median(rmse[own])),
+            "over_archive": _round(np.median(rmse[own]) / np.median(rmse)),
+            "over_floor": _round(np.median(rmse[own]) / np.median(floors[own])),
+            "at_a_bound": ends,
+            "f_blood_held_at_0": _round(np.median(np.asarray(bloodless.rmse)[own])),
+        }
+    return rows
+
+
+def _of_persons(values: np.ndarray, member: np.ndarray) -> np.ndarray:
+    return np.asarray(np.bincount(member, values) / np.bincount(member))
+
+
+def level(faces: Faces, index: np.ndarray, found: msfit.FitResult) -> dict[str, float]:
+    """How much tone the level carries though the instruments light all skin alike; f_mel where the level is known."""
+    assert found.cube is not None
+    angle = _typology(lab(faces.spectra[index].numpy(), faces.wavelengths))
+    member = np.unique(faces.archive.person[index], return_inverse=True)[1]
+    i_d = np.asarray(found.i_d)
+    known = msfit.fit(found.cube, model=found.model, hold={"i_d": float(np.median(i_d))})
+    return {
+        "log_i_d_sd": _round(np.log(i_d).std()),
+        "i_d_and_typology_angle_of_persons": _round(spearmanr(_of_persons(i_d, member), _of_persons(angle, member))[0]),
+        "f_mel_and_typology_angle_level_known": _round(spearmanr(known.f_mel, angle)[0]),
+    }
+
+
+def intervals(faces: Faces, index: np.ndarray, found: msfit.FitResult, draws: int = 1000) -> dict[str, list[float]]:
+    """95 % intervals by bootstrap over persons."""
+    rmse, i_s, f_mel = (np.asarray(getattr(found, name)) for name in ("rmse", "i_s", "f_mel"))
+    angle = _typology(lab(faces.spectra[index].numpy(), faces.wavelengths))
+    persons, member = np.unique(faces.archive.person[index], return_inverse=True)
+    own = [np.flatnonzero(member == number) for number in range(persons.size)]
+    rng, rows = np.random.default_rng(15), []
+    for _ in range(draws):
+        drawn = np.concatenate([own[number] for number in rng.integers(persons.size, size=persons.size)])
+        rows.append(
+            (
+                np.median(rmse[drawn]),
+                np.quantile(rmse[drawn], 0.95),
+                np.median(i_s[drawn]),
+                spearmanr(f_mel[drawn], angle[drawn])[0],
+            )
+        )
+    ends = np.quantile(rows, (0.025, 0.975), axis=0).T
+    names = ("rmse_median", "rmse_p95", "i_s_median", "f_mel_and_typology_angle")
+    return {name: [_round(end) for end in pair] for name, pair in zip(names, ends, strict=True)}
 
 
 def _refit(found: msfit.FitResult, bounds: str) -> msfit.FitResult:

@@ -1,11 +1,12 @@
-"""A skin model whose constants were estimated from measured skin: `msfit-issa-2025`.
+"""Skin models whose constants were estimated from measured skin: `msfit-issa-2025` and `msfit-issa-2026`.
 
     r = (1 - rho) q / (1 - rho q)
-    q = exp(-2 d (f_mel mel + (1 - f_mel) e base)) R(f_blood blood + (1 - f_blood) base)
+    q = exp(-2 d (f_mel mel + (1 - f_mel) e base)) R(b blood + (1 - b) base),   b = f_blood - c
 
 An absorbing epidermis, passed twice, over a scattering dermis, as in the published models, in consistent units [cm^-1];
 besides, blood is packed in vessels, and the surface reflects a share rho of what comes from inside back into the skin.
-The constants, with literature, estimates and intervals, are the table data/msfit_issa_2025.csv, which
+c is the blood that the corrected baseline contains already, 0 in the model of 2025: f_blood is all the blood there is.
+The constants, with literature, estimates and intervals, are the tables data/msfit_issa_*.csv, which
 `python -m benchmarks.calibrate_skin` writes.
 """
 
@@ -15,6 +16,7 @@ import csv
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from importlib import resources
 from typing import Any, Generic, TypeVar
 
@@ -69,29 +71,31 @@ class Constant:
 _CASTS: tuple[Callable[[str], Any], ...] = (str, str, str, *7 * (float,), str)
 
 
-_TABLE, _ROWS = "msfit_issa_2025.csv", 26
+# model: (table, rows)
+_TABLES = {"msfit-issa-2025": ("msfit_issa_2025.csv", 26), "msfit-issa-2026": ("msfit_issa_2026.csv", 39)}
 
 
-def constants() -> list[Constant]:
-    """The table of constants that ships with the library.
+def constants(model: str = "msfit-issa-2025") -> list[Constant]:
+    """The table of a model's constants that ships with the library.
 
     Raises
     ------
     InputError
         The table is damaged: rows or numbers are missing, or an estimate is outside its range.
     """
+    name, count = _TABLES[model]
     try:
-        text = resources.files("msfit.skin").joinpath("data", _TABLE).read_text(encoding="ascii")
+        text = resources.files("msfit.skin").joinpath("data", name).read_text(encoding="ascii")
         rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
         table = [
             Constant(*(cast(row[f.name]) for f, cast in zip(fields(Constant), _CASTS, strict=True))) for row in rows
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{_TABLE}: cannot be read ({error!r}); install msfit anew") from None
+        raise InputError(f"{name}: cannot be read ({error!r}); install msfit anew") from None
     wrong = [row.name for row in table if not row.low <= row.lower <= row.estimate <= row.upper <= row.high]
-    if wrong or len(table) != _ROWS:
+    if wrong or len(table) != count:
         found = f"{wrong[0]} outside its range" if wrong else f"{len(table)} rows"
-        raise InputError(f"{_TABLE}: found {found}; expected {_ROWS} constants inside theirs; install msfit anew")
+        raise InputError(f"{name}: found {found}; expected {count} constants inside theirs; install msfit anew")
     return table
 
 
@@ -142,13 +146,16 @@ def skin_of(values: Mapping[str, Any], wavelengths: np.ndarray) -> InternallyRef
     scattering = values["scattering_500"] * (
         rayleigh * (nm / 500) ** -4 + (1 - rayleigh) * (nm / 500) ** -values["mie_exponent"]
     )
+    if "scattering_cosine_1" in values:
+        scattering = scattering * _correction(values, "scattering", nm)
     epidermis = values["epidermal_baseline"] * baseline
+    bloodless = baseline - values["baseline_blood"] * (blood - baseline) if "baseline_blood" in values else baseline
     thickness = 1e-4 * values["epidermis_thickness"]  # um to cm
     layers = TwoLayers(
         depth=thickness * epidermis,
         depth_mel=thickness * (melanosome - epidermis),
         depth_blood=xp.zeros_like(nm),
-        absorption=baseline,
+        absorption=bloodless,
         absorption_blood=blood - baseline,
         scattering=scattering,
         dermis=HalfSpace(loss=0.0),
@@ -168,7 +175,10 @@ def _packed_blood(values: Mapping[str, Any], wavelengths: np.ndarray) -> Any:
     )
     blood = _molar(values) * (saturation * oxygenated + (1 - saturation) * deoxygenated)
     shadow = blood * _diameter(values)
-    return blood * -xp.expm1(-shadow) / shadow
+    packed = blood * -xp.expm1(-shadow) / shadow
+    if "blood_cosine_1" in values:
+        packed = packed * _correction(values, "blood", xp.asarray(np.asarray(wavelengths, dtype=np.float64)))
+    return packed
 
 
 def _molar(values: Mapping[str, Any]) -> Any:
@@ -191,28 +201,29 @@ def _correction(values: Mapping[str, Any], spectrum: str, nm: Any) -> Any:
     return xp.exp(xp.stack(series).sum(0))
 
 
-def _estimates() -> dict[str, float]:
-    return {row.name: row.estimate for row in constants()}
+def _estimates(model: str) -> dict[str, float]:
+    return {row.name: row.estimate for row in constants(model)}
 
 
-def _issa_2025(wavelengths: np.ndarray) -> InternallyReflecting[TwoLayers]:
-    return skin_of(_estimates(), wavelengths)
+def _on_bands(model: str, wavelengths: np.ndarray) -> InternallyReflecting[TwoLayers]:
+    return skin_of(_estimates(model), wavelengths)
 
 
-def _varying_issa_2025(
-    wavelengths: np.ndarray, free: tuple[str, ...], held: Mapping[str, float]
+def _varying(
+    model: str, wavelengths: np.ndarray, free: tuple[str, ...], held: Mapping[str, float]
 ) -> InternallyReflecting[Any]:
     """The same with more than the pigments free: packed blood, (1 - exp(-mu D)) / D, has a mu linear in saturation."""
-    values = _estimates()
+    values = _estimates(model)
     skin = skin_of(values, wavelengths)
     oxygenated, deoxygenated = (extinction(name, wavelengths) for name in ("oxyhaemoglobin", "deoxyhaemoglobin"))
     s, diameter = values["oxygen_saturation"], _diameter(values)
     slope = _molar(values) * (oxygenated - deoxygenated)
     shadow = _molar(values) * (s * oxygenated + (1 - s) * deoxygenated) * diameter
+    correction = _correction(values, "blood", np.asarray(wavelengths)) if "blood_cosine_1" in values else 1.0
     layers = VaryingLayers(
         skin.layers,
         saturation=s,
-        dermal_blood=slope * np.exp(-shadow),
+        dermal_blood=slope * correction * np.exp(-shadow),
         flattening=slope * diameter,
         epidermal_blood=np.zeros((2, slope.size)),
         by_scattering=infinite_scattering_slope,
@@ -220,19 +231,36 @@ def _varying_issa_2025(
     return InternallyReflecting(layers.vary(free, held), skin.reflection)
 
 
-MSFIT_ISSA_2025 = add_model(
-    SkinModel(
-        name="msfit-issa-2025",
-        summary="two layers in consistent units, blood in vessels, internal reflection; calibrated on measured faces",
+def _calibrated(name: str, summary: str, f_mel: Parameter, f_blood: Parameter) -> SkinModel:
+    return SkinModel(
+        name=name,
+        summary=summary,
         source="constants estimated on 400-700 nm from the International Skin Spectra Archive (Lu et al. 2025); "
         "form after Jacques 1998, 2013, Saunderson 1942, van Veen et al. 2002; Prahl, OMLC",
         wavelength_range=(400.0, 720.0),
-        on_bands=_issa_2025,
-        parameters=(
-            Parameter("f_mel", "1", "melanosome volume fraction of the epidermis", (0.0, 0.43), (0.013, 0.43), 0.10),
-            Parameter("f_blood", "1", "blood volume fraction of the dermis", (0.0, 0.07), (0.001, 0.07), 0.01),
-        ),
-        extras=(oxygen_saturation(_estimates()["oxygen_saturation"]), dermal_scattering(), EPIDERMIS),
-        varying=_varying_issa_2025,
+        on_bands=partial(_on_bands, name),
+        parameters=(f_mel, f_blood),
+        extras=(oxygen_saturation(_estimates(name)["oxygen_saturation"]), dermal_scattering(), EPIDERMIS),
+        varying=partial(_varying, name),
+    )
+
+
+_MELANIN, _BLOOD = "melanosome volume fraction of the epidermis", "blood volume fraction of the dermis"
+MSFIT_ISSA_2025 = add_model(
+    _calibrated(
+        "msfit-issa-2025",
+        "two layers in consistent units, blood in vessels, internal reflection; calibrated on measured faces",
+        Parameter("f_mel", "1", _MELANIN, (0.0, 0.43), (0.013, 0.43), 0.10),
+        Parameter("f_blood", "1", _BLOOD, (0.0, 0.07), (0.001, 0.07), 0.01),
+    )
+)
+# f_mel: 0.43 is the darkest skin of S. L. Jacques, Skin optics, OMLC News 1998, and the scale of the melanosomes is
+# chosen so that the darkest persons of the archive lie inside. f_blood: 0.2, what dilated vessels may fill.
+MSFIT_ISSA_2026 = add_model(
+    _calibrated(
+        "msfit-issa-2026",
+        "the same with corrected blood and scattering, and a scale that reaches dark skin; calibrated anew",
+        Parameter("f_mel", "1", _MELANIN, (0.0, 0.43), (0.009, 0.43), 0.07),
+        Parameter("f_blood", "1", _BLOOD, (0.0, 0.20), (0.001, 0.20), 0.01),
     )
 )

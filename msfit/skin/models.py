@@ -11,7 +11,7 @@ from msfit.data.channels import Channels
 from msfit.errors import InputError
 from msfit.skin import DEFAULT_MODEL, REFERENCE_MODEL
 from msfit.skin.arrays import is_tensor
-from msfit.skin.calibrated import MSFIT_ISSA_2025
+from msfit.skin.calibrated import MSFIT_ISSA_2025, MSFIT_ISSA_2026
 from msfit.skin.channels import through
 from msfit.skin.published import ALOTAIBI_SMITH_2019
 from msfit.skin.registry import BLOOD, MELANIN, Parameter, Skin, SkinModel, add_model, get_model, model_names
@@ -26,6 +26,7 @@ __all__ = [
     "ALOTAIBI_SMITH_2019",
     "DEFAULT_MODEL",
     "MSFIT_ISSA_2025",
+    "MSFIT_ISSA_2026",
     "REFERENCE_MODEL",
     "Parameter",
     "Skin",

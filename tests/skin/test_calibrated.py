@@ -18,7 +18,7 @@ from msfit.skin.chromophores import extinction
 from msfit.skin.layers import HalfSpace
 from msfit.skin.models import get_model
 
-NAME = "msfit-issa-2025"
+NAME, NEW = "msfit-issa-2025", "msfit-issa-2026"
 NM = np.arange(400.0, 721.0, 5.0)
 
 
@@ -131,6 +131,53 @@ def test_melanin_follows_the_typology_angle_and_blood_the_redness(faces: Faces) 
     design = np.stack((np.ones_like(lightness), lightness), 1)
     left = [v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (found.f_blood, redness)]
     assert np.corrcoef(*left)[0, 1] > 0.6
+
+
+@pytest.mark.parametrize("wavelengths", [NM, np.array([415.0, 543.0, 720.0])])
+def test_2026_equals_its_formulas_in_plain_numpy(wavelengths: np.ndarray) -> None:
+    nm, c = wavelengths, {row.name: row.estimate for row in constants(NEW)}
+    phase = math.pi * np.clip((nm - 400) / 300, 0, 1)
+    off = {
+        s: np.exp(sum(c[f"{s}_cosine_{k}"] * np.cos(k * phase) for k in range(1, 7)))
+        for s in ("melanin", "baseline", "blood", "scattering")
+    }
+    melanin = c["melanosome_550"] * (550 / nm) ** c["melanin_exponent"] * off["melanin"]
+    base = c["baseline_constant"] + c["baseline_amplitude"] * np.exp((154 - nm) / c["baseline_decay"])
+    base = base * off["baseline"]
+    s = c["oxygen_saturation"]
+    blood = s * extinction("oxyhaemoglobin", nm) + (1 - s) * extinction("deoxyhaemoglobin", nm)
+    blood = blood * math.log(10) * c["haemoglobin"] / 64500
+    x = blood * c["vessel_diameter"] * 1e-4
+    blood = blood * (1 - np.exp(-x)) / x * off["blood"]
+    share = c["rayleigh_share"]
+    scattering = share * (500 / nm) ** 4 + (1 - share) * (500 / nm) ** c["mie_exponent"]
+    scattering = c["scattering_500"] * scattering * off["scattering"]
+    for f_mel, f_blood in ((0.0, 0.0), (0.05, 0.01), (0.43, 0.2)):
+        epidermis = f_mel * melanin + (1 - f_mel) * c["epidermal_baseline"] * base
+        b = f_blood - c["baseline_blood"]
+        ratio = 2 * (b * blood + (1 - b) * base) / (0.75 * scattering)
+        q = np.exp(-2e-4 * c["epidermis_thickness"] * epidermis) * (1 + ratio - np.sqrt(ratio**2 + 2 * ratio))
+        rho = c["internal_reflection"]
+        found = msfit.reflectance(f_mel, f_blood, nm, model=NEW)
+        np.testing.assert_allclose(found, (1 - rho) * q / (1 - rho * q), rtol=1e-10)
+
+
+def test_2026_is_skin_without_blood_too() -> None:
+    """Something of the baseline is left after its blood is taken out, also where blood is darkest."""
+    skin = get_model(NEW).in_numpy(np.arange(400.0, 721.0, 1.0), np.float64)
+    assert skin.layers.absorption.min() > 0
+    assert skin.layers.absorption_blood.min() > 0
+
+
+def test_2026_reaches_people_that_2025_does_not(faces: Faces) -> None:
+    index = faces.of("test")
+    spectra, group = faces.spectra[index].numpy(), faces.archive.group[index]
+    old, new = (msfit.fit(spectra, faces.wavelengths, model=name) for name in (NAME, NEW))
+    for name in np.unique(group):
+        own = group == name
+        assert np.median(new.rmse[own]) < np.median(old.rmse[own]), name
+    assert (new.f_mel == 0.43)[group == "African"].mean() < 0.02 < (old.f_mel == 0.43)[group == "African"].mean()
+    assert np.std(np.log(new.i_d)) < np.std(np.log(old.i_d))
 
 
 def test_calibration_gradient_is_that_of_the_objective(faces: Faces) -> None:
