@@ -29,7 +29,7 @@ from torch import Tensor
 import msfit.skin
 from benchmarks import record
 from benchmarks.calibration import DOUBLE, Calibration, Faces, Form, Weights, calibrate, fit
-from msfit.skin.calibrated import Constant, constants
+from msfit.skin.calibrated import Constant, constants, skin_of
 from msfit.skin.models import get_model
 
 DATA = Path(msfit.skin.__file__).parent / "data"
@@ -69,7 +69,7 @@ def main() -> None:
     train = faces.of("train")
     train = faces.some_persons(train, 300) if quick else train
     few = faces.some_persons(train, 1500)
-    form = Form(rows, faces.wavelengths, upper=upper)
+    form = Form(rows, faces.wavelengths, held={"baseline_blood": 0.0}, upper=upper)
     with ThreadPoolExecutor(2) as pool:
         best = calibrate(form, faces.spectra[train], start=_table(form, rows), tolerance=1e-6)
         print(f"estimate: objective {best.value:.4f} after {best.steps} steps, {time.perf_counter() - began:.0f} s")
@@ -120,6 +120,7 @@ def bootstrap(
 
 def _filled(rows: list[Constant], form: Form, best: Calibration, samples: Tensor) -> list[Constant]:
     """Rows with estimates and intervals. Those are of the smaller sample, so rather too wide than too narrow."""
+    rows = [_all_blood(row, form, best) if row.name == "baseline_blood" else row for row in rows]
     low, high = ((best.z + samples.quantile(q, dim=0)).clamp(form.low, form.high) for q in (0.025, 0.975))
     estimate, lower, upper = (form.values(z) for z in (best.z, torch.minimum(low, best.z), torch.maximum(high, best.z)))
 
@@ -134,6 +135,17 @@ def _filled(rows: list[Constant], form: Form, best: Calibration, samples: Tensor
         )
         for row in rows
     ]
+
+
+def _all_blood(row: Constant, form: Form, best: Calibration) -> Constant:
+    """The blood in the corrected baseline: four fifths of the most that leaves something of it at every wavelength.
+
+    It only shifts f_blood, so that it is chosen after the others and kept out of their estimate.
+    """
+    values = {name: float(value) for name, value in form.values(best.z).items()} | {"baseline_blood": 0.0}
+    layers = skin_of(values, np.arange(400.0, 721.0)).layers
+    most = float(f"{0.8 * (layers.absorption / layers.absorption_blood).min():.3g}")
+    return replace(row, prior=most, estimate=most, lower=most, upper=most)
 
 
 def _score(rmse: Tensor, i_s: Tensor) -> dict[str, float]:
@@ -216,7 +228,7 @@ def variants(
     }
     found: dict[str, Any] = {}
     for name, (corrected, weights) in list(cases.items())[: 2 if quick else None]:
-        form = Form(rows, faces.wavelengths, corrected, upper=upper)
+        form = Form(rows, faces.wavelengths, corrected, {"baseline_blood": 0.0}, upper)
         scores = {
             kind: _held_out(pool, faces, form, parts, weights=weights)
             for kind, parts in (("persons", _folds(faces, index)), ("data_sets", _elsewhere(faces, index)))
@@ -255,7 +267,9 @@ def profiles(
         for side in (range(middle, len(grid)), range(middle - 1, -1, -1)):
             start = best.z[keep]
             for number in side:
-                held = Form(rows, faces.wavelengths, held={row.name: grid[number]}, upper=form.upper)
+                held = Form(
+                    rows, faces.wavelengths, held={"baseline_blood": 0.0, row.name: grid[number]}, upper=form.upper
+                )
                 found = calibrate(held, faces.spectra[index], bare, start=start, tolerance=1e-5, most_steps=60)
                 rmse = (fit(held.skin(found.z), faces.spectra[index], held.upper).cost / faces.spectra.shape[1]).sqrt()
                 points[number] = (grid[number], found.value, float(rmse.median()))
