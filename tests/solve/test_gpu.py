@@ -26,7 +26,7 @@ from msfit.solve.kernels.constants import constants
 model, bands, count, problem = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 rng = np.random.default_rng(bands)
 skin = get_model(model).in_numpy(np.linspace(410, 700, bands))
-lower, upper = torch.zeros(2), torch.tensor([0.43, 0.07])
+lower, upper = torch.zeros(2), torch.tensor([parameter.wide[1] for parameter in get_model(model).parameters])
 if problem == "held":
     lower[1] = upper[1] = 0.03
 x = torch.from_numpy(rng.random((count, 2)) ** 1.5).float() * upper
@@ -69,6 +69,7 @@ def agree(model: str, bands: int, count: int, problem: str) -> None:
     ("model", "bands", "problem"),
     [
         ("msfit-issa-2025", 31, "plain"),
+        ("msfit-issa-2026", 31, "plain"),
         ("alotaibi-smith-2019", 8, "weighted"),
         ("jacques-km", 6, "plain"),
         ("msfit-issa-2025", 12, "held"),
@@ -80,7 +81,7 @@ def test_kernel_ends_where_the_cpu_does(model: str, bands: int, problem: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025"])
+@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025", "msfit-issa-2026"])
 @pytest.mark.parametrize("bands", [6, 31, 148])
 @pytest.mark.parametrize("problem", ["plain", "weighted"])
 def test_kernel_of_every_model(model: str, bands: int, problem: str) -> None:

@@ -279,7 +279,7 @@ def _coordinate(z, number):  # type: ignore[no-untyped-def]
 def _explained(z, white, directions, ratios, row, column, columns, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]
     """What of the squares of pixels, by their coordinates z (lane, 16), each node of a row explains: (lane, column)."""
     across = white[:, None] * 0.0 + tl.zeros_like(column)[None, :].to(tl.float32)
-    for k in tl.static_range(1, 9):
+    for k in tl.static_range(1, 13):
         across += _coordinate(z, k)[:, None] * tl.load(directions + (row * 16 + k) * COLUMNS + column)[None, :]
     at = ratios + row * 3 * COLUMNS + column
     specular = white[:, None] * tl.load(at)[None, :] >= across
