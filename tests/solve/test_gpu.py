@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("triton")
 
+MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025", "msfit-issa-2026")
 ROOT = Path(__file__).parents[2]
 # TRITON_INTERPRET has to be set before Triton is imported: each case is a process of its own.
 SCRIPT = """
@@ -81,7 +82,7 @@ def test_kernel_ends_where_the_cpu_does(model: str, bands: int, problem: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025", "msfit-issa-2026"])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("bands", [6, 31, 148])
 @pytest.mark.parametrize("problem", ["plain", "weighted"])
 def test_kernel_of_every_model(model: str, bands: int, problem: str) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 
 from msfit.solve.kernels.numba_options import LANES, aligned, compiled
 
-# Coordinates besides white in which pixels and nodes are compared: a constant, so that sums over them are straight code.
-# With 8 of them 9 in 40,000 noisy spectra ended in the wrong basin under msfit-issa-2026, with 12 none.
+# Coordinates besides white in which pixels and nodes are compared, a constant, so that sums over them are straight
+# code. With 8, 9 in 40,000 noisy spectra ended in the wrong basin under msfit-issa-2026; with 12 none.
 RANK = 12
 MOST_STARTS = 4
 # What a node holds: its direction in these coordinates, of length one; its length in them over its part along white;
