@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from msfit.cli import check, datasets, design, fit, scenes, synth, view
+from msfit.cli import check, datasets, design, fit, report, scenes, synth, view
 from msfit.cli.console import say
 
 # Plain help: typer's coloured one would load rich, which takes longer than all the rest.
@@ -52,6 +52,7 @@ for _command in (
     check.check,
     scenes.render,
     view.view,
+    report.report,
     design.design,
     synth.synth,
     datasets.fetch,

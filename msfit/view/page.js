@@ -220,20 +220,19 @@ function highlight() {  // pixels of a status, or of the histogram's selection
     if (byBrush) count++;
     if (byStatus || byBrush) words[i] = byStatus ? 0xd0ff00ff : 0xd0ffff00;  // ABGR: magenta, cyan
   }
-  for (const name of ["picture", "mapped"]) layers[name].marks.getContext("2d").putImageData(image, 0, 0);
+  for (const name of ["picture", "mapped"]) {
+    layers[name].marks.hidden = wanted === "" && !brush;
+    layers[name].marks.getContext("2d").putImageData(image, 0, 0);
+  }
   $("brushed").textContent = brush ? `${count} pixels selected` : "drag a rectangle: its pixels are shown in the pictures";
 }
-function overlay() {
+function overlay() {  // drawn as lines, not pixels: little is painted anew when the cursor moves
+  const [y, x] = pixel, r = Math.max(6 * Math.max(1, W / 400) / view.scale, +$("radius").value || 0);
   for (const name of ["picture", "mapped"]) {
-    const canvas = layers[name].over, c = canvas.getContext("2d"), thick = Math.max(1, W / 400) / Math.sqrt(view.scale), [y, x] = pixel;
-    c.clearRect(0, 0, W, H);
-    for (const [colour, width] of [["#000", 3 * thick], ["#fff", thick]]) {
-      c.strokeStyle = colour; c.lineWidth = width;
-      if (region) {
-        c.beginPath(); region.outline.forEach(([v, u], k) => k ? c.lineTo(u, v) : c.moveTo(u, v)); c.closePath(); c.stroke();
-      }
-      c.beginPath(); c.arc(x + .5, y + .5, Math.max(6 * thick, +$("radius").value || 0), 0, 7); c.stroke();
-    }
+    const {cursor, outline} = layers[name];
+    for (const circle of cursor) { circle.setAttribute("cx", x + .5); circle.setAttribute("cy", y + .5); circle.setAttribute("r", r); }
+    const points = region ? region.outline.map(([v, u]) => `${u},${v}`).join(" ") : "";
+    for (const polygon of outline) polygon.setAttribute("points", points);
   }
 }
 
@@ -422,10 +421,21 @@ function frame(name) {
 }
 function stackOf(name) {
   const inner = frame(name), found = {inner};
-  for (const layer of ["base", "marks", "over"]) {
+  for (const layer of ["base", "marks"]) {
     const canvas = found[layer] = document.createElement("canvas");
     canvas.width = W; canvas.height = H; inner.append(canvas);
   }
+  found.marks.hidden = true;
+  const create = (kind, attributes, parent) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", kind);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    parent.append(element);
+    return element;
+  };
+  const svg = create("svg", {viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none"}, inner);
+  const line = (stroke, width) => ({fill: "none", stroke, "stroke-width": width, "vector-effect": "non-scaling-stroke"});
+  const both = kind => [["#000", 4], ["#fff", 1.5]].map(([stroke, width]) => create(kind, line(stroke, width), svg));
+  found.outline = both("polygon"); found.cursor = both("circle");
   return found;
 }
 function zoom(by, y, x) {  // about a place of the picture, 0 to 1 in what is seen
@@ -446,7 +456,7 @@ function showPixel() {
   plot(); overlay();
 }
 function listen(name) {
-  const stack = $(name), canvas = layers[name].over;
+  const stack = $(name), canvas = layers[name].base;
   let from = null, start = null, trace = null, moved = false;
   const exact = e => {
     const r = canvas.getBoundingClientRect();
@@ -513,7 +523,6 @@ async function start() {
   $("bar").style.background = `linear-gradient(to right, ${[0, 64, 128, 192, 255].map(k => `rgb(${D.colours[k]})`)})`;
   $("error").textContent = D.errors;
   for (const name of ["picture", "mapped"]) { layers[name] = stackOf(name); listen(name); }
-  edit.start();
   listenToHistogram();
   $("light").onchange = drawPicture;
   $("map").onchange = $("auto").onclick = () => { range(); drawMap(); };
@@ -531,6 +540,10 @@ async function start() {
   range(); drawPicture(); drawMap(); showPixel();
   $("summary").textContent = `${D.model}: ${D.summary}`;
   document.body.dataset.ready = "yes";
-  setTimeout(() => { showRegion(); drawHistogram(); document.body.dataset.complete = "yes"; }, 0);
+  // what is seen first is drawn first: shaders take longer to compile than all of it
+  setTimeout(() => {
+    showRegion(); drawHistogram(); edit.start(); edit.load();
+    document.body.dataset.complete = "yes";
+  }, 0);
 }
 start().catch(e => { $("summary").textContent = `This browser cannot show the page: ${e.message}`; throw e; });
