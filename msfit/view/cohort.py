@@ -105,7 +105,7 @@ def make_report(results: Mapping[str, FitResult], *, title: str = "msfit") -> st
 <title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1><p>{html.escape(summary)}</p>
 <div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
-<p>Medians, with the 5th and the 95th percentile below; L*a*b* and typology angle (ITA) of the median skin under D65.</p>
+<p>Medians, with the 5th and 95th percentile below; L*a*b* and typology angle (ITA) of the median skin under D65.</p>
 {_scale() if pictures else ""}{pictures}</body></html>
 """
 
@@ -116,7 +116,7 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 1rem; }
 h1 { font-size: 1.25rem; } h2 { font-size: 1rem; margin: 1rem 0 .3rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .15rem .5rem; border-bottom: 1px solid #8886; text-align: right; vertical-align: top; }
-th:first-child, td:first-child, th:nth-child(2), td:nth-child(2), td.words { text-align: left; }
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2), th:last-child, td.words { text-align: left; }
 td small { display: block; opacity: .75; } td.words { max-width: 24rem; }
 .wide { overflow-x: auto; } .maps { display: flex; flex-wrap: wrap; gap: .6rem; }
 figure { margin: 0; } img { display: block; max-width: 100%; image-rendering: pixelated; background: #8882; }
