@@ -8,7 +8,7 @@ EXTRAS ?= test
 INSTALLED := .venv/installed-$(subst $(comma),-,$(EXTRAS))
 TEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
 
-.PHONY: demo lint test test-all test-random clean
+.PHONY: demo dist docs lint test test-all test-random clean
 
 demo: .venv/installed-all     ## fit the facial spectra that come with the library; table, result file, figure
 	$(BIN)/msfit demo
@@ -25,11 +25,19 @@ test: $(INSTALLED)    ## the fast tests
 test-random: $(INSTALLED) ## the same in an order that changes; its seed is printed, -p randomly -p "randomly_seed=N" repeats it
 	$(TEST) -p randomly
 
+docs: .venv/installed-docs-all    ## the site, in build/docs: warnings are errors, examples are run
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
 test-all: $(INSTALLED) ## the slow tests too
 	$(TEST) -m ""
 
+dist: .venv/installed-docs-all    ## wheel and source archive, checked as the package index checks them
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 clean:
-	rm -rf .venv
+	rm -rf .venv build dist
 
 .venv/installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,46 @@
+"""Sphinx: `make docs` builds the site from these pages, the docstrings and the examples; a warning is an error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from msfit import __version__  # noqa: E402
+
+project = "msfit"
+author = "msfit developers"
+project_copyright = "msfit developers"
+release = version = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "matplotlib.sphinxext.plot_directive",
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "msfit"
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+# names of models, options and files stand in backquotes as well as those of Python
+default_role = "code"
+
+autodoc_typehints = "none"  # numpydoc's sections say types, shapes and units
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+# examples are run by the build, one after the other, and shown with their figures
+plot_include_source = True
+plot_html_show_source_link = False
+plot_html_show_formats = False
+plot_formats = [("png", 110)]
+plot_basedir = str(ROOT / "examples")
+
+linkcheck_anchors = False

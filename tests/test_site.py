@@ -1,0 +1,51 @@
+"""The site: every page is in it, every example is shown and runs, every public name has its place."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import biofacenet
+import msfit
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    listed = set(re.findall(r"^([\w/-]+)$", (DOCS / "index.md").read_text(encoding="utf-8"), re.M))
+    pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")} - {"index"}
+    assert pages - listed == set()
+
+
+def test_every_example_is_shown() -> None:
+    shown = re.findall(r"plot:: \.\./examples/(\w+\.py)", (DOCS / "examples.md").read_text(encoding="utf-8"))
+    assert sorted(shown) == [path.name for path in EXAMPLES]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(example: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"}
+    command = [sys.executable, str(example)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_reference_has_every_public_name(tmp_path: Path) -> None:
+    """The build of `make docs`: a warning is an error."""
+    pytest.importorskip("sphinx", reason="Sphinx is not installed: pip install 'msfit[docs]'")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for package, page in ((msfit, "msfit"), (biofacenet, "biofacenet")):
+        text = (tmp_path / "reference" / f"{page}.html").read_text(encoding="utf-8")
+        names = [name for name in package.__all__ if name != "__version__"]
+        assert [name for name in names if f'id="{package.__name__}.{name}"' not in text] == []
