@@ -19,6 +19,7 @@ import optimistix
 import torch
 from scipy.optimize import least_squares
 
+from benchmarks.adam import adam as batched_adam
 from benchmarks.jax_skin import JaxSkin
 from benchmarks.reference_skin import ReferenceSkin
 from msfit.skin.models import get_model
@@ -31,7 +32,7 @@ START = np.array([*(UPPER / 2), 0.5, 0.05])
 Peer = Callable[[np.ndarray], np.ndarray]
 
 _SKIN = ReferenceSkin(MODEL, NM)
-_ADAM_STEPS, _ADAM_RATE, _ADAM_BATCH = 500, 0.05, 16_384
+_ADAM_STEPS, _ADAM_BATCH = 500, 16_384
 _LM_STEPS, _LM_BATCH = 200, 4_096
 # Tolerances of Levenberg-Marquardt, near what the type can resolve.
 _LM_TOLERANCE = {"float64": 1e-10, "float32": 1e-6}
@@ -74,25 +75,10 @@ def lmfit_leastsq(pixels: np.ndarray) -> np.ndarray:
 
 def adam(pixels: np.ndarray) -> np.ndarray:
     """500 steps of Adam in torch, float32, all pixels of a batch at once."""
-    skin = get_model(MODEL).at(NM, torch.float32)
-    upper = torch.tensor(UPPER, dtype=torch.float32)
-    solutions = []
-    for first in range(0, len(pixels), _ADAM_BATCH):
-        y = torch.tensor(pixels[first : first + _ADAM_BATCH], dtype=torch.float32)
-        raw = torch.tensor(_raw(START), dtype=torch.float32).repeat(len(y), 1).requires_grad_()
-        optimiser = torch.optim.Adam([raw], lr=_ADAM_RATE)
-
-        def bounded(raw: torch.Tensor = raw) -> torch.Tensor:
-            return torch.cat((upper * torch.sigmoid(raw[:, :2]), torch.nn.functional.softplus(raw[:, 2:])), 1)
-
-        for _ in range(_ADAM_STEPS):
-            optimiser.zero_grad()
-            x = bounded()
-            residual = x[:, 2:3] * skin.reflectance(x[:, :2]) + x[:, 3:] - y
-            residual.square().sum().backward()
-            optimiser.step()
-        solutions.append(bounded().detach().numpy())
-    return np.concatenate(solutions)
+    skin, upper = get_model(MODEL).at(NM, torch.float32), torch.tensor(UPPER, dtype=torch.float32)
+    batches = (pixels[first : first + _ADAM_BATCH] for first in range(0, len(pixels), _ADAM_BATCH))
+    solutions = [batched_adam(skin, torch.tensor(y, dtype=torch.float32), upper, _ADAM_STEPS) for y in batches]
+    return torch.cat(solutions).numpy()
 
 
 def levenberg_marquardt(dtype: str) -> Peer:

@@ -10,20 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from biofacenet.training.losses import Batch
+from biofacenet.training.processes import Processes
 
 _LARGEST_TURN = math.radians(15)
 _LARGEST_SHIFT, _LARGEST_ZOOM = 0.15, 1.4
 
 
-def move(batch: Batch, generator: torch.Generator, share: float) -> Batch:
+def move(batch: Batch, generator: torch.Generator, share: float, here: Processes | None = None) -> Batch:
     """Mirror half of the pictures; turn, shift and zoom a share of them, each in its own way.
 
     Up to 15 degrees, 15 % of half the frame, and a factor of 1.4 either way. What enters from beyond the frame repeats
-    its edge and is not part of the face.
+    its edge and is not part of the face. The batch may be one process's share of a larger one, `here`: each picture is
+    then moved as it would be in the whole.
     """
     count = len(batch.picture)
-    u = 2 * torch.rand(5, count, generator=generator) - 1
-    moved = (torch.rand(count, generator=generator) < share).float()
+    here = here or Processes()
+    u = here.share((2 * torch.rand(5, here.count * count, generator=generator) - 1).T).T
+    moved = here.share((torch.rand(here.count * count, generator=generator) < share).float())
     turn, zoom = moved * _LARGEST_TURN * u[0], torch.exp(moved * math.log(_LARGEST_ZOOM) * u[1])
     shift = moved * _LARGEST_SHIFT * u[2:4]
     mirror = torch.where(u[4] < 0, -1.0, 1.0)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from biofacenet.networks.decoder import Decoder
 from biofacenet.networks.network import Prediction
+from biofacenet.training.processes import averaged
 from msfit.colour.colorimetry import rgb_weights
 from msfit.colour.pipelines import light_colour
 from msfit.errors import InputError
@@ -123,7 +124,7 @@ def supervised(prediction: Prediction, batch: Batch, decoder: Decoder) -> Terms:
 
     Parameters and answer as of `paper`; the batch with all that is known of a sample.
     """
-    mask, count = batch.mask, batch.mask.sum().clamp(min=1)
+    mask, count = batch.mask, averaged(batch.mask.sum()).clamp(min=1)
 
     def error(estimate: Tensor, truth: Tensor) -> Tensor:
         return (mask * (estimate - truth) ** 2).sum() / (count * estimate.shape[1])
@@ -149,7 +150,7 @@ def supervised(prediction: Prediction, batch: Batch, decoder: Decoder) -> Terms:
         terms["skin"] = error(prediction.scale * mine + prediction.offset, _known(batch.albedo))
     terms = {name: term / _SPREAD[name] for name, term in terms.items()}
     terms["diffuse shape"] = error(_aligned(prediction.i_d, i_d, mask), i_d) / _SPREAD["diffuse"]
-    terms["light"] = ((weights - true_weights) ** 2).sum() / (true_weights**2).sum()
+    terms["light"] = ((weights - true_weights) ** 2).sum() / averaged((true_weights**2).sum())
     terms["camera"] = ((prediction.camera - _known(batch.camera)) ** 2).mean()
     return terms
 
@@ -162,7 +163,7 @@ def self_supervised(prediction: Prediction, batch: Batch, decoder: Decoder) -> T
 
     Parameters and answer as of `paper`; of the batch picture, clean and mask are read.
     """
-    mask, count = batch.mask, batch.mask.sum().clamp(min=1)
+    mask, count = batch.mask, averaged(batch.mask.sum()).clamp(min=1)
     picture = decoder(*prediction[:6])
     level = (mask * (prediction.i_d + prediction.i_s)).sum((1, 2, 3), keepdim=True) / mask.sum(
         (1, 2, 3), keepdim=True

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from biofacenet.data.augment import augment
 from biofacenet.data.geometry import move
@@ -24,8 +23,10 @@ from biofacenet.training.checkpoint import Progress, load_checkpoint, save_check
 from biofacenet.training.config import Config, DataConfig, TrainingConfig, read_config
 from biofacenet.training.interruption import put_off
 from biofacenet.training.journal import Journal
-from biofacenet.training.losses import LOSSES, Batch, Terms, weighted
+from biofacenet.training.losses import Batch
+from biofacenet.training.processes import Processes, processes
 from biofacenet.training.provenance import commit, provenance
+from biofacenet.training.step import Descent, Part
 from msfit.errors import InputError
 from msfit.synth.files import made_folder
 
@@ -50,7 +51,7 @@ def train(
     resume: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Loaded:
-    """Train a network.
+    """Train a network; where `torchrun` started several processes each takes its share of every batch.
 
     Parameters
     ----------
@@ -78,7 +79,9 @@ def train(
         Ctrl-C: after the step that is under way, with a checkpoint of it.
     """
     config = config if isinstance(config, Config) else read_config(config)
-    return _Run(config, made_folder(output), progress or _silent).all_steps(resume)
+    folder = made_folder(output)
+    with processes(config.training.device) as here:
+        return _Run(config, folder, progress or _silent, here).all_steps(resume)
 
 
 def learning_rate(settings: TrainingConfig, step: int) -> float:
@@ -91,39 +94,56 @@ def learning_rate(settings: TrainingConfig, step: int) -> float:
 class _Run:
     """A run: what stays the same from step to step."""
 
-    def __init__(self, config: Config, folder: Path, progress: Callable[[int, int, str], None]) -> None:
-        self.config, self.folder, self.report = config, folder, progress
+    def __init__(
+        self, config: Config, folder: Path, progress: Callable[[int, int, str], None], here: Processes
+    ) -> None:
+        self.config, self.folder, self.here = config, folder, here
+        self.report = progress if here.first else _silent
         data, settings = config.data, config.training
         commit()
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(wanted if settings.device == "auto" else settings.device)
+        if settings.batch % here.count:
+            raise InputError(
+                f"training.batch: found {settings.batch} for {here.count} processes; expected a multiple of those"
+            )
+        self.device = here.device(settings.device)
         torch.manual_seed(settings.seed)
         self.network, self.start = _begun(config)
         self.network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.decoder = Decoder(data.model, nodes=_NODES).to(self.device, torch.float32)
-        self.optimizer = _optimizer(self.network, settings)
+        self.descent = Descent(self.network, self.decoder, settings, config.loss.weights, here)
+        self.optimizer = self.descent.optimizer
         source = Source("train", data.seed, data.heads, data.model, data.size, data.balance)
         # first, because it is soon told whether they are there
         photographs = Photographs(data.photos, settings.batch, data.size, settings.seed) if data.photos else None
         # loss, its factor, and where its batches come from
         self.parts: dict[str, tuple[str, float, Kept | Stream | Photographs]] = {}
-        if data.synthetic:
-            samples = (
-                Kept(source, settings.batch, data.samples, data.workers, progress=self._drawing)
-                if data.samples
-                else Stream(source, settings.batch, data.workers)
-            )
-            self.parts[""] = (config.loss.name, 1.0, samples)
+        with self._one_after_the_first():  # heads and kept samples are made once
+            if data.synthetic:
+                samples = (
+                    Kept(source, settings.batch, data.samples, data.workers, progress=self._drawing)
+                    if data.samples
+                    else Stream(source, settings.batch, data.workers)
+                )
+                self.parts[""] = (config.loss.name, 1.0, samples)
+            exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS), balance=0.0)
+            drawn = Kept(exam, 2 * data.validation, 2 * data.validation, data.workers, progress=self._drawing)[0]
         if photographs is not None:
             share = config.loss.photo_share if data.synthetic else 1.0
             self.parts["photo "] = (config.loss.of_photos, share, photographs)
-        exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS), balance=0.0)
-        drawn = Kept(exam, 2 * data.validation, 2 * data.validation, data.workers, progress=self._drawing)[0]
         # the even samples: under D65 through the mean camera, as the test scenes are seen
         self.exam = drawn.each(lambda values: values[::2].to(self.device))
+
+    @contextlib.contextmanager
+    def _one_after_the_first(self) -> Iterator[None]:
+        """The first process goes ahead; the others find what it has left on disk."""
+        if not self.here.first:
+            self.here.wait()
+        yield
+        if self.here.first:
+            self.here.wait()
 
     def _drawing(self, done: int, total: int) -> None:
         self.report(0, self.config.training.steps, f"{done} of {total} samples drawn")
@@ -131,14 +151,15 @@ class _Run:
     def all_steps(self, resume: bool) -> Loaded:
         settings, saved = self.config.training, self.folder / "checkpoint.safetensors"
         at = Progress()
-        if resume and saved.is_file():
+        if resume and self.here.agreed(saved.is_file()):
             at = load_checkpoint(saved, self.network, self.optimizer, self.config.to_dict())
-        journal = Journal(self.folder, at.step)
+        journal = Journal(self.folder, at.step) if self.here.first else None
         began = written = time.monotonic()
         with contextlib.ExitStack() as closing:
             stopped = closing.enter_context(put_off())
             for opened in (journal, *(batches for _, _, batches in self.parts.values())):
-                closing.enter_context(contextlib.closing(opened))
+                if opened is not None:
+                    closing.enter_context(contextlib.closing(opened))
             while at.step < settings.steps:
                 terms = self._step(at.step)
                 for name, term in terms.items():
@@ -149,51 +170,28 @@ class _Run:
                 now = time.monotonic()
                 at.seconds, began = at.seconds + now - began, now
                 if ended:
-                    self._epoch(at, journal)
+                    if journal is not None:
+                        self._epoch(at, journal)
+                    at.best, at.stale = self.here.agreed((at.best, at.stale))
                     at.sums = {}
-                if ended or stopped.is_set() or now - written > 60 * settings.checkpoint_minutes:
+                stop = self.here.agreed(stopped.is_set())
+                if journal is not None and (ended or stop or now - written > 60 * settings.checkpoint_minutes):
                     save_checkpoint(saved, self.network, self.optimizer, at, self.config.to_dict())
                     written = now
-                if stopped.is_set() and at.step < settings.steps:
+                if stop and at.step < settings.steps:
                     raise KeyboardInterrupt(f"step {at.step:,} is saved; the same command without --afresh goes on")
                 if settings.patience and at.stale >= settings.patience:
                     break
         return Loaded(self.network.eval(), provenance(self.config, at, {}, self.start))
 
     def _step(self, step: int) -> dict[str, float]:
-        settings = self.config.training
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(settings, step)
-        self.network.train()
+        settings, here = self.config.training, self.here
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        terms: Terms = {}
-        for prefix, (loss, share, batches) in self.parts.items():
-            batch = spoilt(batches[step], generator, self.config.data).each(self._here)
-            with self._precision():
-                prediction = self.network(batch.picture.contiguous(memory_format=torch.channels_last))
-            losses = weighted(LOSSES[loss](prediction, batch, self.decoder), self.config.loss.weights)
-            terms |= {prefix + name: share * term for name, term in losses.items()}
-        total = torch.stack([*terms.values()]).sum()
-        if not bool(torch.isfinite(total)):
-            broken = [name for name, term in terms.items() if not bool(torch.isfinite(term))]
-            raise InputError(
-                f"loss: {', '.join(broken)} not finite at step {step}; lower training.learning_rate and resume"
-            )
-        self.optimizer.zero_grad()
-        total.backward()
-        if settings.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
-        self.optimizer.step()
-        return _numbers(terms)
-
-    def _here(self, values: Tensor) -> Tensor:
-        return values.to(self.device, non_blocking=True)
-
-    def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        wanted = self.config.training.precision
-        if wanted == "float32" or (wanted == "auto" and self.device.type == "cpu"):
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.float16 if wanted == "float16" else torch.bfloat16)
+        parts = []
+        for prefix, (loss, factor, batches) in self.parts.items():
+            batch = spoilt(batches[step].each(here.share), generator, self.config.data, here)
+            parts.append(Part(prefix, loss, factor, batch))
+        return self.descent(step, learning_rate(settings, step), parts)
 
     def _epoch(self, at: Progress, journal: Journal) -> None:
         figures, prediction = score(self.network, self.exam, self.decoder)
@@ -224,11 +222,19 @@ def _begun(config: Config) -> tuple[BioFaceNet, Mapping[str, Any] | None]:
     return network, made
 
 
-def spoilt(batch: Batch, generator: torch.Generator, data: DataConfig) -> Batch:
-    """A batch whose pictures are moved, and some of them made worse, as far as `data` says; truth follows them."""
-    batch = move(batch, generator, data.moved)
+def spoilt(batch: Batch, generator: torch.Generator, data: DataConfig, here: Processes | None = None) -> Batch:
+    """A batch whose pictures are moved, and some of them made worse, as far as `data` says; truth follows them.
+
+    It may be one process's share of a batch: how a picture is moved, and whether it is made worse, does not depend on
+    how many there are; in which way it is made worse does.
+    """
+    here = here or Processes()
+    batch = move(batch, generator, data.moved, here)
     count = len(batch.picture)
-    chosen = torch.randperm(count, generator=generator)[: round(data.degraded * count)]
+    order = torch.randperm(here.count * count, generator=generator)
+    worse_ones = torch.zeros(len(order), dtype=torch.bool)
+    worse_ones[order[: round(data.degraded * len(order))]] = True
+    chosen = order[: round(data.degraded * len(order))] if here.count == 1 else here.share(worse_ones).nonzero()[:, 0]
     if not len(chosen):
         return batch
     worse, exposure = augment(batch.picture[chosen], generator)
@@ -236,22 +242,6 @@ def spoilt(batch: Batch, generator: torch.Generator, data: DataConfig) -> Batch:
     shading = {name: gain * value for name in ("i_d", "i_s") if (value := getattr(batch, name)) is not None}
     picture = batch.picture.index_put((chosen,), worse)
     return replace(batch, picture=picture, clean=gain * batch.clean, **shading)
-
-
-def _optimizer(network: BioFaceNet, settings: TrainingConfig) -> torch.optim.Optimizer:
-    # biases and normalisations are not drawn to zero
-    groups = [
-        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
-
-
-def _numbers(terms: Terms) -> dict[str, float]:
-    values: Tensor = torch.stack([term.detach() for term in terms.values()])
-    return dict(zip(terms, values.tolist(), strict=True))
 
 
 def _silent(step: int, steps: int, message: str) -> None:

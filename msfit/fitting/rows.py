@@ -18,7 +18,7 @@ from msfit.fitting.plan import Prepared
 from msfit.fitting.remarks import remarks
 from msfit.fitting.worker import CORRELATION, FEW, PARAMETERS, STD, FittedBlock, Run, Worker, blocks, pool, screen
 
-CHUNK = 262_144  # pixels that are read and screened together
+CHUNK, CHUNK_GPU = 262_144, 1_048_576  # pixels that are read and screened together
 _MOST_SAMPLES = 2**26  # of a block of rows, where a file's chunks span many of them
 
 
@@ -39,20 +39,30 @@ def begin_rows(
     wanted = np.ones(count, bool) if mask is None else mask.ravel()
     status[wanted] = Status.CONVERGED
     begin = partial(_begin_samples, worker) if prepared.mixtures is None else prepared.mixtures.begin
+    if not worker.device.startswith("cpu"):
+        from msfit.fitting import on_device  # torch's alone
+
+        if on_device.takes(cube, worker):
+            begin = partial(_begin_there, worker)
     fitted = begin(cube, rows, status, run) if wanted.any() else iter(())
 
     def end(progress: Progress | None) -> dict[str, np.ndarray]:
-        maps = np.full((len(names), count), np.nan, worker.dtype)
-        done = 0
+        maps, done = np.empty((len(names), 0), worker.dtype), 0
         for index, values, found in fitted:
-            together = index.size and index[-1] - index[0] == index.size - 1
-            place = slice(index[0], index[-1] + 1) if together else index  # a slice is written much faster
-            status[place], maps[:, place] = found, values
+            if index.size == count:  # all at once
+                maps, status[:] = values, found
+            else:
+                maps = maps if done else np.full((len(names), count), np.nan, worker.dtype)
+                together = index.size and index[-1] - index[0] == index.size - 1
+                place = slice(index[0], index[-1] + 1) if together else index  # a slice is written much faster
+                status[place], maps[:, place] = found, values
             done += index.size
             if progress is not None and done < count:
                 progress(done, count)
         if progress is not None:
             progress(count, count)
+        if not done:
+            maps = np.full((len(names), count), np.nan, worker.dtype)
         return {name: values.reshape(shape) for name, values in zip((*names, "status"), (*maps, status), strict=True)}
 
     return end
@@ -65,6 +75,13 @@ def _begin_samples(worker: Worker, cube: Cube, rows: slice, status: np.ndarray, 
     pixels, usable, scale = (a.reshape(-1, a.shape[-1]) for a in (reflectance, usable, scale))
     status[:] = screen(pixels, usable, status == Status.CONVERGED, worker.fewest)
     return run(worker, blocks(pixels, scale, status, worker.device))
+
+
+def _begin_there(worker: Worker, cube: Cube, rows: slice, status: np.ndarray, _: Run) -> Iterator[FittedBlock]:
+    """The same on a GPU, where pixels are screened too; statuses come back with the block."""
+    from msfit.fitting import on_device
+
+    return on_device.begin(worker, cube, rows, status)
 
 
 def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any]) -> FitResult:
@@ -117,7 +134,8 @@ def fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndarr
     most = max(1, _MOST_SAMPLES // (width * prepared.cube.wavelengths.size))
     maps: dict[str, np.ndarray] = {}
     few = total <= FEW and prepared.worker.compiled
-    chunks = row_blocks(prepared.cube.values, max(1, CHUNK // width), most)
+    usual = CHUNK if prepared.worker.device.startswith("cpu") else CHUNK_GPU
+    chunks = row_blocks(prepared.cube.values, max(1, usual // width), most)
     with pool(prepared.worker.device, threads=0 if few else None) as run:
         masks = (None if prepared.cube.mask is None else prepared.cube.mask[rows] for rows in chunks)
         begun = (begin_rows(prepared, rows, run, mask) for rows, mask in zip(chunks, masks, strict=True))

@@ -36,7 +36,7 @@ ROOM = 160 * 2**20  # bytes of temporary arrays that one thread may have
 # Bytes a sample of them: of compiled code, with weights, of descents in torch, of Huber's loss from every basin.
 _TAKES_COMPILED, _TAKES_WEIGHTED, _TAKES, _TAKES_ROBUST = 48, 160, 400, 1_300
 LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
-_LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
+LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
 PIGMENTS = ("f_mel", "f_blood")
 PARAMETERS = (*PIGMENTS, "i_d", "i_s")
 STD, CORRELATION = "std_", "correlation_"
@@ -172,7 +172,7 @@ class Worker:
         lower, upper = (
             np.array(end, solution.x.dtype) for end in zip(*(self.box[name] for name in self.free), strict=True)
         )
-        i_d = np.where(solution.i_d > _LEAST_DIFFUSE * solution.i_s, solution.i_d, 0)
+        i_d = np.where(solution.i_d > LEAST_DIFFUSE * solution.i_s, solution.i_d, 0)
         status = statuses(solution.x.T, i_d, solution.converged, lower, upper, proved)
         values = dict(zip(self.free, np.where(i_d > 0, solution.x.T, np.nan), strict=True))
         extras = (values.get(name, np.full_like(i_d, self.box[name][0])) for name in self.extras)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from msfit.errors import InputError
 from msfit.fitting.inputs import is_path
 from msfit.fitting.options import FileKeywords, FitOptions, door
 from msfit.fitting.plan import Prepared
-from msfit.fitting.rows import CHUNK, assemble, fit_rows
+from msfit.fitting.rows import CHUNK, CHUNK_GPU, assemble, begin_rows, fit_rows
 from msfit.fitting.threads import cores
 from msfit.fitting.worker import pool
 from msfit.io.extras import need
@@ -113,7 +114,8 @@ def fit_file(path: str | Path, output: str | Path, **options: Unpack[FileKeyword
         discard(unfinished)
     with _here(prepared) if scheduler is None else _there(recipe, prepared, scheduler) as place:
         with about(recipe.path):
-            planned = plan(prepared, budget, place.tasks, place.threads, CHUNK, say)
+            usual = CHUNK if prepared.worker.device.startswith("cpu") else CHUNK_GPU
+            planned = plan(prepared, budget, place.tasks, place.threads, usual, say)
         part = Part(unfinished, recipe.settings(prepared), _kinds(prepared), prepared.cube.shape)
         resumed = part.rows_done > 0
         try:
@@ -162,13 +164,21 @@ def _fit_missing(run: Run, part: Part, blocks: list[slice], mask: np.ndarray | N
 def _here(prepared: Prepared) -> Iterator[_Place]:
     """In this process."""
 
+    ahead = 0 if prepared.worker.device.startswith("cpu") else 1  # blocks that are read beside the fit of another
+
     def run(room: int, items: Iterator[Item]) -> Found:
         with pool(prepared.worker.device, room) as threads:
+            begun: deque[tuple[Item, Callable[[None], dict[str, np.ndarray]]]] = deque()
             for item in items:
-                yield item, fit_rows(prepared, slice(*item[:2]), threads, item[2])
+                begun.append((item, begin_rows(prepared, slice(*item[:2]), threads, item[2])))
+                if len(begun) > ahead:
+                    first, end = begun.popleft()
+                    yield first, end(None)
+            for last, end in begun:
+                yield last, end(None)
 
     with need("dask").config.set(scheduler="threads"):
-        yield _Place(1, cores(), lambda room: partial(run, room))
+        yield _Place(1 + ahead, cores(), lambda room: partial(run, room))
 
 
 @contextmanager

@@ -27,8 +27,9 @@ from msfit.solve.kernels.numba_polynomials import ACROSS, TERMS
 from msfit.solve.kernels.numba_search import RANK
 from msfit.solve.kernels.polynomials import SearchTable
 
-# Pixels of a program; columns of the grid, filled up to a power of two.
-_BLOCK, _COLUMNS = 64, 16
+# Pixels of a program, on a GPU and at most in the interpreter, where a wide block costs as much as a narrow one; and
+# columns of the grid, filled up to a power of two.
+_BLOCK, _BLOCK_INTERPRETED, _COLUMNS = 64, 8192, 16
 # Columns of a solution: f_mel, f_blood, i_d, i_s, cost, whether it converged, and the number of steps.
 RESULTS = 7
 _LOWEST: tl.constexpr = tl.constexpr(-1e30)
@@ -118,34 +119,36 @@ def fit(
     if number == 0:
         return results.T
     pixels = pixels.contiguous()
+    block = _BLOCK if pixels.is_cuda else min(_BLOCK_INTERPRETED, max(_BLOCK, triton.next_power_of_2(number)))
     unused = pixels  # where a kernel reads nothing
     first, length, share = (unused,) * 3 if channels is None else (channels.first, channels.length, channels.share)
-    _fit[(triton.cdiv(number, _BLOCK),)](
-        pixels,
-        unused if weights is None else weights.contiguous(),
-        spectra,
-        first,
-        length,
-        share,
-        *(grid.basis, grid.directions, grid.ratios, grid.spectra, grid.expansions, grid.limits, grid.fractions),
-        results,
-        number,
-        count,
-        1 if channels is None else share.shape[1],
-        *grid.shape,
-        float(form.thickness),
-        *(grid.lower[0], grid.lower[1], grid.upper[0], grid.upper[1]),
-        tolerance,
-        most_steps,
-        _TINY,
-        _EPS,
-        WEIGHTED=weights is not None,
-        MIXED=channels is not None,
-        BLOCK=_BLOCK,
-        COLUMNS=_COLUMNS,
-        TERMS=TERMS,
-        num_warps=2,
-    )
+    with torch.cuda.device_of(pixels):  # Triton launches on the current one
+        _fit[(triton.cdiv(number, block),)](
+            pixels,
+            unused if weights is None else weights.contiguous(),
+            spectra,
+            first,
+            length,
+            share,
+            *(grid.basis, grid.directions, grid.ratios, grid.spectra, grid.expansions, grid.limits, grid.fractions),
+            results,
+            number,
+            count,
+            1 if channels is None else share.shape[1],
+            *grid.shape,
+            float(form.thickness),
+            *(grid.lower[0], grid.lower[1], grid.upper[0], grid.upper[1]),
+            tolerance,
+            most_steps,
+            _TINY,
+            _EPS,
+            WEIGHTED=weights is not None,
+            MIXED=channels is not None,
+            BLOCK=block,
+            COLUMNS=_COLUMNS,
+            TERMS=TERMS,
+            num_warps=2,
+        )
     return results.T
 
 
@@ -476,7 +479,11 @@ def _fraction(fractions, node, axis, far, low, high):  # type: ignore[no-untyped
     return tl.where(x < low + close, low, x)
 
 
-@triton.jit
+# One machine code for all counts and slices: by default others are compiled for counts that sixteen divides.
+@triton.jit(
+    do_not_specialize=["number", "count", "widest", "rows", "columns", "most_steps"],
+    do_not_specialize_on_alignment=["pixels", "weights", "results"],
+)
 def _fit(  # type: ignore[no-untyped-def]
     pixels, weights, spectra, first, length, share, basis, directions, ratios, on_grid, expansions, limits, fractions,
     results, number, count, widest, rows, columns, thickness, low_0, low_1, high_0, high_1, tolerance,
@@ -568,11 +575,11 @@ def _fit(  # type: ignore[no-untyped-def]
             b_0, b_1, b_cost = tl.where(least, x_0, b_0), tl.where(least, x_1, b_1), tl.where(least, cost, b_cost)
             b_d, b_s = tl.where(least, i_d, b_d), tl.where(least, i_s, b_s)
             b_converged, b_steps = tl.where(least, converged, b_converged), tl.where(least, steps, b_steps)
-    row = results + lane
+    row, whole = results + lane, tl.cast(number, tl.int64)  # seven times which may be more than 32 bits hold
     tl.store(row, b_0, mask=here)
-    tl.store(row + number, b_1, mask=here)
-    tl.store(row + 2 * number, b_d, mask=here)
-    tl.store(row + 3 * number, b_s, mask=here)
-    tl.store(row + 4 * number, b_cost, mask=here)
-    tl.store(row + 5 * number, b_converged, mask=here)
-    tl.store(row + 6 * number, b_steps, mask=here)
+    tl.store(row + whole, b_1, mask=here)
+    tl.store(row + 2 * whole, b_d, mask=here)
+    tl.store(row + 3 * whole, b_s, mask=here)
+    tl.store(row + 4 * whole, b_cost, mask=here)
+    tl.store(row + 5 * whole, b_converged, mask=here)
+    tl.store(row + 6 * whole, b_steps, mask=here)
