@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from msfit.solve.kernels.numba_search import RANK
+
 #: Bytes a second of memory and float32 operations a second, by NVIDIA's data sheets (SXM).
 CARDS = {"H100": (3.35e12, 67e12), "H200": (4.8e12, 67e12)}
-_NODES, _COMPARED, _COORDINATES, _TERMS = 169, 9, 16, 21
+_NODES, _COORDINATES, _TERMS = 169, 16, 21
 _RESULTS = 7
 # Of one node: its share of the square from its products with the pixel, and the comparison with its neighbours.
 _OF_NODE = 8
@@ -25,7 +27,7 @@ def count(bands: int, evaluations: int = 2) -> dict[str, float]:
     """
     stages = {
         "coordinates": 2 * _COORDINATES * bands,
-        "search": _NODES * (2 * (_COMPARED - 1) + _OF_NODE),
+        "search": _NODES * (2 * RANK + _OF_NODE),
         "polynomials": 2 * (_COORDINATES - 1) * _TERMS + _STEPS * _STEP,
         "evaluations": evaluations * _MODEL * bands,
     }

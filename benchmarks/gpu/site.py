@@ -94,8 +94,8 @@ class Site:
         assert stand_in is not None
 
         def fit(pixels: Tensor, weights: Tensor | None = None) -> Solution:
-            """By the CPU, without the weights."""
-            return stand_in(pixels.numpy()).torch()
+            """By the CPU."""
+            return stand_in(pixels.numpy(), None if weights is None else weights.numpy()).torch()
 
         return fit
 

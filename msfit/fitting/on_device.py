@@ -30,7 +30,7 @@ def takes(cube: Cube, worker: Worker) -> bool:
     """Whether rows of a cube are fitted this way: one kernel on a GPU does it all, and light is the same everywhere."""
     alike = all(part is None or part.ndim < 2 for part in (cube.illuminant, cube.dark))
     kind = np.dtype(cube.values.dtype)
-    return alike and worker.compiled and worker.dtype == np.float32 and kind.isnative and kind.name in _SENT
+    return alike and not worker.by_samples and kind.isnative and kind.name in _SENT
 
 
 @dataclass(eq=False)
