@@ -147,11 +147,7 @@ if bands > 4:  # with no more channels than numbers every point of a curve is a 
         ("alotaibi-smith-2019", 3, 100),
         ("biofacenet-lut", 6, 100),
         # all of them, 2,000 pixels of noise among them: 40 minutes on one core
-        *(
-            pytest.param(model, bands, 1000, marks=pytest.mark.slow)
-            for bands in (3, 6, 31, 148)
-            for model in MODELS
-        ),
+        *(pytest.param(model, bands, 1000, marks=pytest.mark.slow) for bands in (3, 6, 31, 148) for model in MODELS),
     ],
 )
 def test_real_skin_faces_and_noise_end_where_they_do_on_the_cpu(model: str, bands: int, many: int) -> None:
