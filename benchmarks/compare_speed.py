@@ -1,11 +1,12 @@
 """Is this checkout slower than another? Fits of the same pixels by both, in turns, on one machine.
 
-Usage: python -m benchmarks.compare_speed OTHER [--runs 7] [--out FILE]
+Usage: python -m benchmarks.compare_speed OTHER [--runs 7] [--processor] [--out FILE]
 
 OTHER is another checkout of the project (``git worktree add``). Each of the two has a process of its own, which waits
 while the other computes; run by run they take turns, so that a machine whose speed drifts is slow for both. Printed for
 each case: the median over the runs of the time of the other over that of this one (above 1: this one is faster), with
-its quartiles, and this one's pixels a second. Cases are fits by `msfit.fit` from an array to the finished result.
+its quartiles, and this one's pixels a second. Cases are fits by `msfit.fit` from an array to the finished result, on
+all cores. `--processor` takes processor time of all threads instead, which others on the machine disturb less.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,7 @@ def _pixels(count: int, missing: float) -> tuple[np.ndarray, np.ndarray]:
     return nm, y.astype(np.float32)
 
 
-def _serve() -> None:
+def _serve(clock: Callable[[], float]) -> None:
     """Time one case for each line of input."""
     import warnings
 
@@ -62,16 +64,16 @@ def _serve() -> None:
         count, missing, options = CASES[line.strip()]
         nm, y = _pixels(count, missing)
         msfit.fit(y, nm, model=_MODEL, **options)
-        times, began = 0, time.perf_counter()
-        while (spent := time.perf_counter() - began) < _LEAST_SECONDS:
+        times, began = 0, clock()
+        while (spent := clock() - began) < _LEAST_SECONDS:
             msfit.fit(y, nm, model=_MODEL, **options)
             times += 1
         print(spent / times, flush=True)
 
 
-def _process(tree: Path) -> subprocess.Popen[str]:
+def _process(tree: Path, more: list[str]) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(tree)}
-    command = [sys.executable, str(Path(__file__).absolute()), "--serve", str(tree)]
+    command = [sys.executable, str(Path(__file__).absolute()), "--serve", str(tree), *more]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tree, env=environment
     )
@@ -91,12 +93,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file too")
     parser.add_argument("--case", choices=CASES, action="append", help="only this case; may be repeated")
+    parser.add_argument("--processor", action="store_true", help="processor time instead of elapsed time")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        _serve()
+        _serve(time.process_time if arguments.processor else time.perf_counter)
         return
-    both = [_process(arguments.other.absolute()), _process(HERE)]
+    more = ["--processor"] if arguments.processor else []
+    both = [_process(tree, more) for tree in (arguments.other.absolute(), HERE)]
     figures: dict[str, dict[str, float]] = {}
     for case in arguments.case or CASES:
         seconds = np.array([[_ask(process, case) for process in both] for _ in range(arguments.runs)])
