@@ -147,7 +147,7 @@ class Worker:
         if criterion.huber is not None and isinstance(solver, PigmentSolver):
             from msfit.solve.robust import solve_robustly
 
-            solution = solve_robustly(solver.reference, solution, y, loss)
+            solution = solve_robustly(solver, solution, y, loss)
         gap, proved = None, None
         if self.certificate is not None:
             from msfit.solve.certificate.certificate import GLOBAL_GAP

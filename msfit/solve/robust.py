@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from msfit.solve.backends.reference import ReferenceSolver, index_of_cheapest
+from msfit.solve.backends.reference import index_of_cheapest
 from msfit.solve.loss import Loss
 from msfit.solve.problem import Problem, shadings
 from msfit.solve.search import local_maxima
 from msfit.solve.solution import Point, Solution
+from msfit.solve.solver import PigmentSolver
 
 _MOST_ROUNDS = 200
 # A pixel has converged when a round lowers its loss by less than this share of it.
@@ -22,7 +23,7 @@ _AT_A_TIME = 1024
 
 
 def solve_robustly(
-    solver: ReferenceSolver, least_squares: Solution, pixels: Tensor, loss: Loss, most_rounds: int = _MOST_ROUNDS
+    solver: PigmentSolver, least_squares: Solution, pixels: Tensor, loss: Loss, most_rounds: int = _MOST_ROUNDS
 ) -> Solution:
     """Minimise Huber's loss over the box of a solver: the ends for pixels (n, band), `steps` being rounds.
 
@@ -39,7 +40,7 @@ def solve_robustly(
     return ended.take(index_of_cheapest(owner, ended.cost, len(pixels)))
 
 
-def _reweight(solver: ReferenceSolver, at: Solution, pixels: Tensor, loss: Loss, most_rounds: int) -> Solution:
+def _reweight(solver: PigmentSolver, at: Solution, pixels: Tensor, loss: Loss, most_rounds: int) -> Solution:
     """Rounds from a point of each pixel (n, band) until its loss converges; `cost` is the loss.
 
     A round minimises the sum of squares that touches the loss at the last residual and is nowhere below it (Huber,
@@ -47,7 +48,7 @@ def _reweight(solver: ReferenceSolver, at: Solution, pixels: Tensor, loss: Loss,
     the threshold those squares bend far more than the loss, which is straight. So `ease` takes a share of that bend
     away, slope kept, as long as rounds still lower the loss.
     """
-    skin, lower, upper = solver.skin, solver.lower, solver.upper
+    skin = solver.skin
     residual = Problem(skin, pixels).residual(at)
     value = loss.value(residual)
     ended = Solution(
@@ -59,7 +60,7 @@ def _reweight(solver: ReferenceSolver, at: Solution, pixels: Tensor, loss: Loss,
         share = torch.where(loss.beyond(residual), ease.unsqueeze(1), 1)
         target = pixels + residual * (1 / share - 1)
         weights = loss.touching(residual) * share
-        trial = Problem(skin, target, weights, solver.shadings).minimise(at.x, lower, upper)
+        trial = solver.descend(at.x, target, weights)
         trial_residual = Problem(skin, pixels).residual(trial)
         trial_value = loss.value(trial_residual)
         better = trial_value < value
@@ -87,9 +88,9 @@ def _reweight(solver: ReferenceSolver, at: Solution, pixels: Tensor, loss: Loss,
     return ended
 
 
-def _basins(solver: ReferenceSolver, pixels: Tensor, loss: Loss) -> tuple[Tensor, Point]:
+def _basins(solver: PigmentSolver, pixels: Tensor, loss: Loss) -> tuple[Tensor, Point]:
     """Local minima of the loss on the grid, three a pixel at most: whose they are (start,), and the points."""
-    grid = solver.grid
+    grid = solver.reference.grid
     owners, points = [], []
     for index in torch.arange(pixels.shape[0], device=pixels.device).split(max(1, _AT_A_TIME // pixels.shape[1])):
         some = pixels[index]

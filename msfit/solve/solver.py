@@ -34,7 +34,7 @@ from msfit.skin.arrays import converted, is_tensor
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.kernels.polynomials import SearchTable
-from msfit.solve.problem import NON_NEGATIVE, Prior, ShadingBounds
+from msfit.solve.problem import NON_NEGATIVE, Prior, Problem, ShadingBounds
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
 from msfit.solve.threads import one_thread
@@ -160,6 +160,15 @@ class PigmentSolver:
         else:
             solution = self.reference(y, w, prior)
         return solution if is_tensor(pixels) else solution.numpy()
+
+    def descend(self, start: Any, pixels: Any, weights: Any) -> Solution:
+        """Descend from one point of each pixel, start (n, 2), to a local minimum; all of them tensors."""
+        if not isinstance(self.kernel, CpuSolver):
+            problem = Problem(self.skin, pixels, weights, self.shadings)
+            return problem.minimise(start, self.lower, self.upper)
+        each = np.arange(len(pixels))
+        y, w = (np.ascontiguousarray(a.numpy()) for a in (pixels, weights))
+        return self.kernel.least(self.kernel.form, y, each, start.numpy(), w).torch()
 
     def _from_table(self, pixels: Any) -> Solution:
         """Searched by the compiled table, descended by the reference."""

@@ -46,7 +46,7 @@ def huber(count: int, threshold: float = THRESHOLD) -> Loss:
 
 
 def robustly(pixels: torch.Tensor, loss: Loss, **options: Any) -> Solution:
-    return solve_robustly(SOLVER.reference, SOLVER(pixels, loss.squares(pixels)), pixels, loss, **options)
+    return solve_robustly(SOLVER, SOLVER(pixels, loss.squares(pixels)), pixels, loss, **options)
 
 
 def scipy_least(y: np.ndarray) -> float:

@@ -111,7 +111,7 @@ def huber(problem: Case, dtype: str) -> Solution:
     pixels = torch.from_numpy(problem.pixels).to(getattr(torch, dtype))
     weights = None if problem.weights is None else torch.from_numpy(problem.weights).to(pixels)
     loss = Loss(scale=None if weights is None else weights.sqrt(), threshold=torch.full_like(pixels[:, :1], 10.0))
-    solution = solve_robustly(solver.reference, solver(pixels, weights), pixels, loss).numpy()
+    solution = solve_robustly(solver, solver(pixels, weights), pixels, loss).numpy()
     solution.cost = 2 * solution.cost
     return solution
 
