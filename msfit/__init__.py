@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from msfit.data.channels import Channels as Channels
     from msfit.data.cube import Cube as Cube
+    from msfit.data.prior import SkinPrior as SkinPrior
     from msfit.data.result import FitResult as FitResult
     from msfit.data.result import Status as Status
     from msfit.errors import InputError as InputError
@@ -43,6 +44,7 @@ _HOME = {
     "Cube": "msfit.data.cube",
     "InputError": "msfit.errors",
     "InputWarning": "msfit.errors",
+    "SkinPrior": "msfit.data.prior",
     "FitResult": "msfit.data.result",
     "Status": "msfit.data.result",
     "load": "msfit.io",

@@ -43,6 +43,7 @@ VALUES: dict[str, Any] = {
     "illuminant": "A",
     "truncate": 0.6,
     "hold": {"i_s": 0.0},
+    "prior": {"f_mel": (0.1, 0.05)},
     "free": ("f_mel",),
     "shared": ("saturation",),
     "weights": {(400, 450): 0.5},
@@ -64,6 +65,7 @@ VALUES: dict[str, Any] = {
     "tell": lambda line: None,
 }
 NEEDS: dict[str, dict[str, Any]] = {
+    "prior": {"noise": 0.003},
     "noise": {"std": True},
     "channels": {"truncate": 0.6},
     "fwhm": {"truncate": 0.6},
@@ -175,7 +177,7 @@ def test_an_unknown_option_is_a_type_error_that_names_the_nearest(door: str, sce
         ({"certify": True, "free": ("f_mel", "saturation")}, "certify: does not go with extra parameters"),
         ({"huber": 0.01, "shared": ("saturation",)}, "huber: does not go with extra parameters"),
         ({"residual": "radiance", "shared": ("saturation",)}, "residual: found radiance with shared"),
-        ({"noise": 0.01}, "noise: given without std"),
+        ({"noise": 0.01}, "noise: given without std or prior"),
         ({"dtype": torch.bfloat16}, "dtype: found torch.bfloat16; expected float32 or float64"),
         ({"dtype": "half"}, "dtype: found 'half'"),
         ({"std": "yes"}, "std: found 'yes'"),

@@ -10,6 +10,8 @@ from msfit.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from msfit.data.prior import SkinPrior
+
 
 def parse_bounds(text: str) -> str | dict[str, tuple[float, float]]:
     """``wide``, ``paper``, or ``f_mel=0:0.4,f_blood=0.02:0.07``.
@@ -60,6 +62,30 @@ def parse_hold(text: str) -> dict[str, float]:
             raise InputError(f"--hold: found {part!r}; expected NAME=VALUE, each name once, as in i_s=0")
         held[name.strip()] = number[0]
     return held
+
+
+def parse_prior(text: str) -> str | dict[str, tuple[float, float]] | SkinPrior:
+    """``archive``, ``archive-contact``, ``f_mel=0.1:0.05,f_blood=0.03:0.01``, or an .npz file.
+
+    Examples
+    --------
+    >>> parse_prior("f_mel=0.1:0.05")
+    {'f_mel': (0.1, 0.05)}
+    """
+    from msfit.data.prior import SkinPrior
+
+    if Path(text).is_file():
+        return SkinPrior.from_file(text)
+    if "=" not in text:
+        return text
+    pairs: dict[str, tuple[float, float]] = {}
+    for part in text.split(","):
+        name, _, pair = part.partition("=")
+        numbers = _numbers(pair)
+        if numbers is None or len(numbers) != 2 or name.strip() in pairs:
+            raise InputError(f"--prior: found {part!r}; expected NAME=MEAN:SD, each name once, as in f_mel=0.1:0.05")
+        pairs[name.strip()] = (numbers[0], numbers[1])
+    return pairs
 
 
 def parse_light(text: str) -> str | tuple[np.ndarray, np.ndarray]:

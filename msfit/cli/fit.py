@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from msfit.cli.arguments import parse_bounds, parse_hold, parse_light, parse_names, parse_per_band, parse_ranges
+from msfit.cli.arguments import (
+    parse_bounds,
+    parse_hold,
+    parse_light,
+    parse_names,
+    parse_per_band,
+    parse_prior,
+    parse_ranges,
+)
 from msfit.cli.console import compiling_told, complain, progress_bar, say
 from msfit.cli.options import (
     DEFAULT_MODEL,
@@ -112,6 +120,14 @@ Hold = Annotated[
     str | None,
     option(SKIN, metavar="NAME=VALUE,...", help="Hold numbers, as i_s=0 under crossed polarisers."),
 ]
+Prior = Annotated[
+    str | None,
+    option(
+        SKIN,
+        metavar="archive|NAME=MEAN:SD,...|FILE",
+        help="What is known beforehand, with --noise: archive, archive-contact, as f_mel=0.1:0.05, or an .npz file.",
+    ),
+]
 Weights = Annotated[
     str | None,
     option(SQUARED, metavar="A:B=W,...|FILE", help="Weights of bands [nm], 1 elsewhere; or a file with one a band."),
@@ -126,7 +142,7 @@ Noise = Annotated[
     option(
         SQUARED,
         metavar="SIGMA|A:B=SIGMA,...|FILE",
-        help="Known noise of a band, for --std. Default: from the residual.",
+        help="Known noise of a band, for --std and --prior. Default for --std: from the residual.",
     ),
 ]
 Certify = Annotated[bool, option(SQUARED, "--certify", help="Prove that each minimum is the global one.")]
@@ -172,6 +188,7 @@ def fit(
     illuminant: Light = None,
     truncate: Truncate = 0.03,
     hold: Hold = None,
+    prior: Prior = None,
     parallel: Parallel = None,
     transmission: Transmission = None,
     mask: Mask = None,
@@ -206,7 +223,7 @@ def fit(
 
     if skip_existing and overwrite:
         raise InputError("--skip-existing, --overwrite: both are given; expected one of them")
-    others = (white, dark, mask, channels, illuminant, weights, noise, wavelengths)
+    others = (white, dark, mask, channels, illuminant, prior, weights, noise, wavelengths)
     results, figures = output_paths(inputs, output, plot, others, overwrite=overwrite or skip_existing)
     drawing = {"std": std, "gap": certify, "ranges": parse_ranges("--range", range)}
     if range is not None and plot is None:
@@ -237,6 +254,7 @@ def fit(
         "illuminant": None if illuminant is None else parse_light(illuminant),
         "truncate": truncate,
         "hold": None if hold is None else parse_hold(hold),
+        "prior": None if prior is None else parse_prior(prior),
         "transmission": transmission,
     }
     named = {"free": free, "shared": shared}

@@ -71,6 +71,10 @@ class FitResult:
         Maps of the extra parameters that were fitted, by name; one number everywhere where it is shared.
     axes : PixelAxes, optional
         Names and coordinates of the pixels' axes, where what was fitted had some.
+    prior_share : mapping of float arrays, optional
+        Of a fit with a prior, how much of each of f_mel, f_blood, i_d, i_s is prior: the variance that is left over
+        that of the prior, 0 to 1; 1 where the measurement told nothing. 0 for numbers that the prior is not about, NaN
+        where one is held.
     """
 
     f_mel: np.ndarray
@@ -89,6 +93,7 @@ class FitResult:
     cube: Cube | None = None
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
     axes: PixelAxes | None = None
+    prior_share: Mapping[str, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         for name, values in (*((name, getattr(self, name)) for name in MAPS), *self.extra.items()):

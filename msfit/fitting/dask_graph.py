@@ -73,6 +73,13 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
     for part, axes in beside:
         full = part is not None and part.ndim == len(axes)
         parts += [array.asarray(part).rechunk(values.chunks[: len(axes)]), axes] if full else [None, None]
+    bare = replace(prepared, mixtures=None)
+    if (prior := prepared.worker.prior) is not None and prior.skin.pixels:
+        for part, more in ((prior.skin.mean, "k"), (prior.skin.covariance, "kl")):
+            parts += [array.from_array(part, (*values.chunks[:-1], *part.shape[len(pixels) :])), pixels + more]
+        bare = replace(bare, worker=replace(bare.worker, prior=prior.of(*(np.empty(0),) * 2)))
+    else:
+        parts += [None, None] * 2
     for note in (prepared.cube.provenance.get("note"), *prepared.notes):
         if note:
             warn(str(note))
@@ -85,7 +92,7 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
         values,
         pixels + "b",
         *parts,
-        bare=replace(prepared, cube=whole.changed(**nothing), mixtures=None),
+        bare=replace(bare, cube=whole.changed(**nothing)),
         light=whole.illuminant if whole.illuminant is not None and whole.illuminant.ndim == 1 else None,
         dark=whole.dark if whole.dark is not None and whole.dark.ndim == 1 else None,
         new_axes={"m": len(names) + 1},
@@ -99,7 +106,16 @@ def fit_lazy(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[PixelK
 
 
 def _fit_tile(
-    values: np.ndarray, illuminant: Any, own_dark: Any, mask: Any, *, bare: Prepared, light: Any, dark: Any
+    values: np.ndarray,
+    illuminant: Any,
+    own_dark: Any,
+    mask: Any,
+    mean: Any,
+    covariance: Any,
+    *,
+    bare: Prepared,
+    light: Any,
+    dark: Any,
 ) -> np.ndarray:
     """Maps and, as the last, status (map, ...) of one chunk of pixels."""
     tile = bare.cube.changed(
@@ -108,6 +124,10 @@ def _fit_tile(
         dark=own_dark if dark is None else dark,
         mask=mask,
     )
-    with pool(bare.worker.device) as run:
-        maps = fit_rows(replace(bare, cube=tile), slice(0, values.shape[0]), run, mask)
+    worker = bare.worker
+    if mean is not None:
+        assert worker.prior is not None
+        worker = replace(worker, prior=worker.prior.of(mean, covariance))
+    with pool(worker.device) as run:
+        maps = fit_rows(replace(bare, cube=tile, worker=worker), slice(0, values.shape[0]), run, mask)
     return np.stack([values.astype(maps["rmse"].dtype, copy=False) for values in maps.values()])

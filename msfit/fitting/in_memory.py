@@ -19,7 +19,7 @@ def fit(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[FitKeywords
 
     Minimises, pixel by pixel and to the global minimum, sum_b w_b (y_b - i_d r_b(f_mel, f_blood) - i_s)^2 over the
     bounds of the pigments and i_d, i_s >= 0. Here y is reflectance, and w_b is 0 for a band that is not finite,
-    saturated or unlit, else 1; `weights`, `residual` and `huber` change it.
+    saturated or unlit, else 1; `weights`, `residual`, `huber` and `prior` change it.
 
     Parameters
     ----------
@@ -66,6 +66,12 @@ def fit(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[FitKeywords
     hold : mapping of float, optional
         Numbers that are known, such as {"i_s": 0} under crossed polarisers or {"i_d": 1} in a contact instrument.
         `bounds` takes "i_d" and "i_s" too.
+    prior : mapping, SkinPrior, "archive" or "archive-contact", optional
+        What is known of skin beforehand, with `noise`: {"f_mel": (mean, standard deviation), ...}, numbers or maps of
+        the picture, or a density with covariances. "archive": what the persons of the archive's calibration split say
+        of f_mel, f_blood and i_s; "archive-contact", for instruments that touch the skin: of i_d too. Then the most
+        probable numbers are found (maximum a posteriori), with fewer channels than numbers too, and
+        `FitResult.prior_share` says how much of each is prior. Numbers that are held are left out of it.
     weights : array (band,) or mapping, optional
         Factors on the terms of the sum, >= 0, one a band of the data, or as {(A, B): weight} for ranges [nm], ends
         included, 1 elsewhere. Only their ratios matter; 0 leaves a band out. Eight must be at least a millionth of the
@@ -78,8 +84,8 @@ def fit(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[FitKeywords
     std : bool
         Also standard deviations and correlations, `FitResult.std` and `FitResult.correlation`.
     noise : float, array (band,) or mapping, optional
-        Known standard deviation of a band's residual, in its unit, for these. By default it is estimated from each
-        pixel's residual, weights being taken for inverse variances up to a factor.
+        Known standard deviation of a band's residual, in its unit, for these and for a prior. By default it is
+        estimated from each pixel's residual, weights being taken for inverse variances up to a factor.
     certify : bool
         Also bound what any point within the bounds could reach, as `FitResult.gap`. The status of a pixel whose gap is
         at most 1e-5 is one of those that begin with GLOBAL; a pixel for which the search meets a better point gets it.

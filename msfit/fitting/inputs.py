@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from msfit.data.channels import Channels
-from msfit.data.cube import Cube
+from msfit.data.cube import TURNED_ROUND, Cube
 from msfit.errors import InputError
 from msfit.fitting.options import FitOptions
 
@@ -54,6 +54,8 @@ def in_channels(cube: Cube, options: FitOptions) -> Cube:
     channels = _lit(channels, options)
     if len(channels) != cube.values.shape[-1]:
         raise InputError(f"channels: found {len(channels)}, the data have {cube.values.shape[-1]} bands")
+    if options.channels is not None and TURNED_ROUND in str(cube.provenance.get("note", "")):
+        channels = channels.take(slice(None, None, -1))  # in the order of the data, as they were
     order = np.argsort(channels.centres)
     if options.channels is None or order.tolist() == list(range(len(channels))):
         return cube.changed(channels=channels.take(order), wavelengths=channels.centres[order])

@@ -53,7 +53,9 @@ class LowRankWorker:
         alike = np.ones((len(pixels), 1), bool)
         return run(self, blocks(pixels, alike, status, self.worker.device))
 
-    def __call__(self, pixels: np.ndarray, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, pixels: np.ndarray, scale: np.ndarray | None = None, index: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Fit coefficients with, last, the light (n, term): maps (map, n) and statuses (n,)."""
         projected = self.solver.pixels(pixels, LEAST_SIGNAL)
         solution, usable = self.solver(projected), projected.usable

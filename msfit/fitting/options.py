@@ -19,6 +19,7 @@ import numpy as np
 
 from msfit.data.bands import Bands
 from msfit.data.channels import Channels
+from msfit.data.prior import SkinPrior
 from msfit.errors import InputError
 from msfit.skin import DEFAULT_MODEL
 
@@ -29,6 +30,8 @@ Bounds = str | Mapping[str, tuple[float, float]]
 # A number a band of the cube, or numbers for ranges of wavelengths (A, B) [nm], ends included.
 PerBand = Any | Mapping[tuple[float, float], float]
 Progress = Callable[[int, int], None]
+# "archive", "archive-contact", means with standard deviations by name, numbers or maps, or a density.
+GivenPrior = str | Mapping[str, Any] | SkinPrior
 
 PIGMENTS = ("f_mel", "f_blood")
 SHADINGS = ("i_d", "i_s")
@@ -38,6 +41,7 @@ ShadingBounds = tuple[tuple[float, float], tuple[float, float]]
 TRUNCATE = 0.03
 RESIDUALS = ("reflectance", "radiance")
 DTYPES = ("float32", "float64")
+ARCHIVE = ("archive", "archive-contact")
 # Weight of total variation where no spatial prior is named: about the noise of a band.
 USUAL_TV = 0.01
 
@@ -64,6 +68,7 @@ class PixelKeywords(CommonKeywords, total=False):
     free: Collection[str]
     shared: Collection[str]
     hold: Mapping[str, float] | None
+    prior: GivenPrior | None
     weights: PerBand | None
     residual: str
     huber: float | None
@@ -83,6 +88,7 @@ class PolarisedKeywords(CommonKeywords, total=False):
 
     free: Collection[str]
     hold: Mapping[str, float] | None
+    prior: GivenPrior | None
     weights: PerBand | None
     residual: str
     std: bool
@@ -157,6 +163,7 @@ class FitOptions:
     free: Collection[str] = PIGMENTS
     shared: Collection[str] = ()
     hold: Mapping[str, float] | None = None
+    prior: GivenPrior | None = None
     weights: PerBand | None = None
     residual: str = "reflectance"
     huber: float | None = None
@@ -183,6 +190,7 @@ class FitOptions:
             "free": _names("free", self.free),
             "shared": _names("shared", self.shared),
             "hold": _hold(self.hold or {}),
+            "prior": _prior(self.prior),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -202,8 +210,13 @@ class FitOptions:
             if _present(self, first) and _present(self, second):
                 named = f" ({', '.join(self.extras)})" if second == "extras" else ""
                 raise InputError(f"{first}: {why}{named}; leave out either")
-        if self.noise is not None and not self.std:
-            raise InputError("noise: given without std, whose only use it is; ask for std, or leave noise out")
+        if self.noise is not None and not self.std and self.prior is None:
+            raise InputError("noise: given without std or prior, which use it; ask for std, or leave noise out")
+        if self.prior is not None and self.noise is None:
+            raise InputError(
+                "prior: given without noise; expected the standard deviation of a band's value, against which the prior"
+                " is weighed"
+            )
 
     def _check_channels(self) -> None:
         if self.channels is not None and not isinstance(self.channels, Channels):
@@ -308,6 +321,11 @@ _CONFLICTS = (
     ("certify", "hold", "proves fits in which all four numbers are free"),
     ("huber", "hold", "searches with all four numbers free"),
     ("hold", "extras", "does not go with extra parameters"),
+    ("prior", "weights", "weighs bands by their noise alone"),
+    ("prior", "residual", "goes with residuals in reflectance, the unit of its noise"),
+    ("prior", "huber", "goes with normal noise, not with Huber's loss"),
+    ("prior", "certify", "is beyond what certificates prove, though its minimum is searched for all over the bounds"),
+    ("prior", "extras", "does not go with extra parameters"),
 )
 
 _DEFAULTS = {f.name: f.default for f in fields(FitOptions) if f.default is not MISSING}
@@ -356,6 +374,16 @@ def _hold(given: Any) -> dict[str, float]:
     if len(given) == len(names):
         raise InputError("hold: all four numbers are held; leave one free")
     return {name: float(value) for name, value in given.items()}
+
+
+def _prior(given: Any) -> str | SkinPrior | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        if given not in ARCHIVE:
+            raise InputError(f"prior: found {given!r}; expected {' or '.join(ARCHIVE)}, or means and deviations")
+        return given
+    return SkinPrior.of(given)
 
 
 def _names(option: str, given: Any) -> tuple[str, ...]:

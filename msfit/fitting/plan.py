@@ -17,6 +17,7 @@ from msfit.fitting.criterion import resolve_criterion
 from msfit.fitting.devices import resolve_device, resolve_dtype
 from msfit.fitting.low_rank import LowRankWorker
 from msfit.fitting.options import FitOptions
+from msfit.fitting.prior import PixelPrior
 from msfit.fitting.rank import check_rank
 from msfit.fitting.worker import Worker
 from msfit.skin.channels import through
@@ -96,7 +97,7 @@ def _keep(key: Hashable, cube: Cube, chosen: Cube, plan: Callable[..., Prepared]
 
 def _key(cube: Cube, options: FitOptions) -> Hashable | None:
     """What a plan follows from; None where it is not kept: of channels, resampled bands, arrays among the options."""
-    rare = (options.bands, options.weights, options.noise, options.huber, cube.channels)
+    rare = (options.bands, options.prior, options.weights, options.noise, options.huber, cube.channels)
     if any(value is not None for value in rare) or options.shared or not isinstance(options.bounds, str):
         return None
     held, data = tuple((options.hold or {}).items()), (cube.wavelengths.tobytes(), cube.values.dtype)
@@ -109,10 +110,11 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
     skin_model = get_model(options.model) if isinstance(options.model, str) else options.model
     box = resolve_bounds(skin_model, options.bounds, options.free, options.shared, options.hold)
     fewest = FEWEST_BANDS if cube.channels is None else 1
+    prior = PixelPrior.resolve(options, skin_model, box, cube)
     chosen, dropped, notes = select_bands(cube, options.bands, skin_model.wavelength_range, skin_model.name, fewest)
     if chosen.channels is not None:
         skin_model = through(skin_model, chosen.channels, options.truncate)
-        check_rank(skin_model, chosen.wavelengths, box, options.shadings)
+        check_rank(skin_model, chosen.wavelengths, box, options.shadings, prior)
     selected = chosen.wavelengths.size
     chosen, criterion = resolve_criterion(cube, chosen, options)
     minimised = criterion.attributes()
@@ -122,8 +124,9 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
     if shared:
         from msfit.fitting.shared import settle_shared  # torch's alone
     settled = settle_shared(skin_model, box, shared, chosen, criterion, place) if shared else box
+    known = None if prior is None else PixelPrior.over(prior, chosen, criterion)
     worker = Worker.create(
-        skin_model, settled, chosen, place, kind, criterion, options.std, options.certify, options.shadings
+        skin_model, settled, chosen, place, kind, criterion, options.std, options.certify, options.shadings, known
     )
     about = {
         "free": ",".join(options.free),
@@ -132,6 +135,7 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
         "dtype": kind.name,
         "device": str(place),
         **minimised,
+        **({} if known is None else {"prior": known.described(options.prior)}),
     }
     plan = partial(
         Prepared, worker=worker, model=skin_model, bounds=box, shared=shared, dropped=dropped, notes=tuple(notes)

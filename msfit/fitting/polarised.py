@@ -43,7 +43,7 @@ def fit_polarised(
         by channel, whose slope is t whatever its gloss; the median over pixels is taken.
     **options
         As `msfit.fit` has them: model, bounds, bands, mask, device, dtype, loading, channels, fwhm, illuminant,
-        truncate, free, hold, weights, residual, std, noise, progress. They are of the crossed picture.
+        truncate, free, hold, prior, weights, residual, std, noise, progress. They are of the crossed picture.
 
     Returns
     -------

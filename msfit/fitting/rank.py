@@ -6,18 +6,24 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from msfit.data.prior import SkinPrior
 from msfit.errors import InputError
 from msfit.skin.registry import SkinModel
 from msfit.solve.problem import ShadingBounds
 
 # Singular values below this share of the largest tell nothing: a millionth of noise would hide what they stand for.
 _SMALLEST = 1e-6
+_ADVICE = "(prior='archive' with noise)"
 
 
 def check_rank(
-    model: SkinModel, wavelengths: np.ndarray, box: Mapping[str, tuple[float, float]], shadings: ShadingBounds
+    model: SkinModel,
+    wavelengths: np.ndarray,
+    box: Mapping[str, tuple[float, float]],
+    shadings: ShadingBounds,
+    prior: SkinPrior | None = None,
 ) -> None:
-    """Refuse fewer independent channels than free numbers.
+    """Refuse fewer independent channels than numbers that are free and that no prior is about.
 
     The rank is that of the Jacobian of i_d r(x) + i_s in the free numbers, in the middle of the box, each number in
     units of its span.
@@ -47,11 +53,19 @@ def check_rank(
         columns.append(np.asarray(reflectance)[0])
     if shadings[1][0] < shadings[1][1]:
         columns.append(np.ones_like(np.asarray(reflectance)[0]))
-    sizes = np.linalg.svd(np.stack(columns, 1), compute_uv=False)
+    design = np.stack(columns, 1)
+    if prior is not None:  # whose numbers it tells, however little it says
+        known = [name for name in free if name in prior.names]
+        rows = np.zeros((len(known), len(free)))
+        rows[np.arange(len(known)), [free.index(name) for name in known]] = np.linalg.norm(design)
+        design = np.vstack((design, rows))
+    sizes = np.linalg.svd(design, compute_uv=False)
     rank = int(np.count_nonzero(sizes > _SMALLEST * sizes[0]))
+    missing = ", ".join(name for name in free if prior is None or name not in prior.names)
     if rank < len(free):
         raise InputError(
-            f"channels: {len(wavelengths)} of them tell {rank} numbers apart, and {len(free)} are free"
-            f" ({', '.join(free)}); hold {len(free) - rank} of these with hold, such as {{'i_s': 0}} under crossed"
-            " polarisers"
+            f"channels: {len(wavelengths)} of them tell {rank} numbers apart"
+            f"{'' if prior is None else ' with the prior'}, and {len(free)} are free ({', '.join(free)}); hold"
+            f" {len(free) - rank} of these with hold, such as {{'i_s': 0}} under crossed polarisers, or take a prior"
+            f" {_ADVICE if prior is None else f'of {missing} too'}"
         )

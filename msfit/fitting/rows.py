@@ -16,7 +16,19 @@ from msfit.errors import InputError, warn
 from msfit.fitting.options import Progress
 from msfit.fitting.plan import Prepared
 from msfit.fitting.remarks import remarks
-from msfit.fitting.worker import CORRELATION, FEW, PARAMETERS, STD, FittedBlock, Run, Worker, blocks, pool, screen
+from msfit.fitting.worker import (
+    CORRELATION,
+    FEW,
+    PARAMETERS,
+    SHARE,
+    STD,
+    FittedBlock,
+    Run,
+    Worker,
+    blocks,
+    pool,
+    screen,
+)
 
 CHUNK, CHUNK_GPU = 262_144, 1_048_576  # pixels that are read and screened together
 _MOST_SAMPLES = 2**26  # of a block of rows, where a file's chunks span many of them
@@ -31,12 +43,14 @@ def begin_rows(
     prepared: Prepared, rows: slice, run: Run, mask: np.ndarray | None = None
 ) -> Callable[[Progress | None], dict[str, np.ndarray]]:
     """Read and screen some rows and begin their fit; what comes back waits for its end, and returns as `fit_rows`."""
-    cube, worker = prepared.cube, prepared.worker
+    cube, worker = prepared.cube, prepared.worker.of_rows(rows)
     height, *others = cube.values.shape[:-1]
     shape = (len(range(*rows.indices(height))), *others)
     count, names = int(np.prod(shape)), worker.maps
     status = np.full(count, Status.MASKED_BY_USER, STATUS_TYPE)
     wanted = np.ones(count, bool) if mask is None else mask.ravel()
+    if worker.prior is not None:
+        wanted = wanted & worker.prior.known()
     status[wanted] = Status.CONVERGED
     begin = partial(_begin_samples, worker) if prepared.mixtures is None else prepared.mixtures.begin
     if not worker.device.startswith("cpu"):
@@ -94,6 +108,7 @@ def collect(prepared: Prepared, maps: Mapping[str, Any], attrs: Mapping[str, Any
         wavelengths=prepared.cube.wavelengths,
         std=_named(maps, STD),
         correlation=_named(maps, CORRELATION),
+        prior_share=_named(maps, SHARE),
         attrs=attrs,
         extra={name: maps[name] for name in prepared.worker.extras},
         gap=maps.get("gap"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from msfit.data.cube import Cube
 from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
+from msfit.fitting.prior import PixelPrior, free_by
 from msfit.fitting.threads import cores, workers
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.problem import NON_NEGATIVE, Problem, ShadingBounds
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from msfit.solve.certificate.certificate import Certificate
     from msfit.solve.extras import ExtrasSolver
+    from msfit.solve.posterior import PosteriorSolver
 
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
 _BLOCK, _BLOCK_TORCH, _BLOCK_GPU = 16_384, 4_096, 262_144
@@ -39,11 +41,11 @@ LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
 LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
 PIGMENTS = ("f_mel", "f_blood")
 PARAMETERS = (*PIGMENTS, "i_d", "i_s")
-STD, CORRELATION = "std_", "correlation_"
+STD, CORRELATION, SHARE = "std_", "correlation_", "prior_share_"
 
 Block = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # index, pixels, scales as in Criterion or None for ones
 FittedBlock = tuple[np.ndarray, np.ndarray, np.ndarray]  # index, maps (map, n), statuses
-Work = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]  # a `Worker`, or the like
+Work = Callable[[np.ndarray, np.ndarray | None, np.ndarray], tuple[np.ndarray, np.ndarray]]  # a `Worker`, or the like
 Run = Callable[[Work, Iterator[Block]], Iterator[FittedBlock]]
 
 
@@ -60,6 +62,8 @@ class Worker:
     certificate: Certificate | None = None
     shadings: ShadingBounds = NON_NEGATIVE
     fewest: int = FEWEST_BANDS  # usable bands of a pixel that is fitted
+    prior: PixelPrior | None = None  # of the picture, or of some rows of it
+    posterior: PosteriorSolver | None = None
 
     @classmethod
     def create(
@@ -73,15 +77,23 @@ class Worker:
         std: bool,
         certify: bool = False,
         shadings: ShadingBounds = NON_NEGATIVE,
+        prior: PixelPrior | None = None,
     ) -> Worker:
         solver, certificate = solver_for(model, box, cube.wavelengths, dtype, device, shadings), None
         if certify:
             from msfit.solve.certificate.certificate import Certificate
 
             certificate = Certificate(solver.skin, solver.lower, solver.upper)
-        free = sum(low < high for low, high in (*box.values(), *shadings))
-        fewest = FEWEST_BANDS if cube.channels is None else free
-        return cls(solver, box, device, dtype, criterion, std, certificate, shadings, fewest)
+        posterior = None
+        if prior is not None:
+            from msfit.solve.posterior import PosteriorSolver
+
+            assert isinstance(solver, PigmentSolver)
+            posterior = PosteriorSolver(solver.reference, prior.noise)
+        ends = zip((*box, "i_d", "i_s"), (*box.values(), *shadings), strict=True)
+        free = free_by(None if prior is None else prior.skin, [name for name, (low, high) in ends if low < high])
+        fewest = FEWEST_BANDS if cube.channels is None else max(free, 1)
+        return cls(solver, box, device, dtype, criterion, std, certificate, shadings, fewest, prior, posterior)
 
     @cached_property
     def extras(self) -> list[str]:
@@ -102,7 +114,12 @@ class Worker:
             *(CORRELATION + ",".join(pair) for pair in combinations(names, 2)),
         ]
         gap = [] if self.certificate is None else ["gap"]
-        return [*PARAMETERS, "rmse", *self.extras, *(certainty if self.std else ()), *gap]
+        shares = [] if self.prior is None else [SHARE + name for name in names]
+        return [*PARAMETERS, "rmse", *self.extras, *(certainty if self.std else ()), *gap, *shares]
+
+    def of_rows(self, rows: slice) -> Worker:
+        """The worker for some rows of the picture, whose pixels are then named by their index among these."""
+        return self if self.prior is None else replace(self, prior=self.prior.rows(rows))
 
     @property
     def by_samples(self) -> bool:
@@ -112,7 +129,7 @@ class Worker:
     @cached_property
     def compiled(self) -> bool:
         """Whether pixels are fitted by a kernel, with weights or without, and nothing else is asked for."""
-        squares = self.criterion.huber is None and not self.std and self.certificate is None
+        squares = self.criterion.huber is None and not self.std and self.certificate is None and self.prior is None
         return squares and isinstance(self.solver, PigmentSolver) and self.solver.kernel is not None
 
     def takes(self, weighted: bool) -> int:
@@ -123,8 +140,18 @@ class Worker:
             return _TAKES
         return _TAKES_WEIGHTED if weighted or not self.criterion.plain else _TAKES_COMPILED
 
-    def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (map, n) and statuses (n,)."""
+    def __call__(
+        self, pixels: np.ndarray, scale: np.ndarray | None, index: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Fit (n, band) reflectances, whose residuals are scaled as in `Criterion`: maps (map, n) and statuses (n,).
+
+        `index` (n,) says which pixels they are of those rows that the worker is for; only to a prior that matters.
+        """
+        if self.posterior is not None:
+            import torch
+
+            with one_thread():
+                return self._by_posterior(pixels, scale, np.zeros(len(pixels), int) if index is None else index)
         if not self.compiled or not self.device.startswith("cpu"):
             import torch  # noqa: F401 -- before it can be held to one thread
 
@@ -164,6 +191,26 @@ class Worker:
             more.append(gap.to(y.dtype).unsqueeze(0))
         rmse = self._rmse(solver.skin, solution, y, None if loss.scale is None else loss.scale > 0).cpu().numpy()
         return self.to_maps(solution.numpy(), rmse, [rows.cpu().numpy() for rows in more], proved)
+
+    def _by_posterior(
+        self, pixels: np.ndarray, scale: np.ndarray | None, index: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Maximum a posteriori estimates, with what of each is prior."""
+        import torch
+
+        assert self.prior is not None
+        assert self.posterior is not None
+        prior = self.prior.take(index)
+        y = torch.from_numpy(pixels).to(self.device, getattr(torch, self.dtype.name))
+        usable = None if scale is None else torch.from_numpy(scale > 0).to(self.device)
+        solution, certainty = self.posterior(y, usable, prior.components())
+        squares = Problem(self.solver.skin, y).residual(solution).square()
+        mean = squares.mean(1) if usable is None else (squares * usable).sum(1) / usable.sum(1)
+        std = certainty.std.cpu().numpy().T
+        with np.errstate(invalid="ignore"):
+            shares = np.minimum(std.astype(np.float64) ** 2 / prior.variances().T, 1)
+        more = [std, certainty.correlation.cpu().numpy().T] if self.std else []
+        return self.to_maps(solution.numpy(), mean.sqrt().cpu().numpy(), [*more, shares.astype(std.dtype)])
 
     def to_maps(
         self, solution: Solution, rmse: np.ndarray, more: Sequence[np.ndarray] = (), proved: np.ndarray | None = None
@@ -276,9 +323,9 @@ def pool(device: Device, room: int = ROOM, threads: int | None = None) -> Iterat
     or as many as `threads` says; 0: in the calling thread. The temporary arrays of a thread stay below `room` bytes.
     """
     if threads == 0 or not device.startswith("cpu"):
-        yield lambda worker, blocks: ((index, *worker(pixels, scale)) for index, pixels, scale in blocks)
+        yield lambda worker, blocks: ((index, *worker(pixels, scale, index)) for index, pixels, scale in blocks)
         return
     with workers(threads or cores()) as each:
         yield lambda worker, blocks: each(
-            lambda block: (block[0], *worker(block[1], block[2])), _pieces(worker, blocks, room)
+            lambda block: (block[0], *worker(block[1], block[2], block[0])), _pieces(worker, blocks, room)
         )

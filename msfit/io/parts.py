@@ -25,7 +25,7 @@ _LONG_NAMES = {
     "rmse": "root mean squared residual of the reflectance",
     "gap": "rmse minus a lower bound of what any point within the bounds reaches",
 }
-STD, CORRELATION = "std_", "correlation_"
+STD, CORRELATION, SHARE = "std_", "correlation_", "prior_share_"
 # Attributes of a file that describe the fit itself; all others are `FitResult.attrs`.
 _OWN = ("Conventions", "model", "bounds", "bands", "counts", "index")
 # Statuses of version 0.1.0, for formats that do not name them.
@@ -59,6 +59,12 @@ def parts_of(result: FitResult, *, counted: bool = True) -> Parts:
         first, second = (_LONG_NAMES.get(name, name) for name in pair.split(","))
         described = {"units": "1", "long_name": f"correlation of the {first} and the {second}", "parameters": pair}
         variables[correlation_name(pair)] = (dims, values, described)
+    for name, values in (result.prior_share or {}).items():
+        described = {
+            "units": "1",
+            "long_name": f"share of the prior in the variance of the {_LONG_NAMES.get(name, name)}",
+        }
+        variables[SHARE + name] = (dims, values, described)
     for name, values in result.extra.items():
         variables[name] = (dims, values, _describe(name, result))
     if result.gap is not None:
@@ -94,6 +100,7 @@ def result_of(parts: Parts) -> FitResult:
     extra = {name: held[name][1] for name in bounds if name not in MAPS}
     parameters = ("f_mel", "f_blood", *extra, "i_d", "i_s")
     std = {name: held[STD + name][1] for name in parameters if STD + name in held}
+    shares = {name: held[SHARE + name][1] for name in parameters if SHARE + name in held}
     pairs = (f"{first},{second}" for first, second in itertools.combinations(parameters, 2))
     correlation = {pair: held[name][1] for pair in pairs if (name := correlation_name(pair)) in held}
     coords = {name: part for name, part in parts.coords.items() if name != "wavelength" and set(part[0]) <= set(dims)}
@@ -108,6 +115,7 @@ def result_of(parts: Parts) -> FitResult:
         std=std or None,
         correlation=correlation or None,
         extra=extra,
+        prior_share=shares or None,
         gap=held["gap"][1] if "gap" in held else None,
         attrs={name: to_plain(value) for name, value in attrs.items() if name not in _OWN},
         axes=None if plain else PixelAxes(dims, coords, index),

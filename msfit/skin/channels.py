@@ -51,6 +51,13 @@ class ChannelSkin:
         return reflectance @ self.mixing.T, tuple(slope @ self.mixing.T for slope in derivatives)
 
 
+def mixed(skin: Skin, weights: Any) -> ChannelSkin:
+    """Skin in sums of its bands, `weights` (sum, band), an array of its kind."""
+    return (
+        ChannelSkin(skin.skin, weights @ skin.mixing) if isinstance(skin, ChannelSkin) else ChannelSkin(skin, weights)
+    )
+
+
 def through(model: SkinModel, channels: Channels, truncate: float = REFUSED) -> SkinModel:
     """A model whose "wavelengths" are the centres of channels, and whose reflectance is that of the channels.
 

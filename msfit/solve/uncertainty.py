@@ -10,7 +10,7 @@ from torch import Tensor
 
 from msfit.skin.registry import Skin
 from msfit.solve.loss import Loss
-from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
+from msfit.solve.problem import NON_NEGATIVE, Prior, ShadingBounds
 from msfit.solve.solution import Solution
 
 
@@ -35,6 +35,9 @@ def uncertainty(
     lower: Tensor,
     upper: Tensor,
     shadings: ShadingBounds = NON_NEGATIVE,
+    *,
+    prior: Prior | None = None,
+    variance: float = 1.0,
 ) -> Uncertainty:
     """Standard deviations and correlations at a minimum, in float64.
 
@@ -48,6 +51,9 @@ def uncertainty(
     V / 2, where g is the slope that presses it against the bound, h the curvature and V the variance that it would have
     if free. It has no correlation (NaN). The others' std is that for the bound given. A parameter that is held fixed,
     and the pigments where i_d is 0, have no std (NaN).
+
+    With a prior (n, ...) its precision is added to A, and times `variance`, that of a residual of weight 1, to M: cov
+    is that of the posterior, as far as that is normal about its maximum (Laplace).
     """
     double, count = torch.float64, solution.x.shape[1]
     fractions, i_d = solution.x.to(double), solution.i_d.to(double).unsqueeze(1)
@@ -69,6 +75,14 @@ def uncertainty(
     scale = torch.where(scale > 0, scale, 1)
     columns = tuple(column / size.unsqueeze(1) for column, size in zip(columns, scale.T, strict=True))
     curvature, spread = _products(columns, bend), _products(columns, noise)
+    pull = torch.zeros_like(scale)
+    if prior is not None:
+        rows = prior.root.to(double) / scale.unsqueeze(1)
+        away = torch.cat((fractions, i_d, solution.i_s.to(double).unsqueeze(1)), 1) - prior.mean.to(double)
+        ones = torch.ones_like(rows[:, :, 0])
+        precision = _products(rows.unbind(2), ones)
+        curvature, spread = curvature + precision, spread + variance * precision
+        pull = (rows * (prior.root.to(double) * away.unsqueeze(1)).sum(2, keepdim=True)).sum(1)
     both = free.unsqueeze(1) & free.unsqueeze(2)
     inverse, info = torch.linalg.inv_ex(torch.where(both, curvature, torch.diag_embed((~free).to(double))))
     inverse = torch.where(both, inverse, 0)
@@ -81,10 +95,10 @@ def uncertainty(
     h = (follow * (curvature @ follow)).sum(1)
     variance = (follow * (spread @ follow)).sum(1) / h.square()
     score = loss.score(residual)
-    g = torch.stack([(score * column).sum(1) for column in columns], 1).abs()
+    g = (torch.stack([(score * column).sum(1) for column in columns], 1) - pull).abs()
     reach = h * variance / ((g * g + h * h * variance).sqrt() + g)
 
-    known = solved & (noise.sum(1, keepdim=True) > 0)
+    known = solved & ((noise.sum(1, keepdim=True) > 0) if prior is None else True)
     value = torch.where(free, std, torch.where(on_bound, reach, torch.nan)) / scale
     first, second = zip(*combinations(range(count + 2), 2), strict=True)
     correlation = covariance[:, first, second] / (std[:, first] * std[:, second])

@@ -18,6 +18,7 @@ from msfit import __version__
 from msfit.data.channels import Channels
 from msfit.data.cube import Cube
 from msfit.data.memory import parse_size, resident, told
+from msfit.data.prior import SkinPrior
 from msfit.errors import InputError
 from msfit.fitting.inputs import in_channels, masked
 from msfit.fitting.options import FitOptions
@@ -154,6 +155,9 @@ def _masked(cube: Cube, mask: Any, memory: int) -> Cube:
 def _plain(value: Any) -> Any:
     if isinstance(value, Channels):
         return _digest(np.concatenate((value.wavelengths, value.responses.ravel())))
+    if isinstance(value, SkinPrior):
+        arrays = (value.mean, value.covariance, value.shares, value.residual)
+        return [*value.names, *(_digest(array) for array in arrays if array is not None)]
     if isinstance(value, np.ndarray):
         return _digest(value)
     if isinstance(value, Mapping):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from msfit.skin.channels import mixed as mixed_skin
 from msfit.skin.registry import Skin
 from msfit.solve.problem import NON_NEGATIVE, Prior, Problem, ShadingBounds
 from msfit.solve.search import Grid
@@ -33,6 +36,14 @@ class ReferenceSolver:
     def grid(self) -> Grid:
         """The grid of the search."""
         return Grid.over(self.skin, self.lower, self.upper)
+
+    def mixed(self, mixing: np.ndarray) -> ReferenceSolver:
+        """The same of pixels in sums of the bands, `mixing` (sum, band), each row of which sums to 1."""
+        weights = torch.from_numpy(mixing).to(self.lower)
+        grid = replace(self.grid, spectra=self.grid.spectra @ weights.T)
+        solver = ReferenceSolver(mixed_skin(self.skin, weights), self.lower, self.upper, self.shadings)
+        solver.__dict__["grid"] = grid  # reflectance of sums may be negative
+        return solver
 
     def __call__(self, pixels: Tensor, weights: Tensor | None = None, prior: Prior | None = None) -> Solution:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
