@@ -3,9 +3,11 @@
 Usage: python -m benchmarks.archive_prior [--compare]
 
 Facial spectra of the persons of the calibration split are fitted in 31 bands. A mixture of Gaussians is estimated from
-their numbers (f_mel, f_blood, i_d, i_s), each person counting once, and the covariance of what the model leaves over is
-kept beside. Writes msfit/skin/data/prior_msfit_issa_2025.json and results/archive_prior.json. --compare: numbers of
-components are compared by the log density of persons of the validation split, and nothing is written.
+their numbers (f_mel, f_blood, i_d, i_s), each person counting once and each class of the individual typology angle as
+much as any other, so that dark and very light skin, of which the archive has few, are not drawn to the middle. The
+covariance of what the model leaves over is kept beside. Writes msfit/skin/data/prior_msfit_issa_2025.json and
+results/archive_prior.json. --compare: numbers of components by the log density of persons of the validation split, and
+nothing is written.
 """
 
 from __future__ import annotations
@@ -23,19 +25,22 @@ import msfit.skin
 from benchmarks import record
 from msfit.data.prior import NUMBERS
 from msfit.io.datasets.issa import load_faces
-from msfit.synth.people import subjects
+from msfit.synth.people import ita_class, subjects, typology_angle
 
 MODEL = "msfit-issa-2025"
 TABLE = Path(msfit.skin.__file__).parent / "data" / f"prior_{MODEL.replace('-', '_')}.json"
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12)
-CHOSEN = 6
+CHOSEN = 3
 # Least standard deviation of a component, as a share of that of all: no narrower than what a prior can know.
 _LEAST = 0.1
 _ROUNDS = 150
 
 
 def people(split: str) -> dict[str, np.ndarray]:
-    """Facial spectra of a split: `numbers` (n, 4), `residuals` (n, band), `weights` (n,), one a person in sum."""
+    """Facial spectra of a split: `numbers` (n, 4), `residuals` (n, band), `weights` (n,), and the spectra themselves.
+
+    Weights of a person sum to the same within a class of skin tone, and those of a class to 1.
+    """
     faces = load_faces()
     mine = np.flatnonzero(np.isin(faces.person, [person.person for person in subjects(split)]))
     spectra, nm = np.asarray(faces.cube.reflectance, np.float64)[mine], faces.cube.wavelengths
@@ -43,13 +48,16 @@ def people(split: str) -> dict[str, np.ndarray]:
     numbers = np.stack([np.asarray(getattr(fit, name), np.float64) for name in NUMBERS], -1)
     known = np.isfinite(numbers).all(1)
     _, person, count = np.unique(faces.person[mine][known], return_inverse=True, return_counts=True)
+    weights = 1 / count[person]
+    tone = [ita_class(angle) for angle in typology_angle(spectra[known], nm)]
+    _, number = np.unique(tone, return_inverse=True)
     residuals = np.full((len(spectra), nm.size), np.nan)
     residuals[:, np.isin(nm, fit.wavelengths)] = fit.residuals()
     return {
         "numbers": numbers[known],
         "spectra": spectra[known],
         "residuals": residuals[known],
-        "weights": 1 / count[person],
+        "weights": weights / np.bincount(number, weights)[number],
         "wavelengths": nm,
     }
 

@@ -14,6 +14,8 @@ from scipy.optimize import least_squares
 import msfit
 from msfit import Channels, InputError, SkinPrior
 from msfit.cli import main
+from msfit.io.datasets.issa import load_faces
+from msfit.skin.prior import archive_prior
 from tests.test_channels import LEDS, MODEL, NM, RGB, WIDE, channel_values, some_skin
 
 NAMES = ("f_mel", "f_blood", "i_d", "i_s")
@@ -121,7 +123,7 @@ def test_the_standard_deviation_covers(dtype: str) -> None:
     rng = np.random.default_rng(5)
     means, deviations = (np.array([pair[k] for pair in {**GAUSSIAN, "i_d": (0.8, 0.1)}.values()]) for k in (0, 1))
     deviations = 0.35 * deviations  # so that the bounds matter little
-    x = means + deviations * rng.standard_normal((6000, 4))
+    x = means + deviations * rng.standard_normal((4000, 4))
     y = x[:, 3:] * msfit.reflectance(x[:, 0], x[:, 1], model=MODEL, channels=RGB) + x[:, 2:3]
     y += 0.01 * rng.standard_normal(y.shape)
     prior = dict(zip(("f_mel", "f_blood", "i_s", "i_d"), zip(means, deviations, strict=True), strict=True))
@@ -209,6 +211,25 @@ def test_bands_in_the_prior_of_a_pair(tmp_path: Path) -> None:
     assert_allclose(pair.i_s, 0.1, atol=1e-6)
     assert "i_s" in pair.prior_share  # type: ignore[operator]
     assert np.isnan(pair.prior_share["i_s"]).all()  # type: ignore[index]
+
+
+def test_the_archives_prior_is_of_each_model_it_was_made_for() -> None:
+    prior = archive_prior("msfit-issa-2025", contact=True)
+    assert prior.names == NAMES
+    assert archive_prior("msfit-issa-2025").names == ("f_mel", "f_blood", "i_s")
+    with pytest.raises(InputError, match="has none for model jacques-km; expected one of msfit-issa-2025"):
+        msfit.fit(Y, channels=RGB, prior="archive", noise=0.003, model="jacques-km")
+    people = load_faces()
+    spectra = np.asarray(people.cube.reflectance, np.float64)[::40]
+    rgb = Channels.gaussian([470, 530, 600], 60)
+    y = spectra @ rgb.on(people.cube.wavelengths).T / rgb.on(people.cube.wavelengths).sum(1)
+    fits = [msfit.fit(y, channels=rgb, prior=name, noise=0.003) for name in ("archive", "archive-contact")]
+    whole = msfit.fit(spectra, people.cube.wavelengths)
+    dark = whole.f_mel > 0.2
+    # who is dark is not drawn to the middle where the level is known, and where it is not the map says so
+    assert abs(np.median((fits[1].f_mel - whole.f_mel)[dark])) < 0.5 * np.sqrt(prior.variance[0])
+    assert fits[0].prior_share is not None
+    assert np.median(fits[0].prior_share["f_mel"][dark]) > 0.8 > 0.2 > np.median(fits[0].prior_share["f_mel"][~dark])
 
 
 Y = np.full((1, 3), 0.3)

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,28 +113,57 @@ class PosteriorSolver:
         self, solver: ReferenceSolver, pixels: Tensor, loss: Loss, components: Sequence[Component], variance: float
     ) -> tuple[Solution, Uncertainty]:
         """The least over the components, and its uncertainty; `variance` of a residual of weight 1."""
-        best: Solution | None = None
+        found: list[tuple[Solution, Uncertainty]] = []
         for component in components:
             own = component.prior
             prior = Prior(own.mean, own.root * variance**0.5).to(pixels.dtype, pixels.device)
             solution = solver(pixels, loss.squares(pixels), prior)
             solution.cost = solution.cost + variance * component.constant.to(solution.cost)
-            mean, root = (part.expand(len(pixels), *part.shape[1:]) for part in (prior.mean, prior.root))
-            if best is None:
-                best, means, roots = solution, mean, root
-                continue
-            lower = solution.cost < best.cost
-            pairs = zip(vars(best).values(), vars(solution).values(), strict=True)
-            best = Solution(*(_where(lower, new, old) for old, new in pairs))
-            means, roots = _where(lower, mean, means), _where(lower, root, roots)
-        assert best is not None
-        ends = solver.lower, solver.upper, solver.shadings
-        chosen = Prior(means.double(), roots.double())
-        return best, uncertainty(solver.skin, best, pixels, loss, *ends, prior=chosen, variance=variance)
+            ends = solver.lower, solver.upper, solver.shadings
+            about = Prior(*(part.expand(len(pixels), *part.shape[1:]) for part in (prior.mean, prior.root)))
+            own_std = uncertainty(solver.skin, solution, pixels, loss, *ends, prior=about, variance=variance)
+            found.append((solution, own_std))
+        return found[0] if len(found) == 1 else _together(found, variance)
 
 
-def _where(condition: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    return torch.where(condition.reshape(-1, *(1,) * (first.ndim - 1)), first, second)
+def _together(found: Sequence[tuple[Solution, Uncertainty]], variance: float) -> tuple[Solution, Uncertainty]:
+    """The least of solutions (n,), and the spread of all of them about it.
+
+    Each component has as much of the posterior as the integral of its Gaussian about its own minimum (Laplace).
+    """
+    best, certainty = found[0]
+    for solution, own in found[1:]:
+        lower = solution.cost < best.cost
+        best = Solution(*_chosen(lower, solution, best))
+        certainty = Uncertainty(*_chosen(lower, own, certainty))
+    first, second = (list(places) for places in zip(*combinations(range(certainty.std.shape[1]), 2), strict=True))
+    middle, evidences, spreads = _numbers(best), [], []
+    for solution, own in found:
+        std = torch.nan_to_num(own.std.double(), nan=0.0)
+        matrix = torch.diag_embed(torch.ones_like(std))
+        matrix[:, first, second] = matrix[:, second, first] = torch.nan_to_num(own.correlation.double(), nan=0.0)
+        volume = torch.linalg.slogdet(matrix).logabsdet + 2 * torch.where(std > 0, std, 1).log().sum(1)
+        evidences.append(0.5 * (volume - (solution.cost - best.cost).double() / variance))
+        away = _numbers(solution) - middle
+        matrix = matrix * std.unsqueeze(1) * std.unsqueeze(2)
+        spreads.append(matrix + away.unsqueeze(1) * away.unsqueeze(2))
+    shares = torch.softmax(torch.nan_to_num(torch.stack(evidences), nan=-torch.inf), 0)
+    spread = (shares[:, :, None, None] * torch.stack(spreads)).sum(0)
+    std = spread.diagonal(dim1=1, dim2=2).sqrt()
+    correlation = (spread[:, first, second] / (std[:, first] * std[:, second])).clamp(-1, 1)
+    return best, Uncertainty(
+        torch.where(certainty.std.isnan(), torch.nan, std.to(certainty.std)),
+        torch.where(certainty.correlation.isnan(), torch.nan, correlation.to(certainty.std)),
+    )
+
+
+def _numbers(solution: Solution) -> Tensor:
+    return torch.cat((solution.x, solution.i_d.unsqueeze(1), solution.i_s.unsqueeze(1)), 1).double()
+
+
+def _chosen(condition: Tensor, first: Any, second: Any) -> list[Tensor]:
+    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
+    return [torch.where(condition.reshape(-1, *(1,) * (new.ndim - 1)), new, old) for new, old in pairs]
 
 
 def decorrelation(noise: np.ndarray) -> tuple[np.ndarray, float]:
