@@ -50,7 +50,8 @@ class PixelPrior:
         given = options.prior
         if given is None:
             return None
-        prior = archive_prior(model.name, contact=given == "archive-contact") if isinstance(given, str) else given
+        contact = given == "archive-contact"
+        prior = archive_prior(model.name, contact=contact) if isinstance(given, str) else SkinPrior.of(given)
         ends = {**box, **dict(zip(("i_d", "i_s"), options.shadings, strict=True))}
         free = prior.without([name for name in NUMBERS if ends[name][0] == ends[name][1]])
         if free is None:

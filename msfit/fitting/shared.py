@@ -171,7 +171,9 @@ class _Sums:
     values: Tensor
     criterion: Criterion
 
-    def __call__(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, pixels: np.ndarray, scale: np.ndarray | None, index: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         with one_thread():
             return self._sums(pixels, scale), np.empty(0)
 

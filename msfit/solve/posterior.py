@@ -99,12 +99,12 @@ class PosteriorSolver:
             whole[:, pattern] = mixing
             self._mixed[key] = self.solver.mixed(whole), whole, variance
         solver, whole, variance = self._mixed[key]
-        mixing = torch.from_numpy(whole).to(pixels.device)
+        weights = torch.from_numpy(whole).to(pixels.device)
         known = torch.where(torch.from_numpy(pattern).to(pixels.device), pixels, 0).double()
         # band by band: a product of matrices may round differently with the number of pixels
         mixed = torch.zeros(len(pixels), len(whole), dtype=torch.float64, device=pixels.device)
         for band in np.flatnonzero(pattern):
-            mixed = mixed + known[:, band : band + 1] * mixing[:, band]
+            mixed = mixed + known[:, band : band + 1] * weights[:, band]
         y = mixed.to(pixels.dtype)
         sigma = torch.full_like(mixed, variance**0.5)
         return self._least(solver, y, Loss(None, None, None, sigma), components, variance)

@@ -93,10 +93,10 @@ def uncertainty(
     # directions in which a parameter that is not free could go, the free ones following
     follow = torch.eye(count + 2, dtype=double, device=pixels.device) - inverse @ curvature
     h = (follow * (curvature @ follow)).sum(1)
-    variance = (follow * (spread @ follow)).sum(1) / h.square()
+    unbounded = (follow * (spread @ follow)).sum(1) / h.square()
     score = loss.score(residual)
     g = (torch.stack([(score * column).sum(1) for column in columns], 1) - pull).abs()
-    reach = h * variance / ((g * g + h * h * variance).sqrt() + g)
+    reach = h * unbounded / ((g * g + h * h * unbounded).sqrt() + g)
 
     known = solved & ((noise.sum(1, keepdim=True) > 0) if prior is None else True)
     value = torch.where(free, std, torch.where(on_bound, reach, torch.nan)) / scale
