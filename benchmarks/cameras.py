@@ -1,17 +1,23 @@
 """What do few broad channels tell of skin? Cameras beside 31 bands on the spectra of people.
 
-Usage: python -m benchmarks.cameras [--spectra 400] [--quick]
+Usage: python -m benchmarks.cameras [--part people|oracle|coverage|speed] [--spectra 400] [--quick]
 
-Facial spectra of persons of the archive's test split, integrated at 1 nm over the responses of each camera, with noise
-of 0 and 0.003 added to the channels, are fitted in these channels and, without noise, in 31 bands. The table has the
-rank correlation (Spearman) of f_mel and f_blood with the fit in 31 bands; the JSON also the median and 95 % of the
-differences, by class of the individual typology angle. `needles` takes each channel for a needle at its centre, as
-a fit in bands does. Cameras of which rows say so are fitted with i_s held at 0, though the spectra contain gloss.
+people: facial spectra of persons of the archive's test split, integrated at 1 nm over the responses of each camera,
+with noise of 0 and 0.003 added to the channels (the mean of ten draws), are fitted in these channels and, without
+noise, in 31 bands. The table has the rank correlation (Spearman) of f_mel and f_blood with the fit in 31 bands; the
+JSON also the median and 95 % of the differences and, by class of the individual typology angle, errors and biases with
+intervals of a bootstrap over persons. `needles` takes each channel for a needle at its centre, as a fit in bands does.
+Cameras of which rows say so are fitted with i_s held at 0, though the spectra contain gloss. `prior` are fits with the
+archive's prior, `neighbours` the mean of the 15 nearest of the calibration split's spectra in the logarithms of the
+channels; "level unknown" is a prior without i_d, and for neighbours channels divided by their mean.
+
+oracle, coverage, speed: see `benchmarks.cameras_checks`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 import numpy as np
@@ -19,16 +25,16 @@ from scipy.interpolate import CubicSpline
 from scipy.stats import spearmanr
 
 import msfit
-from benchmarks import record
+from benchmarks import cameras_checks, record
+from benchmarks.archive_prior import MODEL, people
 from msfit.data.channels import fine_grid
 from msfit.io.datasets.issa import load_faces
 from msfit.synth.people import ITA_CLASSES, ita_class, subjects, typology_angle
 
-MODEL = "msfit-issa-2025"
 PIGMENTS = ("f_mel", "f_blood")
 _GAUSSIAN = msfit.Channels.gaussian
 _LEDS = (450, 505, 545, 577, 620, 660)
-_FOUR = (450, 545, 577, 660)
+RGB, FOUR = _GAUSSIAN([450, 530, 600], 90), _GAUSSIAN((450, 545, 577, 660), 20)
 # Camera, None being the archive's 31 bands, and what is held.
 CAMERAS: dict[str, tuple[msfit.Channels | None, dict[str, float]]] = {
     "31 bands": (None, {}),
@@ -36,20 +42,23 @@ CAMERAS: dict[str, tuple[msfit.Channels | None, dict[str, float]]] = {
     "8 filters of 20 nm, 440-680 nm": (_GAUSSIAN(np.linspace(440, 680, 8), 20), {}),
     "6 LEDs of 20 nm": (_GAUSSIAN(_LEDS, 20), {}),
     "6 LEDs of 20 nm, i_s held at 0": (_GAUSSIAN(_LEDS, 20), {"i_s": 0.0}),
-    "4 LEDs of 20 nm": (_GAUSSIAN(_FOUR, 20), {}),
-    "4 LEDs of 20 nm, i_s held at 0": (_GAUSSIAN(_FOUR, 20), {"i_s": 0.0}),
-    "RGB of 90 nm, i_s held at 0": (_GAUSSIAN([450, 530, 600], 90), {"i_s": 0.0}),
+    "4 LEDs of 20 nm": (FOUR, {}),
+    "4 LEDs of 20 nm, i_s held at 0": (FOUR, {"i_s": 0.0}),
+    "RGB of 90 nm, i_s held at 0": (RGB, {"i_s": 0.0}),
 }
-NOISES = (0.0, 0.003)
+FEW = {"RGB of 90 nm": RGB, "4 LEDs of 20 nm": FOUR}
+NOISE, DRAWS = 0.003, 10
+NEIGHBOURS = 15
+_BOOTSTRAP = 500
 _TRUNCATE = 0.15  # the broad blue channel, and the bluest of the mosaic, begin before the model does
 
 
-def held_out(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Some facial spectra (n, band) of test persons, and the wavelengths."""
+def held_out(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Some facial spectra (n, band) of test persons, the wavelengths, and whose they are."""
     faces = load_faces()
     mine = np.flatnonzero(np.isin(faces.person, [person.person for person in subjects("test")]))
     chosen = np.random.default_rng(seed).permutation(mine)[:count]
-    return np.asarray(faces.cube.reflectance, np.float64)[chosen], faces.cube.wavelengths
+    return np.asarray(faces.cube.reflectance, np.float64)[chosen], faces.cube.wavelengths, faces.person[chosen]
 
 
 def seen(channels: msfit.Channels, spectra: np.ndarray, wavelengths: np.ndarray) -> np.ndarray:
@@ -59,84 +68,195 @@ def seen(channels: msfit.Channels, spectra: np.ndarray, wavelengths: np.ndarray)
     return CubicSpline(wavelengths, spectra, axis=1)(nm) @ (weights / weights.sum(1, keepdims=True)).T
 
 
-def compare(count: int) -> dict[str, Any]:
+def neighbours(known: np.ndarray, numbers: np.ndarray, values: np.ndarray, *, level: bool) -> np.ndarray:
+    """Mean numbers (n, k) of the nearest of known values, in logarithms; without `level` each divided by its mean."""
+    known, values = (np.maximum(v if level else v / v.mean(-1, keepdims=True), 1e-4) for v in (known, values))
+    found = []
+    for part in np.array_split(np.log(values), max(1, len(values) // 500)):
+        distance = ((part[:, None] - np.log(known)) ** 2).sum(-1)
+        found.append(numbers[np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]].mean(1))
+    return np.concatenate(found)
+
+
+class People:
+    """Test persons, and how estimates of their pigments are judged."""
+
+    def __init__(self, count: int) -> None:
+        self.spectra, self.wavelengths, person = held_out(count)
+        truth = msfit.fit(self.spectra, self.wavelengths, model=MODEL)
+        self.truth = np.stack([np.asarray(getattr(truth, name), np.float64) for name in PIGMENTS], -1)
+        self.tone = np.array([ita_class(angle) for angle in typology_angle(self.spectra, self.wavelengths)])
+        _, self.person = np.unique(person, return_inverse=True)
+
+    def judge(self, estimates: np.ndarray) -> dict[str, Any]:
+        """Estimates (draw, n, 2) of f_mel and f_blood beside the fit in 31 bands."""
+        agreement: dict[str, Any] = {}
+        for k, name in enumerate(PIGMENTS):
+            found, truth = estimates[..., k], self.truth[:, k]
+            known = np.isfinite(found).all(0) & np.isfinite(truth)
+            ranks = [float(spearmanr(draw[known], truth[known])[0]) for draw in found]
+            error = np.abs(found - truth)[:, known]
+            agreement[name] = {
+                "rank_correlation": round(float(np.mean(ranks)), 4),
+                "rank_correlation_sd": round(float(np.std(ranks)), 4),
+                "median_error": _round(np.median(error)),
+                "error_95": _round(np.quantile(error, 0.95)),
+                "by_class": {
+                    label: self._by_class(found, truth, known & (self.tone == label))
+                    for label in ITA_CLASSES
+                    if (known & (self.tone == label)).sum() > 2
+                },
+            }
+        return agreement
+
+    def _by_class(self, found: np.ndarray, truth: np.ndarray, mine: np.ndarray) -> dict[str, Any]:
+        """Of a class: errors, and the bias with its interval, beside the class's own spread."""
+        bias = (found - truth)[:, mine].mean(0)
+        rng, (_, who) = np.random.default_rng(0), np.unique(self.person[mine], return_inverse=True)
+        total, count = np.bincount(who, bias), np.bincount(who)
+        drawn = rng.integers(0, len(count), (_BOOTSTRAP, len(count)))
+        means = total[drawn].sum(1) / count[drawn].sum(1)
+        return {
+            "spectra": int(mine.sum()),
+            "median_error": _round(np.median(np.abs(found - truth)[:, mine])),
+            "bias": _round(bias.mean()),
+            "bias_95": [_round(end) for end in np.quantile(means, (0.025, 0.975))],
+            "spread": _round(truth[mine].std()),
+        }
+
+
+def compare(count: int, draws: int = DRAWS) -> dict[str, Any]:
     """Every camera beside the fit in 31 bands without noise."""
-    spectra, wavelengths = held_out(count)
-    truth = msfit.fit(spectra, wavelengths, model=MODEL)
-    tone = np.array([ita_class(angle) for angle in typology_angle(spectra, wavelengths)])
-    rng = np.random.default_rng(1)
+    test = People(count)
     rows: dict[str, Any] = {}
     for name, (channels, hold) in CAMERAS.items():
-        clean = spectra if channels is None else seen(channels, spectra, wavelengths)
+        clean = test.spectra if channels is None else seen(channels, test.spectra, test.wavelengths)
         rows[name] = {}
-        for noise in NOISES:
-            values = clean + noise * rng.standard_normal(clean.shape)
-            fits = {"channels": _fit(values, wavelengths, channels, hold)}
+        for noise in (0.0, NOISE):
+            values = _noisy(clean, noise, draws if noise else 1)
+            fits = {"channels": _fit(values, test.wavelengths, channels, hold)}
             if channels is not None and len(channels) >= 8:  # fewer needles are refused
-                fits["needles"] = msfit.fit(values, channels.centres, fwhm=0, model=MODEL)
-            rows[name][f"noise {noise:g}"] = {label: _errors(fit, truth, tone) for label, fit in fits.items()}
-    tones = {str(name): int(number) for name, number in zip(*np.unique(tone, return_counts=True), strict=True)}
-    return {"model": MODEL, "spectra": len(spectra), "classes": tones, "cameras": rows}
+                fits["needles"] = _estimates(values, wavelengths=channels.centres, fwhm=0)
+            rows[name][f"noise {noise:g}"] = {label: test.judge(fit) for label, fit in fits.items()}
+    tones = {str(name): int(number) for name, number in zip(*np.unique(test.tone, return_counts=True), strict=True)}
+    return {
+        "model": MODEL,
+        "spectra": count,
+        "draws": draws,
+        "classes": tones,
+        "cameras": rows,
+        "with prior": few(test, draws),
+    }
+
+
+def few(test: People, draws: int) -> dict[str, Any]:
+    """Three and four channels with the archive's prior, beside nearest neighbours in the same spectra."""
+    train = people("train")
+    pigments = train["numbers"][:, :2]
+    rows: dict[str, Any] = {}
+    levels = np.random.default_rng(7).uniform(0.4, 1.1, (1, len(test.spectra), 1))
+    for name, channels in FEW.items():
+        values = _noisy(seen(channels, test.spectra, test.wavelengths), NOISE, draws)
+        known = seen(channels, train["spectra"], train["wavelengths"])
+        for level in (True, False):
+            kind = "level known" if level else "level unknown"
+            prior = "archive-contact" if level else "archive"
+            rows[f"{name}, {kind}"] = {
+                "prior": _prior(test, values, channels, prior),
+                "neighbours": test.judge(neighbours(known, pigments, values.reshape(-1, len(channels)), level=level)
+                                         .reshape(draws, -1, 2)),
+            }  # fmt: skip
+        # light that differs from spectrum to spectrum, gloss with it
+        rows[f"{name}, level unknown, from 0.4 to 1.1"] = {"prior": _prior(test, values * levels, channels, "archive")}
+    return rows
+
+
+def _prior(test: People, values: np.ndarray, channels: msfit.Channels, prior: str) -> dict[str, Any]:
+    options = {"channels": channels, "truncate": _TRUNCATE, "prior": prior, "noise": NOISE, "std": True}
+    flat = values.reshape(-1, len(channels))
+    fit = msfit.fit(flat, model=MODEL, **options)
+    found = np.stack([np.asarray(getattr(fit, name), np.float64) for name in PIGMENTS], -1)
+    judged = test.judge(found.reshape(*values.shape[:2], 2))
+    assert fit.std is not None
+    assert fit.prior_share is not None
+    for k, name in enumerate(PIGMENTS):
+        inside = np.abs(found[:, k] - np.tile(test.truth[:, k], len(values))) < fit.std[name]
+        judged[name]["covered"] = round(float(inside.mean()), 3)
+        shares = fit.prior_share[name].reshape(len(values), -1)
+        for label, figures in judged[name]["by_class"].items():
+            figures["prior_share"] = round(float(np.nanmedian(shares[:, test.tone == label])), 3)
+    return judged
 
 
 def refusals() -> dict[str, str]:
     """What is said of cameras that cannot tell four numbers."""
-    channels = _GAUSSIAN([450, 530, 600], 90)
     try:
-        msfit.fit(np.full((1, 3), 0.3), channels=channels, truncate=_TRUNCATE, model=MODEL)
+        msfit.fit(np.full((1, 3), 0.3), channels=RGB, truncate=_TRUNCATE, model=MODEL)
     except msfit.InputError as error:
         return {"RGB of 90 nm": str(error)}
     raise AssertionError("three channels were fitted with four free numbers")
 
 
+def _noisy(clean: np.ndarray, noise: float, draws: int) -> np.ndarray:
+    """Values (draw, n, channel) with noise."""
+    return clean + noise * np.random.default_rng(1).standard_normal((draws, *clean.shape))
+
+
 def _fit(
     values: np.ndarray, wavelengths: np.ndarray, channels: msfit.Channels | None, hold: dict[str, float]
-) -> msfit.FitResult:
+) -> np.ndarray:
     if channels is None:
-        return msfit.fit(values, wavelengths, model=MODEL)
-    return msfit.fit(values, channels=channels, hold=hold, truncate=_TRUNCATE, model=MODEL)
+        return _estimates(values, wavelengths=wavelengths)
+    return _estimates(values, channels=channels, hold=hold, truncate=_TRUNCATE)
 
 
-def _errors(fit: msfit.FitResult, truth: msfit.FitResult, tone: np.ndarray) -> dict[str, Any]:
-    agreement: dict[str, Any] = {}
-    for name in PIGMENTS:
-        one, other = getattr(fit, name), getattr(truth, name)
-        finite = np.isfinite(one) & np.isfinite(other)
-        error = np.abs(one - other)
-        agreement[name] = {
-            "rank_correlation": round(float(spearmanr(one[finite], other[finite])[0]), 4),
-            "median_error": _round(np.median(error[finite])),
-            "error_95": _round(np.quantile(error[finite], 0.95)),
-            "by_class": {
-                label: {"median_error": _round(np.median(error[mine])), "bias": _round(np.mean((one - other)[mine]))}
-                for label in ITA_CLASSES
-                if (mine := finite & (tone == label)).sum() > 4
-            },
-        }
-    return agreement
+def _estimates(values: np.ndarray, **options: Any) -> np.ndarray:
+    """f_mel and f_blood (draw, n, 2) of values (draw, n, channel)."""
+    fit = msfit.fit(values.reshape(-1, values.shape[-1]), model=MODEL, **options)
+    found = np.stack([np.asarray(getattr(fit, name), np.float64) for name in PIGMENTS], -1)
+    return found.reshape(*values.shape[:2], 2)
 
 
 def _round(value: float) -> float:
     return float(f"{value:.3g}")
 
 
+def _print(figures: dict[str, Any]) -> None:
+    print(f"{'camera':46}{'noise':8}{'fitted as':12}{'f_mel':>8}{'f_blood':>9}   rank correlation with 31 bands")
+    rows = [
+        (camera, noise[6:], label, errors)
+        for camera, row in figures["cameras"].items()
+        for noise, fits in row.items()
+        for label, errors in fits.items()
+    ]
+    rows += [
+        (camera, f"{NOISE:g}", label, errors)
+        for camera, row in figures["with prior"].items()
+        for label, errors in row.items()
+    ]
+    for camera, noise, label, errors in rows:
+        ranks = [errors[name]["rank_correlation"] for name in PIGMENTS]
+        print(f"{camera:46}{noise:8}{label:12}{ranks[0]:8.3f}{ranks[1]:9.3f}")
+
+
 def main() -> None:
-    """Measure, print a table and write results/cameras.json."""
+    """Measure, print and write results/cameras.json, part by part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=("people", *cameras_checks.PARTS), default="people")
     parser.add_argument("--spectra", type=int, default=400)
-    parser.add_argument("--quick", action="store_true", help="a try: 60 spectra, and nothing is written")
+    parser.add_argument("--quick", action="store_true", help="a try on few pixels: nothing is written")
     arguments = parser.parse_args()
-    figures = compare(60 if arguments.quick else arguments.spectra)
-    print(f"{'camera':36}{'noise':8}{'fitted as':12}{'f_mel':>8}{'f_blood':>9}   rank correlation with 31 bands")
-    for camera, row in figures["cameras"].items():
-        for noise, fits in row.items():
-            for label, errors in fits.items():
-                ranks = [errors[name]["rank_correlation"] for name in PIGMENTS]
-                print(f"{camera:36}{noise[6:]:8}{label:12}{ranks[0]:8.3f}{ranks[1]:9.3f}")
-    figures["refused"] = refusals()
-    print(figures["refused"])
+    if arguments.part == "people":
+        figures = compare(60, 2) if arguments.quick else compare(arguments.spectra)
+        _print(figures)
+        figures["refused"] = refusals()
+    else:
+        figures = {arguments.part: cameras_checks.PARTS[arguments.part](arguments.quick)}
+        print(json.dumps(figures, indent=1))
     if not arguments.quick:
-        print(record.write("cameras", figures))
+        path = record.RESULTS / "cameras.json"
+        before = json.loads(path.read_text())["figures"] if path.is_file() else {}
+        print(record.write("cameras", {**before, **figures}))
 
 
 if __name__ == "__main__":
