@@ -168,7 +168,7 @@ def test_maps_are_a_prior_a_pixel_at_every_door(tmp_path: Path) -> None:
         assert_array_equal(np.asarray(lazy[f"prior_share_{name}"]), maps.prior_share[name])  # type: ignore[index]
 
 
-@pytest.mark.parametrize("ending", [".h5", ".mat", ".npz"])
+@pytest.mark.parametrize("ending", [".h5", ".mat", ".npz", ".csv", ".zarr", ".hdr", ".tif"])
 def test_shares_come_back_from_files(ending: str, tmp_path: Path) -> None:
     y = channel_values(RGB, some_skin(6)[1])
     result = msfit.fit(y, channels=RGB, model=MODEL, prior=GAUSSIAN, noise=0.003)
