@@ -172,7 +172,7 @@ def few(test: People, draws: int) -> dict[str, Any]:
 
 
 def _prior(test: People, values: np.ndarray, channels: msfit.Channels, prior: str) -> dict[str, Any]:
-    options = {"channels": channels, "truncate": _TRUNCATE, "prior": prior, "noise": NOISE, "std": True}
+    options: dict[str, Any] = {"channels": channels, "truncate": _TRUNCATE, "prior": prior, "noise": NOISE, "std": True}
     flat = values.reshape(-1, len(channels))
     fit = msfit.fit(flat, model=MODEL, **options)
     found = np.stack([np.asarray(getattr(fit, name), np.float64) for name in PIGMENTS], -1)

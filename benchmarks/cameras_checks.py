@@ -197,7 +197,7 @@ def coverage(quick: bool) -> dict[str, Any]:
     count = 300 if quick else 6000
     contact = archive_prior(_CALIBRATED, contact=True)
     found = {}
-    for name, channels, held, prior in (
+    rigs: tuple[tuple[str, msfit.Channels, dict[str, float], msfit.SkinPrior | None], ...] = (
         ("16 channels", MOSAIC, {}, None),
         ("8 filters", FILTERS, {}, None),
         ("6 LEDs", LEDS, {}, None),
@@ -205,7 +205,8 @@ def coverage(quick: bool) -> dict[str, Any]:
         ("RGB, Gaussian prior", RGB, {}, msfit.SkinPrior.of({**GAUSSIAN_PRIOR, "i_d": (0.8, 0.1)})),
         ("RGB, the archive's prior with i_d", RGB, {}, contact),
         ("4 LEDs, the archive's prior with i_d", FOUR, {}, contact),
-    ):
+    )
+    for name, channels, held, prior in rigs:
         rng = np.random.default_rng(3)
         x = rng.uniform((0.03, 0.01, 0.6, 0.02), (0.15, 0.05, 1.0, 0.06), (count, 4))
         left = np.zeros((count, len(channels)))
@@ -216,7 +217,7 @@ def coverage(quick: bool) -> dict[str, Any]:
         x[:, 3] = held.get("i_s", x[:, 3])
         y = x[:, 2:3] * msfit.reflectance(x[:, 0], x[:, 1], model=_CALIBRATED, channels=channels) + x[:, 3:]
         y = y + left + _NOISE * rng.standard_normal(left.shape)
-        options = {"hold": held, "noise": _NOISE, "std": True, "prior": prior, "channels": channels}
+        options: dict[str, Any] = {"hold": held, "noise": _NOISE, "std": True, "prior": prior, "channels": channels}
         fit = msfit.fit(y, model=_CALIBRATED, dtype="float64", **options)
         assert fit.std is not None
         inside = (fit.status == msfit.Status.CONVERGED) & (fit.i_s > 0 if "i_s" not in held else True)
@@ -267,7 +268,7 @@ def speed(quick: bool) -> dict[str, Any]:
         for name, (count, options) in rigs.items():
             count = count // 10 if quick else count
             channels = options.get("channels")
-            where = {"wavelengths": bands} if channels is None else {"channels": channels}
+            where: dict[str, Any] = {"wavelengths": bands} if channels is None else {"channels": channels}
             y = x[:count, 2:3] * msfit.reflectance(x[:count, 0], x[:count, 1], model=_CALIBRATED, **where)
             y = (y + x[:count, 3:]).astype(np.float32)
             began = time.process_time()

@@ -32,7 +32,7 @@ _DESIGNED_FOR = 0.003
 
 def compare(count: int, widths: tuple[float, ...] = WIDTHS) -> dict[str, Any]:
     """Designed channels beside the LEDs at each width."""
-    spectra, wavelengths = held_out(count)
+    spectra, wavelengths, _ = held_out(count)
     truth = msfit.fit(spectra, wavelengths, model=MODEL)
     tone = np.array([ita_class(angle) for angle in typology_angle(spectra, wavelengths)])
     rows: dict[str, Any] = {}
