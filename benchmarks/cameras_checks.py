@@ -91,9 +91,10 @@ class Oracle:
             noise = noise + seen @ prior.residual @ seen.T
         self.white = _NOISE * np.linalg.inv(np.linalg.cholesky(noise))
         single = prior.shares is None
+        shares = np.ones(1) if prior.shares is None else prior.shares
         means, covariances = (part[None] if single else part for part in (prior.mean, prior.covariance))
         self.parts = []
-        for share, mean, covariance in zip([1.0] if single else prior.shares, means, covariances, strict=True):
+        for share, mean, covariance in zip(shares, means, covariances, strict=True):
             places = [NUMBERS.index(name) for name in prior.names]
             pull, middle = np.zeros((len(places), 4)), np.zeros(4)
             pull[:, places] = _NOISE * np.linalg.inv(np.linalg.cholesky(covariance))
@@ -215,7 +216,7 @@ def coverage(quick: bool) -> dict[str, Any]:
             x = x[((x > 0) & (x < (0.43, 0.07, np.inf, np.inf))).all(1)][:count]
             left = _left_over(prior, channels, len(x), rng)
         x[:, 3] = held.get("i_s", x[:, 3])
-        y = x[:, 2:3] * msfit.reflectance(x[:, 0], x[:, 1], model=_CALIBRATED, channels=channels) + x[:, 3:]
+        y = x[:, 2:3] * msfit.reflectance(x[:, 0], x[:, 1], None, model=_CALIBRATED, channels=channels) + x[:, 3:]
         y = y + left + _NOISE * rng.standard_normal(left.shape)
         options: dict[str, Any] = {"hold": held, "noise": _NOISE, "std": True, "prior": prior, "channels": channels}
         fit = msfit.fit(y, model=_CALIBRATED, dtype="float64", **options)
@@ -268,7 +269,7 @@ def speed(quick: bool) -> dict[str, Any]:
         for name, (count, options) in rigs.items():
             count = count // 10 if quick else count
             channels = options.get("channels")
-            where: dict[str, Any] = {"wavelengths": bands} if channels is None else {"channels": channels}
+            where: dict[str, Any] = {"wavelengths": None, "channels": channels} if channels else {"wavelengths": bands}
             y = x[:count, 2:3] * msfit.reflectance(x[:count, 0], x[:count, 1], model=_CALIBRATED, **where)
             y = (y + x[:count, 3:]).astype(np.float32)
             began = time.process_time()
