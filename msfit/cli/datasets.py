@@ -22,13 +22,14 @@ _SERVER = re.compile(r"https?://[^\s/]+", re.IGNORECASE)
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="iset-faces.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="iset-faces or iset-faces-3m.", show_default=False)],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files. [default: ./NAME]")
     ] = None,
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="Another server that holds the same archives, ending in /.")
     ] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Allow servers without encryption (http).")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Download a data set, resume, check and unpack it."""
@@ -53,7 +54,7 @@ def fetch(
             if advance is not None:
                 advance(done, total)
 
-        found = fetching.fetch(chosen, folder, progress=progress)
+        found = fetching.fetch(chosen, folder, progress=progress, insecure=insecure)
     if not quiet:
         say(f"{folder}: {len(found)} files of {chosen.title}; their owner and licence: {chosen.page}")
 

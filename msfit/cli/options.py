@@ -25,6 +25,7 @@ Wavelengths = Annotated[
     str | None, _reading("FIRST:LAST:STEP|FILE", "Band centres [nm], where a file has none or wrong ones.")
 ]
 Saturation = Annotated[float | None, _reading("LEVEL", "Samples from here on are saturated, in the file's numbers.")]
+Scale = Annotated[float | None, _reading("NUMBER", "The file's numbers are divided by it: 100 for percent.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over results that exist.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
@@ -36,9 +37,10 @@ def loading_options(
     orientation: str | None,
     wavelengths: str | None = None,
     saturation: float | None = None,
+    scale: float | None = None,
 ) -> dict[str, Any]:
     """Those that were given, as `msfit.load` takes them."""
     options: dict[str, Any] = {"white": white, "dark": dark, "variable": variable, "orientation": orientation}
     options |= {"wavelengths": None if wavelengths is None else parse_wavelengths(wavelengths)}
-    options |= {"saturation": saturation}
+    options |= {"saturation": saturation, "scale": scale}
     return {name: value for name, value in options.items() if value is not None}

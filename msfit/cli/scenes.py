@@ -10,7 +10,17 @@ import typer
 
 from msfit.cli.arguments import check_apart
 from msfit.cli.console import say
-from msfit.cli.options import Dark, Orientation, Overwrite, Saturation, Variable, Wavelengths, White, loading_options
+from msfit.cli.options import (
+    Dark,
+    Orientation,
+    Overwrite,
+    Saturation,
+    Scale,
+    Variable,
+    Wavelengths,
+    White,
+    loading_options,
+)
 
 if TYPE_CHECKING:
     from msfit.data.cube import Cube
@@ -30,9 +40,10 @@ def info(
     orientation: Orientation = None,
     wavelengths: Wavelengths = None,
     saturation: Saturation = None,
+    scale: Scale = None,
 ) -> None:
     """Say what a file holds: shape, bands, light, range."""
-    found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation))
+    found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation, scale))
     from msfit.data.cube import Cube
 
     lines = _describe_cube(found) if isinstance(found, Cube) else _describe_result(found)
@@ -53,6 +64,7 @@ def render(
     orientation: Orientation = None,
     wavelengths: Wavelengths = None,
     saturation: Saturation = None,
+    scale: Scale = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Render a scene or a result to a picture."""
@@ -67,7 +79,7 @@ def render(
     for other in (white, dark, illuminant, camera, wavelengths):
         check_no_input(output, [other])
     check_absent([output], overwrite)
-    found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation))
+    found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation, scale))
     if len(found.shape) != 2:
         raise InputError(f"{file}: holds {found.shape[0]:,} spectra, no picture; expected a scene or its result")
     from msfit.rendering import render as render_picture

@@ -9,7 +9,7 @@ import typer
 
 from msfit.cli.arguments import check_apart
 from msfit.cli.console import say
-from msfit.cli.options import Dark, Orientation, Variable, White, loading_options
+from msfit.cli.options import Dark, Orientation, Saturation, Scale, Variable, Wavelengths, White, loading_options
 
 
 def view(
@@ -31,6 +31,9 @@ def view(
     dark: Dark = None,
     variable: Variable = None,
     orientation: Orientation = None,
+    wavelengths: Wavelengths = None,
+    saturation: Saturation = None,
+    scale: Scale = None,
 ) -> None:
     """Show a page with the picture, maps, spectra, fits and regions of a result, to this machine alone."""
     from msfit.io import load
@@ -41,7 +44,7 @@ def view(
     if export is not None:
         check_output(export, EXTENSIONS)
         check_apart([export], [path for path in (file, later, scene) if path is not None])
-    options = loading_options(white, dark, variable, orientation)
+    options = loading_options(white, dark, variable, orientation, wavelengths, saturation, scale)
     cube = None if scene is None else load(scene, **options)
     other = None if later is None else load_result(later)
     title = file.name if later is None else f"{file.name}, {later.name}"

@@ -18,6 +18,7 @@ from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
 from msfit.fitting.prior import PixelPrior, free_by
 from msfit.fitting.threads import cores, workers
+from msfit.skin.arrays import converted, is_tensor
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.problem import NON_NEGATIVE, Problem, ShadingBounds
 from msfit.solve.solution import Solution
@@ -39,6 +40,8 @@ ROOM = 160 * 2**20  # bytes of temporary arrays that one thread may have
 _TAKES_COMPILED, _TAKES_WEIGHTED, _TAKES, _TAKES_ROBUST = 48, 160, 400, 1_300
 LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
 LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
+# Of i_s: so much may be found by rounding in a spectrum that is constant to so many units in the last place.
+_FAINT, _CONSTANT = 1e-2, 4
 PIGMENTS = ("f_mel", "f_blood")
 PARAMETERS = (*PIGMENTS, "i_d", "i_s")
 STD, CORRELATION, SHARE = "std_", "correlation_", "prior_share_"
@@ -161,6 +164,8 @@ class Worker:
         kernel: Any = getattr(self.solver, "kernel", None)
         solution = kernel(y, self.criterion.squares(scale, y))
         rmse = self._rmse(kernel.skin, solution, y, None if scale is None else scale > 0)
+        if self.shadings == NON_NEGATIVE:
+            solution = without_rounded_diffuse(solution, y, scale)
         return self.to_maps(solution, rmse.astype(self.dtype, copy=False))
 
     def _by_reference(self, pixels: np.ndarray, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -175,6 +180,8 @@ class Worker:
             from msfit.solve.robust import solve_robustly
 
             solution = solve_robustly(solver, solution, y, loss)
+        if self.shadings == NON_NEGATIVE:
+            solution = without_rounded_diffuse(solution, y, scale)
         gap, proved = None, None
         if self.certificate is not None:
             from msfit.solve.certificate.certificate import GLOBAL_GAP
@@ -239,6 +246,25 @@ class Worker:
             return (solution.cost / bands) ** 0.5
         squares = Problem(skin, pixels).residual(solution) ** 2
         return ((squares if used is None else squares * used).sum(1) / bands) ** 0.5
+
+
+def without_rounded_diffuse(solution: Solution, pixels: Any, scale: np.ndarray | None = None) -> Solution:
+    """The solution (n,), without diffuse light where a spectrum is constant, which gloss explains alone.
+
+    pixels (n, band) are an array or tensor, as the solution is; scale (n, band) is 0 where a sample does not count.
+    """
+    faint = ~(solution.i_d > _FAINT * solution.i_s)  # not a number too
+    if not bool(faint.any()):
+        return solution
+    index = np.flatnonzero(faint.cpu().numpy() if is_tensor(faint) else faint)
+    found = pixels[index].cpu().numpy() if is_tensor(pixels) else pixels[index]
+    used = np.ones(found.shape, bool) if scale is None else scale[index] > 0
+    high, low = np.where(used, found, -np.inf).max(1), np.where(used, found, np.inf).min(1)
+    constant = high - low <= _CONSTANT * np.finfo(found.dtype).eps * high
+    i_d, i_s = solution.i_d + 0, solution.i_s + 0  # copies
+    level = high[constant].astype(found.dtype)
+    i_d[index[constant]], i_s[index[constant]] = 0, converted(level, i_s.dtype, i_s.device) if is_tensor(i_s) else level
+    return replace(solution, i_d=i_d, i_s=i_s)
 
 
 # Status by where f_mel (rows) and f_blood (columns) lie: inside, on the lower bound, on the upper bound.

@@ -13,13 +13,38 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import check_chunks
+from msfit.data.low_rank import LinearSpectra
 from msfit.data.memory import parse_size, resident, told
 from msfit.errors import InputError
 from msfit.io.scan import Scan
 
+_ZARR = ("zarr.json", ".zgroup", ".zarray")
 _FORMATS = "MATLAB, ENVI, NPZ, NPY, HDF5, NetCDF, Zarr, a table of spectra (CSV, XLSX), or a folder of band images"
+
+_UNPACK, _PICTURES = "unpack it", "put pictures of single bands into a folder, their wavelengths in their names"
+# Beginnings of files that are sound and hold something else, or hold it in another way.
+_OTHERS = {
+    b"\x1f\x8b": ("packed by gzip", "gunzip it"),
+    b"BZh": ("packed by bzip2", _UNPACK),
+    b"\xfd7zXZ": ("packed by xz", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("packed by zstd", _UNPACK),
+    b"7z\xbc\xaf": ("a 7z archive", _UNPACK),
+    b"Rar!": ("a rar archive", _UNPACK),
+    b"\x0e\x03\x13\x01": ("HDF4", "convert it to HDF5: h4toh5"),
+    b"SIMPLE  =": ("FITS", "convert it to HDF5 or NetCDF"),
+    b"\x89PNG": ("one picture", _PICTURES),
+    b"II*\0": ("one TIFF", _PICTURES),
+    b"MM\0*": ("one TIFF", _PICTURES),
+    b"II+\0": ("one TIFF", _PICTURES),
+    b"\xff\xd8\xff": ("a photograph", "see biofacenet predict"),
+    b"BM": ("one picture", _PICTURES),
+    b"\x80\x04": ("a Python pickle, which may run anything", "save it with numpy.savez"),
+    b"\x80\x05": ("a Python pickle, which may run anything", "save it with numpy.savez"),
+}
 
 
 def load(
@@ -31,6 +56,7 @@ def load(
     white: Any = None,
     dark: Any = None,
     saturation: float | None = None,
+    scale: float | None = None,
     memory: int | str | None = None,
 ) -> Cube:
     """Read spectra from a file, whatever its format: what it is shows in its content, not in its name.
@@ -58,6 +84,9 @@ def load(
     saturation : float, optional
         Samples at or above this level, in the file's numbers, are saturated; by default at the largest value of an
         integer type.
+    scale : float, optional
+        The file's numbers are divided by it: 100 where they are percent, 10000 as in many products of satellites. What
+        would be counts is reflectance then.
     memory : int or str, optional
         What the process may occupy, such as "1GiB": a file that cannot be read within it, chunk by chunk or whole, is
         refused before it is read.
@@ -83,6 +112,8 @@ def load(
         scan = replace(scan, provenance={"source": str(path), **scan.provenance})
         if saturation is not None:
             scan = replace(scan, saturation=float(saturation))
+        if scale is not None:
+            scan = _scaled(scan, scale, white)
         if white is not None or dark is not None:
             from msfit.io.white import calibrated
 
@@ -119,6 +150,28 @@ def read_in_blocks(path: str | Path) -> bool:
         return kind in ("dataset", "ENVI") or (kind == "MATLAB" and is_hdf5(path))
     except (InputError, OSError):
         return False
+
+
+def _scaled(scan: Scan, scale: float, white: Any) -> Scan:
+    """The scan with its numbers divided by a stated scale."""
+    if isinstance(scale, bool) or not isinstance(scale, int | float | np.number) or not 0 < scale < math.inf:
+        raise InputError(f"scale: found {scale!r}; expected a positive number, as 100 for percent")
+    if white is not None:
+        raise InputError("scale: given beside a white reference, which cancels it; expected one of them")
+    values, level = scan.values, scan.saturation
+    if isinstance(values, LinearSpectra):
+        raise InputError("scale: found coefficients of spectra; expected samples: leave scale out")
+    if values.dtype.kind in "ui" and level is None:
+        level = float(np.iinfo(values.dtype).max)
+    values = values.astype(np.result_type(values.dtype, np.float32))
+    values = values / values.dtype.type(scale)
+    return replace(
+        scan,
+        values=values,
+        quantity="reflectance" if scan.quantity == "counts" else scan.quantity,
+        saturation=None if level is None else level / scale,
+        provenance={**scan.provenance, "scale": float(scale)},
+    )
 
 
 def _check_whole(path: Path, memory: int) -> None:
@@ -190,7 +243,7 @@ def _read(path: Path, variable: str | None = None, orientation: str | None = Non
 def _kind(path: Path) -> str:
     """What a file is, by its content."""
     if path.is_dir():
-        zarr = any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
+        zarr = any((path / name).exists() for name in _ZARR)
         return "dataset" if zarr else "bands"
     if path.stat().st_size == 0:
         raise InputError("is empty; expected spectra: get the file anew")
@@ -208,7 +261,10 @@ def _kind(path: Path) -> str:
     if head.startswith(b"\x93NUMPY"):
         return "numpy"
     if zipfile.is_zipfile(path):
-        return "table" if is_workbook(path) else "numpy"
+        if is_workbook(path):
+            return "table"
+        _check_zip(path)
+        return "numpy"
     from msfit.io.envi import header_of
 
     if header_of(path) is not None:
@@ -217,5 +273,21 @@ def _kind(path: Path) -> str:
         return "MATLAB"  # version 4, which has no mark of its own
     if path.suffix.lower() != ".mat" and is_table(path):
         return "table"
+    for mark, (what, instead) in _OTHERS.items():
+        if head.startswith(mark):
+            raise InputError(f"is {what}: valid, not supported; expected {_FORMATS}: {instead}")
     what = "no MATLAB file" if path.suffix.lower() == ".mat" else "of an unknown kind"
     raise InputError(f"is {what} (it begins with {head[:16]!r}); expected {_FORMATS}: get the file anew, or convert it")
+
+
+def _check_zip(path: Path) -> None:
+    """Tell numpy's archives from others."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # a damaged one, as its reader says
+    if any(name.rpartition("/")[2] in _ZARR for name in names):
+        raise InputError(f"a zipped Zarr store: valid, not supported; expected its folder: unzip {path.name}")
+    if names and not any(name.endswith(".npy") for name in names):
+        raise InputError(f"a zip archive of other files: valid, not supported; expected {_FORMATS}: unzip {path.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ import numpy as np
 from msfit.data.lazy_arrays import CUT, STRIP
 from msfit.errors import InputError, said
 from msfit.io.extras import need
-from msfit.io.labelled import scan_of_xarray
-from msfit.io.matlab.variables import scan_of
+from msfit.io.inside import outside_of, picture_inside, stored_arrays, wavelengths_inside
+from msfit.io.labelled import has_wavelengths, picture_of, scan_of_xarray
+from msfit.io.matlab.variables import QUANTITIES, WAVES, scan_of
 from msfit.io.scan import Scan
 
 if TYPE_CHECKING:
@@ -62,19 +64,67 @@ def read_dataset(
     orientation, wavelengths
         As in `msfit.load`.
     """
-    import xarray
-
     need("dask.array")
     group, _, name = (variable or "").rpartition("/")
     try:
-        engine = _engine(path)
-        dataset = xarray.open_dataset(path, chunks=None, cache=False, group=group or None, **engine)
-        dataset = dataset.assign({name: _chunked(array) for name, array in dataset.data_vars.items()})
+        dataset = _opened(path, group, name)
+        if variable is None and not any(array.ndim > 1 for array in dataset.data_vars.values()):
+            group, _, name = (picture_inside(path) or "").rpartition("/")
+            dataset = _opened(path, group, name) if group else dataset
+        if wavelengths is None and not has_wavelengths(dataset, name or None):
+            array = dataset[picture_of(dataset, name or None)]
+            wavelengths = wavelengths_inside(path, array)
     except InputError:
         raise
     except Exception as error:  # xarray's readers meet damaged bytes with whatever they cause
         raise InputError(f"damaged, or no arrays that xarray can read ({said(error)}); get the file anew") from None
     return scan_of_xarray(dataset, name or None, orientation, wavelengths)
+
+
+def _opened(path: Path, group: str, wanted: str = "") -> xarray.Dataset:
+    """A group of a store, its arrays lazy; `wanted` is the name of one of them, or empty."""
+    import xarray
+
+    if path.is_dir() and not _names_dimensions(path):
+        return _without_dimensions(path, group)
+    engine, others = _engine(path), {}
+    if engine["engine"] == "h5netcdf":
+        with need("h5py").File(path, "r") as file:
+            others = outside_of(file[group] if group else file)
+        if used := [
+            name for name in others if name in (*QUANTITIES, *WAVES, "mask", "illuminant", "saturation", wanted)
+        ]:
+            raise InputError(f"{used[0]}: is {others[used[0]]}: valid, not supported; expected one file that holds all")
+    dataset = xarray.open_dataset(
+        path, chunks=None, cache=False, group=group or None, drop_variables=list(others), **engine
+    )
+    return dataset.assign({name: _chunked(array) for name, array in dataset.data_vars.items()})
+
+
+def _names_dimensions(path: Path) -> bool:
+    """Whether the arrays of a Zarr store name their dimensions, without which xarray reads none."""
+    return all(
+        one.array.ndim == 0
+        or getattr(one.array.metadata, "dimension_names", None)
+        or "_ARRAY_DIMENSIONS" in one.array.attrs
+        for one in stored_arrays(path)
+    )
+
+
+def _without_dimensions(path: Path, group: str) -> xarray.Dataset:
+    """The arrays of a group of a Zarr store as a dataset whose dimensions have names of their own."""
+    import xarray
+
+    before = f"{group}/" if group else ""
+    found = {}
+    for one in stored_arrays(path):
+        if not one.path.startswith(before) or "/" in one.path[len(before) :] or one.array.dtype.kind not in "buif":
+            continue
+        _check_count(one.name, one.array.shape, one.array.chunks)
+        lazy = one.array.ndim > 1
+        values = need("dask.array").from_array(one.array, chunks=one.array.chunks) if lazy else one.array[...]
+        found[one.name] = ([f"{one.name}_{k}" for k in range(one.array.ndim)], values, dict(one.array.attrs))
+    return xarray.decode_cf(xarray.Dataset(found), decode_times=False)
 
 
 def _chunked(array: xarray.DataArray) -> xarray.DataArray:
@@ -85,13 +135,17 @@ def _chunked(array: xarray.DataArray) -> xarray.DataArray:
     if not (in_file := bool(chunks)):
         slowest = next((d for d in array.dims if array.sizes[d] > 1), array.dims[0])
         chunks = {slowest: max(1, STRIP * array.sizes[slowest] // max(1, array.size))}
-    count = math.prod(math.ceil(n / _first(chunks.get(d, n))) for d, n in array.sizes.items())
+    _check_count(array.name, array.shape, [_first(chunks.get(d, n)) for d, n in array.sizes.items()])
+    return array.chunk(chunks, name_prefix="xarray-" if in_file else CUT)
+
+
+def _check_count(name: Any, shape: Sequence[int], chunks: Sequence[int]) -> None:
+    count = math.prod(math.ceil(n / max(1, length)) for n, length in zip(shape, chunks, strict=True))
     if count > _MOST_CHUNKS:
         raise InputError(
-            f"{array.name}: claims {' x '.join(map(str, array.shape))} samples in {count:,} chunks; expected at most"
+            f"{name}: claims {' x '.join(map(str, shape))} samples in {count:,} chunks; expected at most"
             f" {_MOST_CHUNKS:,}: write larger chunks"
         )
-    return array.chunk(chunks, name_prefix="xarray-" if in_file else CUT)
 
 
 def _first(length: Any) -> int:
@@ -103,7 +157,11 @@ def _engine(path: Path) -> dict[str, Any]:
         need("zarr")
         return {"engine": "zarr"}
     with path.open("rb") as file:
-        if file.read(3) == b"CDF":
+        if (head := file.read(4))[:3] == b"CDF":
+            if head[3:] == b"\x05":
+                raise InputError(
+                    "NetCDF of 64-bit data (CDF-5): valid, not supported; convert it: nccopy -k nc4 IN OUT"
+                )
             return {"engine": "scipy"}
     # What is no HDF5 at all is found out here: h5netcdf's own reader would grumble about it on standard error.
     with need("h5py").File(path, "r"):

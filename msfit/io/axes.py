@@ -36,7 +36,7 @@ def band_axis(name: str, shape: tuple[int, ...], bands: int, orientation: str | 
     if orientation is None and first and last:
         raise InputError(
             f"{name}: an array of shape {shape} with {bands} wavelengths can be read either way;"
-            " pass orientation='bands-last' or orientation='bands-first'"
+            " --orientation bands-last or bands-first (orientation=)"
         )
     fits = {"bands-last": last, "bands-first": first, None: first or last}[orientation]
     if not fits:

@@ -44,6 +44,8 @@ def read_bands(folder: Path, wavelengths: Any = None) -> Scan:
     """
     found = sorted(file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS and file.is_file())
     files = [file for file in found if not file.name.startswith(".")]  # ._NAME: what macOS leaves on other disks
+    if not files and (inner := _only_folder(folder)) is not None:
+        return read_bands(inner, wavelengths)
     if len(files) < 2:
         raise InputError(f"a folder with {len(files)} PNG or TIFF files; expected one picture a band")
     order = _numbers([file.stem for file in files])
@@ -60,7 +62,7 @@ def read_bands(folder: Path, wavelengths: Any = None) -> Scan:
     else:
         raise InputError(
             f"{len(files)} pictures numbered {order[0]:g} to {order[-1]:g}; expected wavelengths [nm] in their names:"
-            " pass wavelengths="
+            " --wavelengths 400:700:10 or FILE (wavelengths=)"
         )
     first = _picture(files[0])
     values = np.empty((*first.shape, len(files)), first.dtype)
@@ -73,6 +75,13 @@ def read_bands(folder: Path, wavelengths: Any = None) -> Scan:
             )
         values[..., k] = picture
     return Scan(values, nm, "counts" if first.dtype.kind in "ui" else "reflectance", provenance=provenance)
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """The one folder in a folder, as archives unpack to; None where there are none or several, or it leads up."""
+    inner = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink()]
+    inner = [entry for entry in inner if not entry.name.startswith((".", "__MACOSX"))]
+    return inner[0] if len(inner) == 1 else None
 
 
 def _numbers(stems: list[str]) -> np.ndarray:

@@ -21,8 +21,11 @@ _LARGEST_HEADER = 16_000_000
 def header_of(path: Path) -> Path | None:
     """The header that belongs to an ENVI file: the file itself or the .hdr beside it; None where there is none."""
     with path.open("rb") as file:
-        if file.read(16).removeprefix(codecs.BOM_UTF8).startswith(b"ENVI"):
-            return path
+        head = file.read(32)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        head = head.decode("utf-16", "ignore").encode()
+    if head.removeprefix(codecs.BOM_UTF8).startswith(b"ENVI"):
+        return path
     wanted = {f"{stem}.hdr".lower() for stem in (path.stem, path.name)}
     beside = sorted(file for file in path.parent.iterdir() if file.name.lower() in wanted and file != path)
     return next((header for header in beside if header.is_file()), None)
@@ -187,7 +190,7 @@ def _stored(data: Path, interleave: Any, shape: tuple[int, int, int], dtype: np.
 
 def _wavelengths(header: dict[str, Any]) -> np.ndarray:
     if "wavelength" not in header:
-        raise InputError("no wavelengths: the ENVI header states none: pass wavelengths=")
+        raise InputError("no wavelengths: the ENVI header states none: --wavelengths 400:700:10 or FILE (wavelengths=)")
     return to_nanometres(_numbers(header, "wavelength"), _stated(header, "wavelength units"))
 
 

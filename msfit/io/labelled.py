@@ -31,7 +31,7 @@ def has_wavelengths(data: xarray.DataArray | xarray.Dataset, variable: str | Non
     """Whether an xarray object has wavelengths that can be used; mere numbers of bands are none."""
     dataset = _as_dataset(data)
     try:
-        check_wavelengths(_wavelengths(dataset, dataset[_variable(dataset, variable)]))
+        check_wavelengths(_wavelengths(dataset, dataset[picture_of(dataset, variable)]))
     except InputError:
         return False
     return True
@@ -60,7 +60,7 @@ def scan_of_xarray(
         No spectra, no wavelengths, or dimensions that do not fit them.
     """
     dataset = _as_dataset(data)
-    array = dataset[_variable(dataset, variable)]
+    array = dataset[picture_of(dataset, variable)]
     single = [d for d in array.dims if array.sizes[d] == 1 and d not in _BAND_DIMENSIONS]
     array = array.squeeze(single[: max(0, array.ndim - 2)], drop=True)
     if array.ndim not in (2, 3):
@@ -166,7 +166,8 @@ def _as_dataset(data: xarray.DataArray | xarray.Dataset) -> xarray.Dataset:
     return data.to_dataset(name=data.name or "values") if isinstance(data, xarray.DataArray) else data
 
 
-def _variable(dataset: xarray.Dataset, variable: str | None) -> str:
+def picture_of(dataset: xarray.Dataset, variable: str | None) -> str:
+    """Name of the picture in a dataset."""
     names = [str(name) for name in dataset.data_vars]
     if variable is not None and variable not in names:
         raise InputError(f"variable: found no {variable!r}; the file holds {listed(names)}")
@@ -174,7 +175,9 @@ def _variable(dataset: xarray.Dataset, variable: str | None) -> str:
     pictures = [name for name in names if dataset[name].ndim > 1 and name not in _BESIDE]
     if variable or known or len(pictures) == 1:
         return variable or (known or pictures)[0]
-    raise InputError(f"holds {listed(names)}; expected spectra named {', '.join(QUANTITIES)}: pass variable='NAME'")
+    raise InputError(
+        f"holds {listed(names)}; expected spectra named {', '.join(QUANTITIES)}: --variable NAME (variable='NAME')"
+    )
 
 
 def _wavelengths(dataset: xarray.Dataset, array: xarray.DataArray) -> np.ndarray:
@@ -186,7 +189,9 @@ def _wavelengths(dataset: xarray.Dataset, array: xarray.DataArray) -> np.ndarray
     for place, name in places:
         if name in place:
             return to_nanometres(np.asarray(place[name]), place[name].attrs.get("units"))
-    raise InputError("no wavelengths: expected a coordinate wavelength [nm] of the bands: pass wavelengths=")
+    raise InputError(
+        "no wavelengths: expected a coordinate wavelength [nm] of the bands: --wavelengths 400:700:10 or FILE (wavelengths=)"
+    )
 
 
 def _is_spectral(coord: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msfit.skin.arrays import namespace
@@ -52,6 +52,10 @@ class Solution:
         """These pixels and, behind them, those of another."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return Solution(*(namespace(first).concatenate((first, second)) for first, second in pairs))
+
+    def scaled(self, unit: Any) -> Solution:
+        """The same of pixels that are `unit` (n,) times as bright."""
+        return replace(self, i_d=self.i_d * unit, i_s=self.i_s * unit, cost=self.cost * unit * unit)
 
     def torch(self) -> Solution:
         """The same, of numpy arrays, in tensors."""

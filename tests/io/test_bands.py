@@ -42,7 +42,7 @@ def test_wavelengths_in_names(tmp_path: Path, counts: np.ndarray, pattern: str) 
 
 def test_numbered_bands_need_wavelengths(tmp_path: Path, counts: np.ndarray) -> None:
     folder = saved(tmp_path, counts, [f"band_{k}.png" for k in range(1, B + 1)])
-    with pytest.raises(InputError, match=r"31 pictures numbered 1 to 31; .* pass wavelengths="):
+    with pytest.raises(InputError, match=r"31 pictures numbered 1 to 31; .* --wavelengths 400:700:10"):
         msfit.load(folder)
     cube = msfit.load(folder, white="0:2,0:2", wavelengths=NM)
     np.testing.assert_array_equal(cube.values, counts)

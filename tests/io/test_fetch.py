@@ -117,7 +117,7 @@ def faces(server: Server, sha256: str | None = None) -> DataSet:
 
 
 def get(server: Server, folder: Path, sha256: str | None = None, **options: Any) -> list[Path]:
-    return fetch(faces(server, sha256), folder, timeout=options.pop("timeout", 5.0), **options)
+    return fetch(faces(server, sha256), folder, **{"timeout": 5.0, "insecure": True, **options})
 
 
 def recorded(folder: Path) -> str:
@@ -211,10 +211,10 @@ def test_without_a_connection_it_says_what_to_do(server: Server, tmp_path: Path)
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/"
     offline = DataSet("iset-faces", "", "https://example.org/faces", "", closed, {"faces.zip": None})
     with pytest.raises(InputError, match=r"no connection to the server; run again to go on, or get faces.zip from"):
-        fetch(offline, tmp_path / "new" / "faces")
+        fetch(offline, tmp_path / "new" / "faces", insecure=True)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "faces.zip").write_bytes(ARCHIVE)
-    assert fetch(offline, tmp_path)[0].read_bytes() == SCENE
+    assert fetch(offline, tmp_path, insecure=True)[0].read_bytes() == SCENE
     assert recorded(tmp_path) == hashlib.sha256(ARCHIVE).hexdigest()
 
 
@@ -306,7 +306,7 @@ def test_a_file_that_was_cut_short_is_unpacked_again(tmp_path: Path) -> None:
 
 
 def test_the_command_fetches_and_refuses(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["fetch", "iset-faces", "--mirror", server.root, "-o", str(tmp_path / "faces")]
+    arguments = ["fetch", "iset-faces", "--mirror", server.root, "--insecure", "-o", str(tmp_path / "faces")]
     assert main(arguments) == 0
     assert "6 files of ISET hyperspectral scenes" in capsys.readouterr().out
     assert len(list((tmp_path / "faces").glob("*.zip"))) == len(server.ranges) == 6
@@ -333,5 +333,61 @@ def test_the_manifest_of_the_iset_faces() -> None:
     assert len(faces.files) == 6
     assert faces.page == "https://purl.stanford.edu/jj361kc0271"
     assert faces.root.endswith("druid:jj361kc0271/")
-    with pytest.raises(InputError, match="expected one of iset-faces"):
+    with pytest.raises(InputError, match="expected one of iset-faces, iset-faces-3m"):
         data_set("iset")
+
+
+def test_the_manifest_of_the_iset_faces_at_three_metres() -> None:
+    faces = data_set("iset-faces-3m")
+    assert len(faces.files) == 6
+    assert faces.page == "https://purl.stanford.edu/rr512xk8301"
+    assert faces.root == "https://stacks.stanford.edu/file/druid:rr512xk8301/"
+    assert all(name.startswith("ISET_lores") for name in faces.files)
+
+
+def test_servers_without_encryption_are_asked_when_that_is_allowed_alone(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match=r"is not encrypted; expected https, or --insecure \(insecure=True\)"):
+        get(server, tmp_path / "faces", insecure=False)
+    assert main(["fetch", "iset-faces-3m", "--mirror", server.root, "-o", str(tmp_path / "faces")]) == 2
+    assert "is not encrypted" in capsys.readouterr().err
+    assert (server.ranges, list(tmp_path.iterdir())) == ([], [])
+    # nor where the server refers to one
+    downloader = download.ResumingDownloader(tmp_path / "a.part", insecure=False)
+    with pytest.raises(InputError, match="refers to http://127.*which is not encrypted"):
+        downloader(server.root, tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", [CHECKSUMS, "Checksums.JSON", "faces.zip", "faces.zip.part"])
+def test_an_archive_cannot_replace_its_own_record(server: Server, tmp_path: Path, name: str) -> None:
+    get(server, tmp_path)
+    before = (tmp_path / CHECKSUMS).read_text()
+    (tmp_path / "faces.zip").unlink()
+    server.content = zipped(**{"good.mat": b"good", name: b"{}"})
+    (tmp_path / CHECKSUMS).write_text("{}")  # as at a first download
+    with pytest.raises(InputError, match="stands for something else there; nothing was unpacked"):
+        get(server, tmp_path)
+    assert (tmp_path / CHECKSUMS).read_text() == "{}" != before
+    assert not (tmp_path / "good.mat").exists()
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".mat", "é" * 200, "folder/" + "b" * 256 + "/c"])
+def test_names_that_no_file_system_takes_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "faces.zip").write_bytes(zipped(**{name: b"1"}))
+    with pytest.raises(InputError, match="holds a name of more than 255 bytes"):
+        unpack(tmp_path / "faces.zip", tmp_path)
+
+
+@pytest.mark.parametrize("names", [("a", "./a"), ("a", "a/b")])
+def test_members_of_one_name_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    (tmp_path / "faces.zip").write_bytes(zipped(**dict.fromkeys(names, b"1")))
+    with pytest.raises(InputError, match="two members of one name"):
+        unpack(tmp_path / "faces.zip", tmp_path / "new")
+
+
+def test_a_file_in_the_way_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "faces.zip").write_bytes(ARCHIVE)
+    (tmp_path / "scenes").write_text("")
+    with pytest.raises(InputError, match="cannot be unpacked into"):
+        unpack(tmp_path / "faces.zip", tmp_path)

@@ -86,7 +86,7 @@ def test_reflectance_picture_either_way_round(tmp_path: Path, reflectance: np.nd
 def test_square_data_need_an_orientation(tmp_path: Path) -> None:
     square = np.random.default_rng(0).uniform(0, 1, (B, B))
     path = saved(tmp_path, data=square, wave=NM)
-    with pytest.raises(InputError, match="can be read either way; pass orientation="):
+    with pytest.raises(InputError, match="can be read either way; --orientation bands-last"):
         msfit.load(path)
     np.testing.assert_array_equal(msfit.load(path, orientation="bands-last").values, square)
     np.testing.assert_array_equal(msfit.load(path, orientation="bands-first").values, square.T)

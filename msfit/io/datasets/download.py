@@ -35,6 +35,8 @@ class ResumingDownloader:
         Connections in a row that may bring nothing new before it gives up.
     pause : float
         Seconds to wait after such a connection, times their number.
+    insecure : bool
+        Whether a server may refer to an address without encryption.
     """
 
     part: Path
@@ -42,6 +44,7 @@ class ResumingDownloader:
     timeout: float = 30.0
     attempts: int = 4
     pause: float = 1.0
+    insecure: bool = True
 
     def __call__(self, url: str, output_file: Any, pooch: Any = None, check_only: bool = False) -> bool | None:
         """Download `url` to the path `output_file`.
@@ -80,6 +83,8 @@ class ResumingDownloader:
         there = self._size()
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
         with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
+            if not self.insecure and not response.url.lower().startswith("https://"):
+                raise InputError(f"{url}: refers to {response.url}, which is not encrypted; allow it with --insecure")
             if response.status_code == _RANGE_NOT_SATISFIABLE:
                 if _total(response.headers) == there:
                     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int], None]
 
 # File name of the checksums in the folder of a data set.
 CHECKSUMS = "checksums.json"
-_MANIFESTS = {"iset-faces": "iset_faces.json"}
+_MANIFESTS = {"iset-faces": "iset_faces.json", "iset-faces-3m": "iset_faces_3m.json"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def fetch(
     progress: Progress | None = None,
     timeout: float = 30.0,
     attempts: int = 4,
+    insecure: bool = False,
 ) -> list[Path]:
     """Download a data set and unpack it.
 
@@ -86,6 +87,9 @@ def fetch(
         Seconds without a byte after which a connection counts as broken.
     attempts : int
         Connections in a row that may bring nothing new before it gives up.
+    insecure : bool
+        Whether the server, and those that it refers to, may be asked without encryption (http), so that anybody on the
+        way may change what comes.
 
     Returns
     -------
@@ -95,17 +99,21 @@ def fetch(
     Raises
     ------
     InputError
-        No connection (the message names the page and where to put the files by hand), a file that is not the one
+        An address that is not https, a member of an archive in the place of an archive or of ``checksums.json``, no
+        connection (the message names the page and where to put the files by hand), a file that is not the one
         recorded, a damaged archive, an archive that would write outside the folder, no room.
     """
     chosen = data_set(source) if isinstance(source, str) else source
+    if not insecure and not chosen.root.lower().startswith("https://"):
+        raise InputError(f"{chosen.root}: is not encrypted; expected https, or --insecure (insecure=True)")
     unpacked: list[Path] = []
+    reserved = [CHECKSUMS, *chosen.files, *(f"{name}.part" for name in chosen.files)]
     with _made(Path(folder)) as folder:
         for name in chosen.files:
             report = None if progress is None else partial(progress, name)
-            downloader = ResumingDownloader(folder / f"{name}.part", report, timeout, attempts)
-            archive = _archive(chosen, name, folder, downloader)
-            unpacked += unpack(archive, folder)
+            downloader = ResumingDownloader(folder / f"{name}.part", report, timeout, attempts, insecure=insecure)
+            archive = _archive(chosen, name, folder, downloader, reserved)
+            unpacked += unpack(archive, folder, reserved)
     return unpacked
 
 
@@ -126,7 +134,7 @@ def _made(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _archive(chosen: DataSet, name: str, folder: Path, downloader: ResumingDownloader) -> Path:
+def _archive(chosen: DataSet, name: str, folder: Path, downloader: ResumingDownloader, reserved: Sequence[str]) -> Path:
     """The archive on disk, checked against its checksum, which is recorded if it is the first."""
     try:
         import pooch
@@ -152,7 +160,7 @@ def _archive(chosen: DataSet, name: str, folder: Path, downloader: ResumingDownl
         raise InputError(f"{folder / name}: cannot be written ({error.strerror}); choose another folder") from error
     if expected is None:
         try:
-            check_archive(path)
+            check_archive(path, reserved)
         except InputError as error:
             if not was_there:
                 path.unlink()

@@ -19,6 +19,7 @@ from msfit.errors import InputError
 from msfit.io.matlab.mat import mat_variables, read_mat
 from msfit.io.matlab.variables import (
     MORE_WAVES,
+    NORM,
     QUANTITIES,
     WAVES,
     kind_of,
@@ -55,7 +56,7 @@ def read_iset(path: Path, variable: str | None = None, orientation: str | None =
     present = mat_variables(path)
     if variable is not None and variable not in present:
         raise InputError(f"variable: found no {variable!r}; the file holds {listed(present)}")
-    known = {*_LINEAR, *_BESIDE, *QUANTITIES, *WAVES, variable}
+    known = {*_LINEAR, *_BESIDE, NORM, *QUANTITIES, *WAVES, variable}
     held = read_mat(path, [name for name in present if name in known or name.lower() in MORE_WAVES])
     linear = variable is None and "mcCOEF" in held
     if linear:

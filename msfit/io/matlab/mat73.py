@@ -7,6 +7,7 @@ structs as references, and an empty array as its shape with the attribute MATLAB
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import numpy as np
 from msfit.data.lazy_arrays import CUT, STRIP
 from msfit.errors import InputError, said
 from msfit.io.extras import need
+from msfit.io.inside import outside_of
 from msfit.io.matlab.unreadable import Unreadable, check_sparse
 
 # MATLAB's own groups, which hold what references point to.
 _HIDDEN = ("#refs#", "#subsystem#")
-_DEEPEST = 32
+_DEEPEST, _MOST = 32, 50_000  # values inside values, and all of them
 # What HDF5's usual filters can at most shrink: shapes that promise more than this many bytes a byte are corrupt.
 LARGEST_RATIO = 1100
 # MATLAB's classes whose content lies in its own subsystem.
@@ -35,16 +37,30 @@ def names(path: Path) -> list[str]:
 
 def read(path: Path, wanted: list[str] | None) -> dict[str, Any]:
     """Variables by name, in the plain form of `msfit.io.matlab.mat.read_mat`."""
-    limit = LARGEST_RATIO * path.stat().st_size
 
     def chosen(file: Any) -> dict[str, Any]:
-        return {
-            name: _plain(file[name], file, limit, 0)
-            for name in file
-            if name not in _HIDDEN and (wanted is None or name in wanted)
-        }
+        source = _Source(file, LARGEST_RATIO * path.stat().st_size, _as_stored(file))
+        return source.members(file, [n for n in file if n not in _HIDDEN and (wanted is None or n in wanted)], 0)
 
     return _opened(path, chosen)
+
+
+@dataclass
+class _Source:
+    """An open file: bytes that an array may claim, whether arrays lie as they are meant, and what was read of it."""
+
+    file: Any
+    limit: int
+    as_stored: bool
+    count: int = 0
+
+    def members(self, group: Any, names: Iterable[str], depth: int) -> dict[str, Any]:
+        """Those of a group, in plain form; what lies in other files is not read."""
+        elsewhere = outside_of(group)
+        return {
+            name: Unreadable(elsewhere[name]) if name in elsewhere else _plain(group[name], self, depth)
+            for name in names
+        }
 
 
 def _opened(path: Path, read: Any) -> Any:
@@ -59,9 +75,12 @@ def _opened(path: Path, read: Any) -> Any:
         raise InputError(f"damaged or cut short ({said(error)}); get the file anew") from None
 
 
-def _plain(item: Any, file: Any, limit: int, depth: int) -> Any:
+def _plain(item: Any, source: _Source, depth: int) -> Any:
     import h5py
 
+    source.count += 1
+    if source.count > _MOST:  # references may lead to each other again and again
+        raise InputError(f"damaged, or more than {_MOST:,} values in cells and structs; save the spectra alone")
     if depth > _DEEPEST:
         raise InputError("damaged: structs inside structs without end; get the file anew")
     if isinstance(item, h5py.Group):
@@ -69,21 +88,21 @@ def _plain(item: Any, file: Any, limit: int, depth: int) -> Any:
             return Unreadable(f"an object of MATLAB's class {_class(item)}")
         if "MATLAB_sparse" in item.attrs:
             return _sparse(item)
-        return _struct({name: _plain(item[name], file, limit, depth + 1) for name in item}, item)
+        return _struct(source.members(item, item, depth + 1), item)
     kind = _class(item)
     if kind in _OBJECTS or "MATLAB_object_decode" in item.attrs:
         return Unreadable(f"an object of MATLAB's class {kind}")
     if item.attrs.get("MATLAB_empty", 0):
         shape = tuple(int(n) for n in np.asarray(item[()]).ravel())
         return {"char": "", "cell": [], "struct": []}.get(kind) if kind in ("char", "cell", "struct") else _empty(shape)
-    if item.size * item.dtype.itemsize > limit:
+    if item.size * item.dtype.itemsize > source.limit:
         raise InputError(f"damaged: {item.name} claims an array of shape {item.shape}; get the file anew")
     if item.size * item.dtype.itemsize >= _LARGE and item.dtype.kind in "biuf" and item.ndim > 1:
-        return _lazy(item)
+        return _lazy(item, source.as_stored)
     stored = item[()]
     if item.dtype == h5py.ref_dtype:
-        return [_plain(file[ref], file, limit, depth + 1) if ref else None for ref in np.asarray(stored).ravel()]
-    found = np.asarray(stored) if _as_stored(file) else np.asarray(stored).T
+        return [_plain(source.file[ref], source, depth + 1) if ref else None for ref in np.asarray(stored).ravel()]
+    found = np.asarray(stored) if source.as_stored else np.asarray(stored).T
     if kind == "char":
         lines = np.atleast_2d(found)
         return "\n".join("".join(chr(code) for code in line) for line in lines)
@@ -111,13 +130,13 @@ class _Stored:
         return _opened(self.path, lambda file: np.asarray(file[self.name][index]))
 
 
-def _lazy(item: Any) -> Any:
+def _lazy(item: Any, as_stored: bool) -> Any:
     """A dask array of MATLAB's shape in the file's chunks; where it has none, in strips of MATLAB's rows."""
     stored = _Stored(Path(item.file.filename), item.name, item.shape, item.dtype)
     strip = max(1, STRIP * item.shape[-1] // item.size)
     name = ("mat-" if item.chunks else CUT) + uuid.uuid4().hex
     lazy = need("dask.array").from_array(stored, chunks=item.chunks or (*item.shape[:-1], strip), name=name)
-    return lazy if _as_stored(item.file) else lazy.T
+    return lazy if as_stored else lazy.T
 
 
 def _sparse(group: Any) -> np.ndarray:

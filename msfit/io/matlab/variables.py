@@ -18,6 +18,7 @@ from msfit.io.scan import Quantity, Scan
 WAVES = ("wave", "wavelength", "wavelengths")
 # Names that hold wavelengths in other layouts (ICVL and ARAD: bands), in small letters; where only one is there.
 MORE_WAVES = ("wave", "wavelength", "wavelengths", "wl", "lambda", "bands", "wave_length", "wavelength_nm")
+NORM = "norm_factor"
 # Names of pictures in the order of preference, with what they hold where no light is given.
 QUANTITIES: dict[str, Quantity] = {
     "reflectance": "reflectance",
@@ -54,12 +55,14 @@ def scan_of(
         what = f"variable: found no {name!r}; the file holds" if name else "holds"
         raise InputError(
             f"{what} {listed(held)}; expected one of {', '.join(QUANTITIES)} with wave or wavelength:"
-            " pass variable='NAME'"
+            " --variable NAME (variable='NAME')"
         )
     nm = check_wavelengths(wavelengths_of(held) if wavelengths is None else wavelengths)
     values = bands_last(name, numbers(name, held[name]), nm.size, orientation)
     quantity = QUANTITIES.get(name, "reflectance")
     illuminant = None if name == "reflectance" else stated(held, "illuminant")
+    if name == "cube" and NORM in held:  # ARAD 2018 to 2020: radiance over its largest value
+        quantity = "radiance"
     if illuminant is not None:
         quantity, illuminant = "radiance", numbers("illuminant", illuminant)
     elif quantity == "reflectance" and values.dtype.kind in "ui":
@@ -99,7 +102,9 @@ def wavelengths_of(held: Mapping[str, Any]) -> np.ndarray:
     others = [name for name in held if name.lower() in MORE_WAVES and stated(held, name) is not None]
     if len(others) == 1:
         return numbers(others[0], held[others[0]])
-    raise InputError("no wavelengths: expected wave or wavelength [nm] beside the data: pass wavelengths=")
+    raise InputError(
+        "no wavelengths: expected wave or wavelength [nm] beside the data: --wavelengths 400:700:10 or FILE (wavelengths=)"
+    )
 
 
 def stated(held: Mapping[str, Any], name: str) -> Any:

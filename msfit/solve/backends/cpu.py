@@ -15,7 +15,12 @@ from msfit.solve.kernels.numba_search import coordinates, search, search_weighte
 from msfit.solve.kernels.polynomials import SearchTable
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
+from msfit.solve.threads import one_thread
 from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
+from msfit.solve.units import units
+
+# Diffuse light and residuals of less than this share of the gloss are found in double precision.
+_FAINT = 0.02
 
 
 class CpuSolver:
@@ -55,12 +60,22 @@ class CpuSolver:
         pixels = np.ascontiguousarray(pixels)  # other orders would be compiled, and round, differently
         if weights is None:
             z = coordinates(pixels.astype(np.float32, copy=False), self.table.basis)
+            # the first coordinate is along white, a vector of length one
+            level = z[:, 0].ravel()[: len(pixels)] / np.float32(pixels.shape[1]) ** np.float32(0.5)
+        else:
+            level = pixels.mean(1)
+        unit = units(pixels, level)
+        if unit is not None and (unit != 1).any():
+            return self(pixels / unit, weights).scaled(unit[:, 0])
+        if weights is None:
             starts = self.starts(z, len(pixels))
         else:
             weights = np.ascontiguousarray(weights, self.dtype)
             starts = self._starts_weighted(pixels, weights)
         solution = self.least(self.form, pixels, *starts, weights)
-        if self.dtype == np.float32 or not (none := np.flatnonzero(solution.i_d <= 0)).size:
+        if self.dtype == np.float32:
+            return self._with_faint_again(pixels, weights, solution)
+        if not (none := np.flatnonzero(solution.i_d <= 0)).size:
             return solution
         # search in single precision does not see where diffuse light explains next to nothing
         some = None if weights is None else weights[none]
@@ -69,6 +84,29 @@ class CpuSolver:
         for values, others in zip(vars(solution).values(), vars(again).values(), strict=True):
             values[none[better]] = others[better]
         return solution
+
+    def _with_faint_again(self, pixels: np.ndarray, weights: np.ndarray | None, solution: Solution) -> Solution:
+        """The solution in single precision; of spectra that are nearly constant that in double precision.
+
+        What diffuse light explains of them is less than rounding leaves of their squares.
+        """
+        level = np.float32(_FAINT) * solution.i_s
+        bands = np.float32(pixels.shape[1]) if weights is None else weights.sum(1)
+        faint = ~(solution.i_d > level) & (solution.cost <= bands * level * level)
+        if not faint.any():
+            return solution
+        some = None if weights is None else weights[faint].astype(np.float64)
+        again = self._double(pixels[faint].astype(np.float64), some)
+        for values, others in zip(vars(solution).values(), vars(again).values(), strict=True):
+            values[faint] = others
+        return solution
+
+    @cached_property
+    def _double(self) -> CpuSolver:
+        with one_thread():
+            found = CpuSolver.over(self.skin, *self.bounds, np.float64)
+        assert found is not None  # as there is one in single precision
+        return found
 
     def starts(self, z: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Where to descend from, of `count` pixels by their coordinates: pixel (start,), sorted, and x (start, 2)."""

@@ -14,6 +14,7 @@ from msfit.solve.kernels.polynomials import SearchTable
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
 from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
+from msfit.solve.units import units_of_tensor
 
 
 class GpuSolver:
@@ -50,6 +51,10 @@ class GpuSolver:
         """Of each pixel (n, band) float32, with weights (n, band) or None for ones, the minimum."""
         from msfit.solve.kernels.triton_fit import fit
 
-        ends = fit(pixels, weights, self.form, self.spectra, self.grid, self.channels, TOLERANCE["float32"], MOST_STEPS)
+        unit = units_of_tensor(pixels)
+        ends = fit(
+            pixels / unit, weights, self.form, self.spectra, self.grid, self.channels, TOLERANCE["float32"], MOST_STEPS
+        )
         _, _, i_d, i_s, cost, converged, steps = ends.unbind(1)
-        return Solution(ends[:, :2], i_d, i_s, cost, converged > 0, steps.to(torch.int16))
+        solution = Solution(ends[:, :2], i_d, i_s, cost, converged > 0, steps.to(torch.int16))
+        return solution.scaled(unit[:, 0])

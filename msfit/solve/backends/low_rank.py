@@ -18,6 +18,7 @@ from msfit.solve.kernels.constants import Constants
 from msfit.solve.kernels.low_rank_basis import Compression, compress, directions
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
+from msfit.solve.units import LEAST, MOST
 
 _ERROR = 1.5e-6
 # With fewer bands than so many there is nothing to gain (benchmarks/fit_speed.py).
@@ -85,11 +86,12 @@ class LowRankSolver:
     def pixels(self, coefficients: np.ndarray, signal: float) -> LowRankPixels:
         """Pixels from `coefficients` (n, term): those of all spectra but the last, then the light that divides them.
 
-        `signal` is the least mean reflectance of a pixel that is not dark.
+        `signal` is the least mean reflectance of a pixel that is not dark. One that needs a unit of its own is not
+        usable.
         """
         from msfit.solve.kernels.numba_low_rank import project
 
-        return LowRankPixels(*project(coefficients, *self._arrays, np.float32(signal)))
+        return LowRankPixels(*project(coefficients, *self._arrays, np.float32(max(signal, LEAST)), np.float32(MOST)))
 
     def __call__(self, pixels: LowRankPixels) -> Solution:
         """Fit the usable pixels. The cost is that over all bands."""

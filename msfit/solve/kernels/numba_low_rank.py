@@ -17,15 +17,15 @@ _LINE, _LEAST, _LEAST_OF_ALL, _SQUARES, _U = (LANES * k for k in range(5))
 
 
 @compiled
-def project(coefficients, spectra, some, slack, level, sizes, outside, few, fine, signal):  # type: ignore[no-untyped-def]
+def project(coefficients, spectra, some, slack, level, sizes, outside, few, fine, signal, most):  # type: ignore[no-untyped-def]
     """Coordinates of those pixels u @ spectra.T that may be fitted by them, without the pixels.
 
     coefficients (n, k + 1): of the k spectra and, last, the light l at the pixel; u is (coefficients, 1) / l. All else
     is float32, with a column a term, filled up with zeros to a multiple of four: spectra (band, term), their means
     `level` (term,) and root mean squares `sizes` (term,); few and fine (coordinate, term), whose products with u come
     out; and outside (row, term), of whose product the sum of squares does. `some` (row, term) of the spectra tell that
-    a pixel is nowhere below zero: others differ from means of these by no more than `slack` (term,). `signal`: least
-    mean of a pixel.
+    a pixel is nowhere below zero: others differ from means of these by no more than `slack` (term,). `signal`, `most`:
+    least and largest mean of a pixel.
 
     Returns whether a pixel may be fitted so (n,): finite, nowhere below zero, not dark, and not a difference of much
     larger terms. Of the m that may, one after the other: few @ u (block, coordinate, LANES), fine @ u (m, coordinate)
@@ -56,7 +56,7 @@ def project(coefficients, spectra, some, slack, level, sizes, outside, few, fine
             size, mean = _ZERO, state[_LINE + lane]
             for k in range(terms):
                 size += abs(state[_U + k * LANES + lane]) * sizes[k]
-            sound = (size <= _LARGE + _TIMES * mean) & (size < _INFINITE) & (mean > signal)
+            sound = (size <= _LARGE + _TIMES * mean) & (size < _INFINITE) & (mean > signal) & (mean < most)
             sound = sound & (state[_LEAST_OF_ALL + lane] >= _ZERO)
             usable[first + lane], at[lane] = sound, m if sound else -1
             m += 1 if sound else 0

@@ -1,0 +1,138 @@
+"""What lies in HDF5 and Zarr stores below their root: pictures in groups, and wavelengths that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from msfit.data.wavelengths import to_nanometres
+from msfit.errors import InputError
+from msfit.io.extras import need
+from msfit.io.matlab.variables import MORE_WAVES, QUANTITIES, listed
+
+if TYPE_CHECKING:
+    import xarray
+
+_MOST, _DEEPEST = 20_000, 16  # objects that are looked at, and groups inside groups
+
+
+class Stored(NamedTuple):
+    """An array of a store: its path inside, and the array of h5py or zarr."""
+
+    path: str
+    array: Any
+
+    @property
+    def name(self) -> str:
+        """Without its groups."""
+        return self.path.rpartition("/")[2]
+
+
+def stored_arrays(path: Path) -> list[Stored]:
+    """The arrays of numbers in a store, those of all its groups. Of HDF5 the file stays open while they are held."""
+    if path.is_dir():
+        root = need("zarr").open(path, mode="r")
+        return [Stored("values", root)] if hasattr(root, "shape") else list(_of_zarr(root, "", 0))
+    root = need("h5py").File(path, "r")
+    return list(_of_hdf5(root, "", 0))
+
+
+def _of_zarr(group: Any, above: str, depth: int) -> Iterator[Stored]:
+    members = [(name, member) for _, (name, member) in zip(range(_MOST), group.members(), strict=False)]
+    for name, member in members:
+        if hasattr(member, "shape"):
+            yield Stored(above + name, member)
+        elif depth < _DEEPEST:
+            yield from _of_zarr(member, f"{above}{name}/", depth + 1)
+
+
+def _of_hdf5(group: Any, above: str, depth: int) -> Iterator[Stored]:
+    import h5py
+
+    for _, name in zip(range(_MOST), group, strict=False):
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue
+        member = group[name]
+        if isinstance(member, h5py.Dataset):
+            if not _is_bare_dimension(member):
+                yield Stored(above + name, member)
+        elif isinstance(member, h5py.Group) and depth < _DEEPEST:
+            yield from _of_hdf5(member, f"{above}{name}/", depth + 1)
+
+
+def _is_bare_dimension(array: Any) -> bool:
+    """Whether it is how netCDF-4 keeps the length of a dimension without coordinates: a variable of zeros."""
+    mark = array.attrs.get("NAME", b"")
+    text = mark.decode("latin-1") if isinstance(mark, bytes) else str(mark)
+    return text.startswith("This is a netCDF dimension but not a netCDF variable")
+
+
+def picture_inside(path: Path) -> str | None:
+    """Path in the store of its one picture, where it lies in a group; None where there is none.
+
+    Raises
+    ------
+    InputError
+        There are several.
+    """
+    cubes = [
+        one.path
+        for one in stored_arrays(path)
+        if "/" in one.path and len([n for n in one.array.shape if n > 1]) == 3 and one.array.dtype.kind in "uif"
+    ]
+    known = [cube for cube in cubes if cube.rpartition("/")[2] in QUANTITIES]
+    found = known if len(known) == 1 else cubes
+    if len(found) > 1:
+        raise InputError(f"holds {listed(found)}; expected one picture: --variable NAME (variable='NAME')")
+    return found[0] if found else None
+
+
+def wavelengths_inside(path: Path, array: xarray.DataArray) -> np.ndarray | None:
+    """Wavelengths [nm] of an array from anywhere in its store, where one variable alone may be meant.
+
+    That is the coordinate of one of the array's dimensions, or else a variable by one of the usual names that is as
+    long as one of its axes.
+    """
+    vectors = [
+        one
+        for one in stored_arrays(path)
+        if one.array.ndim == 1 and one.array.dtype.kind in "uif" and one.array.size in array.shape
+    ]
+    coordinates = [one for one in vectors if one.name in array.dims and _is_name(one.name.partition("_")[0])]
+    named = coordinates or [one for one in vectors if _is_name(one.name)]
+    found = [(one, _in_nanometres(one)) for one in named]
+    if not found or any(not np.array_equal(nm, found[0][1]) for _, nm in found):
+        return None
+    return found[0][1]
+
+
+def _is_name(name: str) -> bool:
+    return name.lower() in (*MORE_WAVES, "band", "bands")
+
+
+def _in_nanometres(one: Stored) -> np.ndarray:
+    units = next((value for name, value in one.array.attrs.items() if name.lower() in ("units", "unit")), None)
+    text = units.decode("latin-1") if isinstance(units, bytes) else units
+    return to_nanometres(np.asarray(one.array[:]), text if isinstance(text, str) else None)
+
+
+def outside_of(parent: Any) -> dict[str, str]:
+    """Names in an HDF5 file or group whose content lies in other files, and how."""
+    h5py = need("h5py")
+    found = {}
+    for _, name in zip(range(_MOST), parent, strict=False):
+        link = parent.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            found[name] = f"a link to {link.filename}"
+        elif isinstance(link, h5py.HardLink) and parent.get(name, getclass=True) is h5py.Dataset:
+            kept = parent[name].id.get_create_plist()
+            if kept.get_external_count():
+                found[name] = f"stored in {kept.get_external(0)[0].decode('utf-8', 'replace')}"
+            elif kept.get_layout() == h5py.h5d.VIRTUAL:
+                names = {kept.get_virtual_filename(k) for k in range(kept.get_virtual_count())}
+                if others := sorted(names - {"."}):
+                    found[name] = f"assembled from {others[0]}"
+    return found
