@@ -190,7 +190,7 @@ def _wavelengths(dataset: xarray.Dataset, array: xarray.DataArray) -> np.ndarray
         if name in place:
             return to_nanometres(np.asarray(place[name]), place[name].attrs.get("units"))
     raise InputError(
-        "no wavelengths: expected a coordinate wavelength [nm] of the bands: --wavelengths 400:700:10 or FILE (wavelengths=)"
+        "no wavelengths: expected a coordinate wavelength [nm]: --wavelengths 400:700:10 or FILE (wavelengths=)"
     )
 
 

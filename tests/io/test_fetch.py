@@ -355,7 +355,7 @@ def test_servers_without_encryption_are_asked_when_that_is_allowed_alone(
     assert (server.ranges, list(tmp_path.iterdir())) == ([], [])
     # nor where the server refers to one
     downloader = download.ResumingDownloader(tmp_path / "a.part", insecure=False)
-    with pytest.raises(InputError, match="refers to http://127.*which is not encrypted"):
+    with pytest.raises(InputError, match=r"refers to http://127.*which is not encrypted"):
         downloader(server.root, tmp_path / "a")
 
 

@@ -170,7 +170,7 @@ def test_saturation_is_in_the_numbers_of_the_file(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize("wrong", [0, -1, np.nan, np.inf, "a", True])
 def test_a_scale_that_is_none_is_refused(tmp_path: Path, wrong: Any) -> None:
     np.savez(tmp_path / "a.npz", reflectance=REFLECTANCE, wave=NM)
-    with pytest.raises(InputError, match="scale: found .*expected a positive number"):
+    with pytest.raises(InputError, match=r"scale: found .*expected a positive number"):
         msfit.load(tmp_path / "a.npz", scale=wrong)
     with pytest.raises(InputError, match="beside a white reference"):
         msfit.load(tmp_path / "a.npz", scale=100, white=WHITE)
@@ -226,7 +226,7 @@ def test_other_archives_are_called_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("pack", "end"), [(gzip.compress, "gz"), (bz2.compress, "bz2"), (lzma.compress, "xz")])
 def test_packed_files_are_called_valid(tmp_path: Path, pack: Any, end: str) -> None:
     (tmp_path / f"scene.mat.{end}").write_bytes(pack(b"MATLAB 5.0 MAT-file" * 20))
-    with pytest.raises(InputError, match="packed by .*: valid, not supported"):
+    with pytest.raises(InputError, match=r"packed by .*: valid, not supported"):
         msfit.load(tmp_path / f"scene.mat.{end}")
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::msfit.InputWarning")
 
 
 def both(values: np.ndarray, **options: object) -> tuple[msfit.FitResult, msfit.FitResult]:
-    """Fits in single and double precision, beside more spectra of ordinary level, which say that these are fractions."""
+    """Fits in single and double precision, beside more spectra of ordinary level: these are fractions."""
     beside = np.concatenate((values, np.repeat(ORDINARY, 12, 0))).astype(np.float32)
     return msfit.fit(beside, NM, **options), msfit.fit(beside.astype(np.float64), NM, **options)
 

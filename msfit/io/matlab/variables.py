@@ -103,7 +103,7 @@ def wavelengths_of(held: Mapping[str, Any]) -> np.ndarray:
     if len(others) == 1:
         return numbers(others[0], held[others[0]])
     raise InputError(
-        "no wavelengths: expected wave or wavelength [nm] beside the data: --wavelengths 400:700:10 or FILE (wavelengths=)"
+        "no wavelengths: expected wave or wavelength [nm]: --wavelengths 400:700:10 or FILE (wavelengths=)"
     )
 
 
