@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import distributed
 import h5py
@@ -23,7 +26,7 @@ import msfit
 from msfit.errors import InputError
 from msfit.fitting.options import FitOptions
 from msfit.streaming import fit_file as streaming
-from msfit.streaming.cluster import connected
+from msfit.streaming.cluster import Cluster, connected
 from msfit.streaming.job import Recipe
 
 NM = np.arange(400.0, 701.0, 10.0)
@@ -277,3 +280,157 @@ def test_a_scheduler_that_is_lost_in_mid_run_is_one_line(scene: Path, tmp_path: 
     assert run.stderr == ""
     assert run.stdout.endswith("lost (the connection broke); what is done is kept: run again with another\n")
     assert output.with_name("maps.h5.part").exists()
+
+
+# --- what goes wrong in mid-run, with the scheduler and the workers as processes of their own ------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence counts after seconds."""
+    monkeypatch.setattr("msfit.streaming.cluster._SILENT", 4)
+    monkeypatch.setattr("msfit.streaming.cluster._ALONE", 3)
+    monkeypatch.setattr("msfit.streaming.cluster._LOOK", 0.2)
+
+
+def goes_on(scene: Path, output: Path, **options: Any) -> None:
+    """The same command gives the maps of a fit in memory, to the bit, and leaves no part behind."""
+    result = msfit.fit_file(scene, output, model=MODEL, memory="8GiB", **options)
+    assert_same(result, msfit.fit(msfit.load(scene), model=MODEL))
+    assert not output.with_name(output.name + ".part").exists()
+
+
+def refused(scene: Path, output: Path, match: str, **options: Any) -> None:
+    """One line, within a minute; no result."""
+    began = time.monotonic()
+    with pytest.raises(InputError, match=match) as caught:
+        msfit.fit_file(scene, output, model=MODEL, memory="8GiB", **options)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - began < 60
+    assert not output.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_a_frozen_worker_is_worked_around(scene: Path, tmp_path: Path) -> None:
+    with processes(tmp_path) as (address, others):
+
+        def freeze(done: int, total: int) -> None:
+            if done >= total / 3:
+                others[0].send_signal(signal.SIGSTOP)
+
+        goes_on(scene, tmp_path / "maps.h5", scheduler=address, progress=freeze)
+        assert others[0].poll() is None  # not killed by anybody
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_frozen_workers_alone_are_no_workers(scene: Path, tmp_path: Path) -> None:
+    with processes(tmp_path) as (address, others):
+
+        def freeze(done: int, total: int) -> None:
+            for worker in others[:-1]:
+                worker.send_signal(signal.SIGSTOP)
+
+        refused(scene, tmp_path / "maps.h5", "has had no worker for 3 s", scheduler=address, progress=freeze)
+        for worker in others[:-1]:
+            worker.send_signal(signal.SIGCONT)
+        goes_on(scene, tmp_path / "maps.h5", scheduler=address)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_a_frozen_scheduler_is_given_up(scene: Path, tmp_path: Path) -> None:
+    with processes(tmp_path) as (address, others):
+
+        def freeze(done: int, total: int) -> None:
+            if done >= total / 3:
+                others[-1].send_signal(signal.SIGSTOP)
+
+        refused(scene, tmp_path / "maps.h5", r"lost \(no answer for 4 s\)", scheduler=address, progress=freeze)
+        others[-1].send_signal(signal.SIGCONT)
+        goes_on(scene, tmp_path / "maps.h5", scheduler=address)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("when", ["before", "before the first block", "at the first block", "after the first block"])
+def test_a_scheduler_that_is_killed(scene: Path, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with processes(tmp_path) as (address, others):
+
+        def kill(*_: Any) -> None:
+            others[-1].kill()
+            others[-1].wait()
+
+        load = Cluster._load
+        if when == "before":
+            kill()
+        elif when == "before the first block":
+            monkeypatch.setattr(Cluster, "_load", kill)
+        elif when == "at the first block":
+            monkeypatch.setattr(Cluster, "_load", lambda self: (load(self), threading.Timer(0.05, kill).start()))
+        progress = kill if when == "after the first block" else None
+        match = r"does not answer" if when == "before" else r"^scheduler tcp:.* lost \(the connection broke\)"
+        refused(scene, tmp_path / "maps.h5", match, scheduler=address, progress=progress)
+    monkeypatch.setattr(Cluster, "_load", load)
+    goes_on(scene, tmp_path / "maps.h5")
+
+
+CLIENT = """
+import sys, time, msfit
+from msfit.streaming import fit_file as streaming
+streaming.CHUNK = 40
+def tell(done, total):
+    print(done, flush=True)
+    time.sleep(0.2)
+scene, output, address = sys.argv[1:]
+msfit.fit_file(scene, output, model="alotaibi-smith-2019", memory="8GiB", scheduler=address, progress=tell)
+"""
+
+
+@pytest.mark.slow
+def test_a_client_that_is_killed_goes_on(scene: Path, tmp_path: Path) -> None:
+    output = tmp_path / "maps.h5"
+    with processes(tmp_path) as (address, _):
+        command = [sys.executable, "-c", CLIENT, str(scene), str(output), address]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+            assert client.stdout is not None
+            for _line in range(3):
+                client.stdout.readline()
+            client.kill()
+        assert output.with_name("maps.h5.part").exists()
+        said: list[str] = []
+        goes_on(scene, output, scheduler=address, tell=said.append)
+    assert said[0].startswith("going on with maps.h5.part")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_an_input_that_changes_in_mid_run(scene: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "scene.h5"
+    copy.write_bytes(scene.read_bytes())
+    with processes(tmp_path) as (address, _):
+
+        def change(done: int, total: int) -> None:
+            if done < total / 2:
+                os.utime(copy, (1, 1))
+
+        match = "was changed while it was being fitted|has another source there"
+        refused(copy, tmp_path / "maps.h5", match, scheduler=address, progress=change)
+        part = tmp_path / "maps.h5.part"
+        part.unlink(missing_ok=True)  # that of a file of another date, which a second run refuses by name
+        goes_on(copy, tmp_path / "maps.h5", scheduler=address)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_workers_that_are_all_killed(scene: Path, tmp_path: Path) -> None:
+    with processes(tmp_path) as (address, others):
+
+        def kill(done: int, total: int) -> None:
+            for worker in others[:-1]:
+                worker.kill()
+
+        match = "has had no worker for 3 s|ended several workers"
+        refused(scene, tmp_path / "maps.h5", match, scheduler=address, progress=kill)
+    goes_on(scene, tmp_path / "maps.h5")

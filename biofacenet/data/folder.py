@@ -192,7 +192,7 @@ def _photographs(sources: Iterable[str | Path], output: Path) -> list[Path]:
     for source in map(Path, sources):
         if not source.exists():
             raise InputError(f"{source}: there is no such folder; expected one with photographs")
-        if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        if source.is_dir() and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source)):
             raise InputError(f"{output}: lies in {source}, whose photographs are looked for; choose a folder beside it")
         paths |= dict.fromkeys(_below(source) if source.is_dir() else [source])
     if not paths:
@@ -215,7 +215,7 @@ def _open_output(output: Path, selection: Selection) -> None:
         raise InputError(
             f"{output}: cannot be used ({(error.strerror or str(error)).lower()}); choose another"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path}: damaged; remove it, or choose another folder") from None
     if recorded != wanted:
         raise InputError(f"{output}: was made with other settings, {recorded}; choose another folder or those settings")
@@ -242,7 +242,7 @@ def _one(path: Path, output: Path, selection: Selection) -> Row:
     if share < selection.skin:
         return Row(source, "rejected", f"skin on {share:.1%}, under {selection.skin:.1%}", f"{share:.4f}", "")
     # the same stem in two folders makes two files
-    name = f"{path.stem[:80]}-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}.png"
+    name = f"{path.stem[:80]}-{hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:8]}.png"
     with written_whole(output / name) as part:
         values = np.dstack([square, np.where(skin, 255, 0).astype(np.uint8)])
         need("PIL.Image", "photo").fromarray(values).save(part)

@@ -47,6 +47,9 @@ class Prediction(NamedTuple):
     offset: Tensor | None = None
     """(n, 1, y, x) >= 0: what the skin model leaves to its specular shading [1]."""
 
+# A level of so many filters has some ten million weights; the networks that are known have half as many at most.
+_MOST_LEVELS, _WIDEST = 8, 1024
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -72,8 +75,12 @@ class NetworkConfig:
             raise InputError(f"architecture: found {self.architecture!r}; expected one of {', '.join(ARCHITECTURES)}")
         default = Compact.WIDTHS if self.architecture == "compact" else Paper.WIDTHS
         widths = tuple(self.widths) or default
-        if len(widths) < 2 or not all(isinstance(width, int) and 1 <= width <= 4096 for width in widths):
-            raise InputError(f"widths: found {self.widths!r}; expected two or more whole numbers such as {default}")
+        whole = all(isinstance(width, int) and not isinstance(width, bool) for width in widths)
+        if not 2 <= len(widths) <= _MOST_LEVELS or not whole or not all(1 <= width <= _WIDEST for width in widths):
+            raise InputError(
+                f"widths: found {str(self.widths)[:60]}; expected 2 to {_MOST_LEVELS} whole numbers up to {_WIDEST},"
+                f" such as {default}"
+            )
         object.__setattr__(self, "widths", widths)
 
     def to_dict(self) -> dict[str, Any]:

@@ -87,8 +87,10 @@ def load_weights(path: str | Path, device: torch.device | str = "cpu") -> Loaded
         raise InputError(f"{described}: not a network's configuration ({error}); {_FORM}") from None
     training = _checked_training(described, content.get("training"))
     tensors = read_tensors(path)
+    with torch.device("meta"):  # sizes alone: a wrong configuration may ask for any amount of memory
+        wanted = BioFaceNet(config).state_dict()
+    check_tensors(path, tensors, wanted, f"the architecture {config.architecture} {config.widths}")
     network = BioFaceNet(config)
-    check_tensors(path, tensors, network.state_dict(), f"the architecture {config.architecture} {config.widths}")
     network.load_state_dict(tensors)
     return Loaded(network.to(device).eval(), training)
 
@@ -101,7 +103,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: there is no such file; {_FORM}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {_FORM}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}); {_FORM}") from None
     if (
         not isinstance(content, dict)

@@ -92,7 +92,7 @@ def _notes(path: Path) -> dict[str, Any]:
         notes = file.metadata() or {}
     try:
         return {name: json.loads(notes[name]) for name in ("progress", "config")}
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         raise InputError(f"{path}: not a checkpoint of a training run; {_FORM}") from None
 
 

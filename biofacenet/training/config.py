@@ -18,6 +18,8 @@ from msfit.skin.models import REFERENCE_MODEL
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 _T = TypeVar("_T")
+_LARGEST_SEED = 2**63 - 1  # of torch
+_LARGEST_RATE = 1e3
 
 
 @dataclass(frozen=True)
@@ -124,20 +126,28 @@ class Config:
         for name, weight in loss.weights.items():
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
             _check(f"loss.weights.{name}", number and 0 <= weight < math.inf, weight, "a number, at least 0")
-        for name, value, least in (
-            ("data.workers", data.workers, 0),
-            ("data.heads", data.heads, 1),
-            ("data.size", data.size, 16),
-            ("data.validation", data.validation, 2),
-            ("data.samples", data.samples, 0),
-            ("training.batch", training.batch, 2),
-            ("training.steps", training.steps, 1),
-            ("training.epoch", training.epoch, 1),
-            ("training.warmup", training.warmup, 0),
-            ("training.panels", training.panels, 0),
-            ("training.patience", training.patience, 0),
+        for name, value, least, most in (
+            ("data.workers", data.workers, 0, 1_024),
+            ("data.heads", data.heads, 1, 1_000_000),
+            ("data.size", data.size, 16, 2_048),
+            ("data.seed", data.seed, 0, _LARGEST_SEED),
+            ("data.validation", data.validation, 2, 1_000_000),
+            ("data.samples", data.samples, 0, 100_000_000),
+            ("training.batch", training.batch, 2, 65_536),
+            ("training.steps", training.steps, 1, 1_000_000_000),
+            ("training.epoch", training.epoch, 1, 1_000_000_000),
+            ("training.warmup", training.warmup, 0, 1_000_000_000),
+            ("training.threads", training.threads, 0, 1_024),
+            ("training.seed", training.seed, 0, _LARGEST_SEED),
+            ("training.panels", training.panels, 0, 10_000),
+            ("training.patience", training.patience, 0, 1_000_000_000),
+            ("training.weight_decay", training.weight_decay, 0, 1e3),
+            ("training.momentum", training.momentum, 0, 1),
+            ("training.clip", training.clip, 0, 1e30),
+            ("training.checkpoint_minutes", training.checkpoint_minutes, 0, 1e6),
+            ("loss.photo_share", loss.photo_share, 0, 1e30),
         ):
-            _check(name, value >= least, value, f"at least {least}")
+            _check(name, least <= value <= most, value, f"{least} to {most:g}")
         for name, share in (
             ("data.degraded", data.degraded),
             ("data.moved", data.moved),
@@ -145,7 +155,8 @@ class Config:
             ("training.decay", training.decay),
         ):
             _check(name, 0 <= share <= 1, share, "0 to 1")
-        _check("training.learning_rate", training.learning_rate > 0, training.learning_rate, "above 0")
+        rate = training.learning_rate
+        _check("training.learning_rate", 0 < rate <= _LARGEST_RATE, rate, f"above 0, up to {_LARGEST_RATE:g}")
         _check(
             "data.photos", bool(data.photos) or data.synthetic, data.photos, "a folder where data.synthetic is false"
         )
@@ -182,7 +193,7 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a TOML file of settings") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not TOML ({error}); expected sections network, data, training, loss") from None
     return _built(str(path), {"name": path.stem, **content})
 

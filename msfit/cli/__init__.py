@@ -96,6 +96,11 @@ def run(program: str, commands: Callable[[], typer.Typer], arguments: Sequence[s
     except BrokenPipeError:
         # the reader of the help or a list has seen enough
         status = _DONE
+    except OSError as error:
+        # what the system refuses is no fault of the program: names that are too long, links that lead to themselves
+        where = f"{str(error.filename)[:200]}: " if error.filename else ""
+        complain(f"error: {where}{(error.strerror or str(error)).lower()}; choose another file or folder")
+        status = _WRONG_INPUT
     except Exception as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch raises a RuntimeError
             complain("error: not enough memory; take a smaller picture, or fewer bands")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -176,12 +177,14 @@ def check_apart(outputs: list[Path], inputs: list[Path]) -> None:
 
     for path in outputs:
         check_no_input(path, inputs)
-    seen: dict[Path, Path] = {path.resolve(): path for path in inputs}
+    # not Path.resolve, which raises of links that lead to themselves
+    read: set[str] = {os.path.realpath(path) for path in inputs}
+    seen: set[str] = set()
     for path in outputs:
-        if path.resolve() in seen:
-            kind = "is an input" if path.resolve() in {p.resolve() for p in inputs} else "would be written twice"
+        if (real := os.path.realpath(path)) in read | seen:
+            kind = "is an input" if real in read else "would be written twice"
             raise InputError(f"-o: {path} {kind}; choose another folder or other names")
-        seen[path.resolve()] = path
+        seen.add(real)
 
 
 def _numbers(text: str) -> list[float] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 # Work shorter than this needs no progress bar [s].
 _PATIENCE = 1.0
+
+# All but tabs and ends of lines; signs that turn the direction of writing; other ends of lines.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 Advance = Callable[[int, int], None]
 
@@ -109,7 +113,7 @@ class _Bar:
         amount = DownloadColumn() if self._in_bytes else TextColumn("{task.percentage:>3.0f} %")
         on_screen = Console(stderr=True)
         progress = Progress(label, BarColumn(), amount, TimeRemainingColumn(), console=on_screen, transient=True)
-        progress.add_task(self._label, total=None)
+        progress.add_task(printable(self._label), total=None)
         progress.start()
         return progress
 
@@ -118,11 +122,22 @@ class _Bar:
             self._progress.stop()
 
 
+def printable(text: str) -> str:
+    """Text without what a terminal would obey: names of files may hold its control sequences.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def _write(stream: TextIO | None, text: str) -> None:
     if stream is None:
         return
     try:
-        print(text, file=stream, flush=True)
+        print(printable(text), file=stream, flush=True)
     except OSError:  # the result is in its file; that its summary cannot be shown does not undo it
         _silence(stream)
 

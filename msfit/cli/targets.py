@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +30,11 @@ def output_paths(
         for option, folder in (("-o", output), ("--plot", plot)):
             if folder is not None and not folder.is_dir() and (option == "-o" or len(inputs) > 1):
                 raise InputError(f"{option}: {folder} is no folder; expected one for {len(inputs)} inputs: create it")
-        results = [output / f"{path.resolve().stem}.h5" for path in inputs]
+        results = [output / f"{Path(os.path.realpath(path)).stem}.h5" for path in inputs]
     else:
         results = [output]
     if plot is not None and plot.is_dir():
-        figures: list[Path | None] = [plot / f"{path.resolve().stem}.png" for path in inputs]
+        figures: list[Path | None] = [plot / f"{Path(os.path.realpath(path)).stem}.png" for path in inputs]
     else:
         figures = [plot for _ in inputs]
     written = [*results, *(figure for figure in figures if figure is not None)]

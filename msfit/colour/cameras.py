@@ -66,7 +66,7 @@ def _read_json(path: Path) -> Spectrum:
         samples = sorted((float(key), [float(row[i]) for i in order]) for key, row in spectral["data"]["main"].items())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {form}") from None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not in the form of a camera ({type(error).__name__}: {error}); {form}") from None
     if not samples:
         raise InputError(f"{path}: no samples; {form}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msfit.data.cube import Cube, precision
-from msfit.errors import InputError
+from msfit.errors import InputError, said
 
 if TYPE_CHECKING:
     import torch
@@ -51,8 +51,8 @@ def torch_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.ones(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        reason = str(error).split(". ")[0].splitlines()[0]
+    except Exception as error:  # torch has one of its own for each device
+        reason = said(error).split(". ")[0]
         raise InputError(
             f"device: {name!r} cannot be used ({reason}); expected auto, cpu or a GPU that is there"
         ) from None

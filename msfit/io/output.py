@@ -126,7 +126,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with explained(path):
         # a link is followed: renaming onto it would cut it off from the file that it points to
-        target = path.resolve() if path.is_symlink() else path
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
         part = _beside(target)
         try:
             yield part

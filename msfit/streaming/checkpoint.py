@@ -210,7 +210,7 @@ def _settings(path: Path, line: bytes) -> dict[str, Any]:
         head = json.loads(line)
         if head["format"] == _FORMAT:
             return dict(head["settings"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise InputError(f"{path}: is no unfinished result of msfit, or a damaged one; delete it or choose another output")
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from msfit.errors import InputError, said
@@ -16,6 +16,7 @@ _TIMEOUT = 5  # s, to find the scheduler and its first worker
 _IMPORT = 60  # s, in which a worker that is idle has loaded what it needs
 _ALONE = 30  # s without any worker, until a run is given up
 _LOOK = 1  # s between looks at the workers
+_SILENT = 60  # s without a word from a scheduler, or from a worker to it, until it counts as gone
 _RETRIES = 3
 _AHEAD = 2  # tasks a thread, so that none waits for the next
 
@@ -36,10 +37,13 @@ class Cluster:
     address : str
         Of the scheduler.
     client : distributed.Client
+    heard : mapping
+        When each worker last reported to the scheduler, by its clock, and when that was noticed, by ours.
     """
 
     address: str
     client: Any
+    heard: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def threads(self) -> list[int]:
         """Number of threads of each worker."""
@@ -47,12 +51,30 @@ class Cluster:
 
     def _workers(self) -> dict[str, Any]:
         """What the scheduler knows of each worker, by its address."""
-        found = self.client.scheduler_info(n_workers=-1)
-        if "workers" not in found:  # the connection broke
-            raise InputError(
-                f"scheduler {self.address}: lost (the connection broke); what is done is kept: run again with another"
-            )
-        return dict(found["workers"])
+        if self.client.status != "running":
+            raise self._lost("the connection broke")
+        try:
+            return dict(self._ask("identity", n_workers=-1)["workers"])
+        except TimeoutError:
+            raise self._lost(f"no answer for {_SILENT} s") from None
+        except (OSError, KeyError, AttributeError):  # of which it knows nothing any more
+            raise self._lost("the connection broke") from None
+
+    def _ask(self, what: str, **arguments: Any) -> Any:
+        """The scheduler's answer, for which it has a minute: one that is stopped keeps its connections."""
+        return self.client.sync(lambda: getattr(self.client.scheduler, what)(**arguments), callback_timeout=_SILENT)
+
+    def _lost(self, why: str) -> InputError:
+        return InputError(f"scheduler {self.address}: lost ({why}); what is done is kept: run again with another")
+
+    def _silent(self) -> tuple[set[str], set[str]]:
+        """Workers that report, and those that have not for a minute, by their addresses."""
+        now, workers = time.monotonic(), self._workers()
+        for address, worker in workers.items():
+            if self.heard.get(address, (None, now))[0] != worker["last_seen"]:
+                self.heard[address] = worker["last_seen"], now
+        silent = {address for address in workers if now - self.heard[address][1] > _SILENT}
+        return set(workers) - silent, silent
 
     def map(
         self, function: Callable[[_Item], _Result], items: Iterator[_Item]
@@ -67,7 +89,8 @@ class Cluster:
         ------
         InputError
             What the function raises in a worker; workers that die one after the other, lack msfit, or are all gone for
-            half a minute; a scheduler that is gone.
+            half a minute; a scheduler that is gone, or says nothing for a minute. The blocks of a worker that reports
+            nothing for a minute are given to others.
         """
         distributed = need("distributed", "cluster")
         running: dict[Any, _Item] = {}
@@ -87,8 +110,14 @@ class Cluster:
             if not hosts:
                 raise _NoWorkerError(f"has no worker; start some (dask worker {self.address}) and run again")
             compiling = True
-            for future in self._arriving(done):
-                yield running.pop(future), future.result()
+            for future in self._arriving(done, running, function):
+                if future not in running:  # another has done the same
+                    continue
+                item = running[future]
+                found = future.result()
+                for same in [other for other, its in running.items() if its is item]:
+                    del running[same]
+                yield item, found
                 if not compiling:
                     submit(1)
                 elif not running:
@@ -110,9 +139,8 @@ class Cluster:
                 f"scheduler {self.address}: a worker lacks what it needs ({said(error)}); expected the same msfit there"
             ) from None
         except (distributed.CancelledError, distributed.comm.CommClosedError, TimeoutError, OSError) as error:
-            why = "the connection broke" if isinstance(error, distributed.CancelledError) else said(error)
-            raise InputError(
-                f"scheduler {self.address}: lost ({why}); what is done is kept: run again with another"
+            raise self._lost(
+                "the connection broke" if isinstance(error, distributed.CancelledError) else said(error)
             ) from None
         finally:
             with contextlib.suppress(Exception):  # a scheduler that is gone cancels nothing
@@ -128,10 +156,11 @@ class Cluster:
             with contextlib.suppress(TimeoutError):  # it has other work to do
                 future.result(timeout=_IMPORT)
 
-    def _arriving(self, done: Any) -> Iterator[Any]:
-        """Futures as they are done; tasks without a worker would wait for ever."""
+    def _arriving(self, done: Any, running: dict[Any, Any], function: Callable[[Any], Any]) -> Iterator[Any]:
+        """Futures as they are done, while items are running; tasks without a worker would wait for ever."""
         seen = looked = time.monotonic()
-        while not done.is_empty():
+        given_up: set[str] = set()
+        while running:
             if done.has_ready():
                 yield next(done)
                 seen = time.monotonic()
@@ -140,13 +169,29 @@ class Cluster:
             if (now := time.monotonic()) - looked < _LOOK:
                 continue
             looked = now
-            if self._workers():
+            reporting, silent = self._silent()
+            if reporting and silent - given_up:
+                self._give_to_others(silent - given_up, reporting, done, running, function)
+                given_up |= silent
+            if reporting:
                 seen = now
             elif now - seen > _ALONE:
                 raise _NoWorkerError(
                     f"has had no worker for {_ALONE} s; what is done is kept: start some (dask worker {self.address})"
                     " and run again"
                 )
+
+    def _give_to_others(
+        self, silent: set[str], reporting: set[str], done: Any, running: dict[Any, Any], function: Callable[[Any], Any]
+    ) -> None:
+        """Have other workers do once more what silent ones are at; whoever is first counts."""
+        held = self._ask("processing", workers=list(silent))
+        keys = {str(key) for tasks in held.values() for key in tasks}
+        for future, item in list(running.items()):
+            if future.key in keys:
+                again = self.client.submit(function, item, retries=_RETRIES, pure=False, workers=list(reporting))
+                running[again] = item
+                done.add(again)
 
 
 def check_address(address: str) -> None:

@@ -178,7 +178,7 @@ def _recorded(folder: Path) -> dict[str, str]:
         return {}
     try:
         return {name: str(entry["sha256"]) for name, entry in json.loads(path.read_text("utf-8")).items()}
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         raise InputError(f"{path}: cannot be understood; delete it to record the checksums anew") from error
 
 
