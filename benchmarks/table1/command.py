@@ -64,7 +64,8 @@ def _run(chosen: argparse.Namespace) -> Outcome:
         raise InputError(f"--figures: found {chosen.figures}; expected 0 scenes or more")
     paths = find_scenes(chosen.scenes)
     methods = all_methods(chosen.weights)
-    with progress_bar("scenes") as progress:
+    with progress_bar("scenes") as bar:
+        progress = bar or (lambda done, total: complain(f"{done} of {total} scenes are graded"))
         outcome = grade_all(
             paths, methods, choices, chosen.out, figures=chosen.figures, strict=chosen.strict, progress=progress
         )

@@ -22,7 +22,7 @@ from biofacenet.training.losses import Batch
 from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL
 from msfit.synth import Bank, samples
-from msfit.synth.bank import cache_folder
+from msfit.synth.bank import cache_folder, end_with_parent
 from msfit.synth.people import wearable
 from msfit.synth.sampling import subject_of
 
@@ -165,6 +165,7 @@ def _begin_worker() -> None:
     """One thread; Ctrl-C is for the process that ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    end_with_parent()
 
 
 def _chosen(source: Source, number: int, size: int) -> list[int]:

@@ -47,6 +47,7 @@ class Prediction(NamedTuple):
     offset: Tensor | None = None
     """(n, 1, y, x) >= 0: what the skin model leaves to its specular shading [1]."""
 
+
 # A level of so many filters has some ten million weights; the networks that are known have half as many at most.
 _MOST_LEVELS, _WIDEST = 8, 1024
 

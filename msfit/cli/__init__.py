@@ -14,9 +14,11 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     import typer
 
+_MOMENT = 0.02  # s
 _DONE, _BUG, _WRONG_INPUT, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
 
@@ -85,6 +87,7 @@ def run(program: str, commands: Callable[[], typer.Typer], arguments: Sequence[s
         if not sys.warnoptions:
             # they speak to programmers, between the lines that speak to the user
             warnings.simplefilter("ignore")
+        sys.unraisablehook = _unraisable
     try:
         status = _run(program, loaded, list(arguments) or ["--help"])
     except InputError as error:
@@ -109,6 +112,20 @@ def run(program: str, commands: Callable[[], typer.Typer], arguments: Sequence[s
             status = _fault(program, error)
     flush()
     return status
+
+
+def _unraisable(problem: Any) -> None:
+    """What Python would print of an exception that ends nowhere, in callbacks and as objects are let go.
+
+    Ctrl-C that comes while one runs would be lost: it is raised again a moment later. All else speaks to programmers.
+    """
+    if problem.exc_type is not None and issubclass(problem.exc_type, KeyboardInterrupt):
+        import _thread
+        import threading
+
+        threading.Timer(_MOMENT, _thread.interrupt_main).start()
+    elif os.environ.get("MSFIT_DEBUG") == "1":
+        sys.__unraisablehook__(problem)
 
 
 def _leave(program: str) -> None:

@@ -105,7 +105,8 @@ def _describe_cube(cube: Cube) -> list[tuple[str, str]]:
     import numpy as np
 
     samples, missing, saturated = _survey(cube)
-    total = cube.values.size
+    # of what the mask leaves
+    total = cube.values.size if cube.mask is None else max(1, int(cube.mask.sum()) * cube.values.shape[-1])
     lines = [
         ("pixels", _pixels(cube.shape)),
         ("bands", _bands(cube.wavelengths)),
@@ -125,7 +126,8 @@ def _describe_cube(cube: Cube) -> list[tuple[str, str]]:
 
 
 def _survey(cube: Cube) -> tuple[Any, int, int]:
-    """Finite samples of reflectance, evenly spread; how many samples are not finite; how many are saturated."""
+    """Of pixels that are not masked: finite samples of reflectance, evenly spread; how many samples are not finite, and
+    how many are saturated."""
     import numpy as np
 
     rows, a_row = cube.shape[0], max(1, cube.values[:1].size)
@@ -133,7 +135,10 @@ def _survey(cube: Cube) -> tuple[Any, int, int]:
     spread = max(1, cube.values.size // _SAMPLES_KEPT)
     kept, missing, saturated = [], 0, 0
     for start in range(0, rows, step):
-        reflectance, usable = cube.rows(slice(start, start + step))
+        part = slice(start, start + step)
+        reflectance, usable = cube.rows(part)
+        if cube.mask is not None:
+            reflectance, usable = reflectance[cube.mask[part]], usable[cube.mask[part]]
         finite = np.isfinite(reflectance)
         missing += int((~finite).sum())
         saturated += int((finite & ~usable).sum())
@@ -159,7 +164,12 @@ def _describe_result(result: FitResult) -> list[tuple[str, str]]:
         if np.isfinite(values).any():
             low, middle, high = np.nanpercentile(values, (5, 50, 95))
             lines.append((name, f"median {middle:.3g}, {low:.3g} to {high:.3g} from 5th to 95th percentile [1]"))
-    lines += [("status", f"{count:,} {status.meaning}") for status, count in result.counts().items()]
+    estimated = "network" in result.attrs  # of a photograph, where nothing was fitted
+    for status, count in result.counts().items():
+        meaning = status.meaning.replace("converged inside the bounds", "estimated") if estimated else status.meaning
+        lines.append(
+            ("status", f"{count:,} {meaning.replace('converged with', 'estimated with') if estimated else meaning}")
+        )
     return lines + _others(result.attrs)
 
 

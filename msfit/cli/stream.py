@@ -44,15 +44,21 @@ def is_large(path: Path, loading: Mapping[str, Any] | None, output: Path) -> boo
 def stream(path: Path, output: Path, options: Mapping[str, Any], quiet: bool) -> FitResult:
     """Fit one scene from disk to disk."""
     import msfit
+    from msfit.io.output import part_of
 
-    with progress_bar(path.name, quiet) as progress:
-        result = msfit.fit_file(
-            path,
-            output,
-            progress=progress,
-            tell=None if quiet else lambda line: complain(f"{path}: {line}"),
-            **options,
-        )
+    try:
+        with progress_bar(path.name, quiet) as progress:
+            result = msfit.fit_file(
+                path,
+                output,
+                progress=progress,
+                tell=None if quiet else lambda line: complain(f"{path}: {line}"),
+                **options,
+            )
+    except KeyboardInterrupt:
+        if not (part := part_of(output)).exists():
+            raise
+        raise KeyboardInterrupt(f"what is done is kept in {part}: the same command goes on from there") from None
     if not quiet and result.attrs["note"]:
         complain(f"{path}: note: {result.attrs['note']}")
     return result

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from msfit.cli.console import progress_bar, say
-from msfit.cli.options import DEFAULT_MODEL, Model, Quiet
+from msfit.cli.options import DEFAULT_MODEL, Model, Overwrite, Quiet
 
 
 def synth(
@@ -24,6 +24,7 @@ def synth(
     stand_ins: Annotated[
         bool, typer.Option("--stand-ins", help="The 25 frozen stand-ins for the ISET faces; no other option matters.")
     ] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Make face scenes with known truth."""
@@ -31,10 +32,18 @@ def synth(
 
     with progress_bar("scenes", quiet) as progress:
         if stand_ins:
-            written = synth.write_standins(output, progress=progress)
+            written = synth.write_standins(output, progress=progress, overwrite=overwrite)
         else:
             written = synth.write_scenes(
-                output, count, seed=seed, size=size, mode=mode, model=model, split=split, progress=progress
+                output,
+                count,
+                seed=seed,
+                size=size,
+                mode=mode,
+                model=model,
+                split=split,
+                overwrite=overwrite,
+                progress=progress,
             )
     if not quiet:
         say(f"{output}: {len(written)} scene{'s' if len(written) != 1 else ''}, each with its truth beside it")

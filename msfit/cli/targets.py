@@ -29,7 +29,9 @@ def output_paths(
     if len(inputs) > 1 or (output.is_dir() and output.suffix.lower() != ".zarr"):
         for option, folder in (("-o", output), ("--plot", plot)):
             if folder is not None and not folder.is_dir() and (option == "-o" or len(inputs) > 1):
-                raise InputError(f"{option}: {folder} is no folder; expected one for {len(inputs)} inputs: create it")
+                if folder.exists() or folder.suffix.lower() in (*EXTENSIONS, *_FIGURES):
+                    raise InputError(f"{option}: {folder} is no folder; expected one for {len(inputs)} inputs")
+                make_folder(option, folder)
         results = [output / f"{Path(os.path.realpath(path)).stem}.h5" for path in inputs]
     else:
         results = [output]
@@ -47,6 +49,14 @@ def output_paths(
             check_output(figure, FIGURES)
     check_absent([*results, *figures], overwrite)
     return results, figures
+
+
+def make_folder(option: str, folder: Path) -> None:
+    """Make a folder for several results."""
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{option}: {folder} cannot be made ({error.strerror}); choose another folder") from None
 
 
 def save_outputs(

@@ -168,10 +168,11 @@ class FitResult:
         counts = self.counts()
         number = sum(count for status, count in counts.items() if not status.masked)
         one, several = ("pixel", "pixels") if len(self.shape) == 2 else ("spectrum", "spectra")
-        line = f"{number:,} {one if number == 1 else several} fitted"
+        photograph = "network" in self.attrs  # whose maps are estimated, not fitted
+        line = f"{number:,} {one if number == 1 else several} {'estimated' if photograph else 'fitted'}"
         seconds = self.attrs.get("seconds")
         if seconds:
-            line += f" in {seconds:.2g} s"
+            line += f" in {_duration(seconds)}"
             if number >= _ENOUGH_FOR_A_RATE:
                 line += f" ({_two_digits(number / seconds)} a second)"
         if number:
@@ -392,3 +393,17 @@ def _two_digits(number: float) -> str:
     """A large number rounded to two digits: 46,000."""
     digits = max(0, int(np.floor(np.log10(max(number, 1)))) - 1)
     return f"{round(number, -digits):,.0f}"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds to two digits, longer times in minutes and hours.
+
+    Examples
+    --------
+    >>> [_duration(seconds) for seconds in (0.1234, 8.04, 59.7, 187, 7265)]
+    ['0.12 s', '8 s', '1 min 0 s', '3 min 7 s', '2 h 1 min']
+    """
+    if seconds < 59.5:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -96,7 +96,7 @@ _MEANINGS = {
     Status.NO_DIFFUSE: "best explained without diffuse light: i_d is 0 and the pigments are undetermined (NaN)",
     Status.NOT_CONVERGED: "did not converge: the maps hold the best point found, or NaN where squares overflow",
     Status.DOUBTFUL: "doubtful: the picture is clipped or in deep shadow",
-    Status.MASKED_BY_USER: "masked by the given mask",
+    Status.MASKED_BY_USER: "left out by the mask",
     Status.MASKED_TOO_FEW_BANDS: "masked: too few usable bands",
     Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not above 1e-12 (are light and radiance in one unit?)",
 }

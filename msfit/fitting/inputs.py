@@ -148,7 +148,8 @@ def masked(cube: Cube, mask: Any) -> Cube:
     if isinstance(mask, str) and mask == "auto":
         from msfit.mask import skin_mask
 
-        return cube.with_mask(skin_mask(cube))
+        found = cube.with_mask(skin_mask(cube))
+        return found.changed(provenance={**cube.provenance, "mask": "auto: skin, found by its spectra"})
     if is_path(mask):
         from msfit.io.masks import read_mask
 

@@ -17,7 +17,7 @@ _MOST = 1024  # threads, of which each has an array of its own
 def cores() -> int:
     """Threads that a fit takes: OMP_NUM_THREADS, or torch's number where it is loaded, or the process's cores."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if wanted.isdecimal() and 0 < int(wanted[:6]):
+    if wanted.isdecimal() and int(wanted[:6]) > 0:
         return min(int(wanted[:6]), _MOST)
     number = getattr(sys.modules.get("torch"), "get_num_threads", None)  # None while another thread still loads it
     if number is not None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from msfit.errors import InputError
+from msfit.errors import InputError, said
+
+# Names of packages that are not those of their modules, and modules that come with msfit itself.
+_NAMES = {"PIL": "pillow", "skimage": "scikit-image", "dlib": "dlib-bin", "ai_edge_litert": "ai-edge-litert"}
+_REQUIRED = ("PIL", "h5py", "h5netcdf", "xarray", "scipy")
 
 
 def need(module: str, extra: str = "formats") -> ModuleType:
@@ -18,6 +22,11 @@ def need(module: str, extra: str = "formats") -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except ImportError:
+    except ImportError as error:
         package = module.split(".")[0]
-        raise InputError(f"needs the package {package}: pip install 'msfit[{extra}]'") from None
+        missing = (error.name or package).split(".")[0]
+        if missing != package:  # it is there, and lacks something itself
+            raise InputError(f"{package} cannot be loaded ({said(error)}): install it anew") from None
+        name = _NAMES.get(package, package)
+        how = f"pip install {name}" if package in _REQUIRED else f"pip install 'msfit[{extra}]'"
+        raise InputError(f"needs the package {name}: {how}") from None

@@ -170,7 +170,9 @@ def _draw_status(axes: Axes, result: FitResult) -> None:
         kinds[belongs(uncertified(result.status))] = number
     for number, (label, colour, _) in enumerate(_KINDS):
         if (kinds == number).any():
-            share = 100 * (kinds == number).mean()
+            # what became of fitted pixels as a share of these, masked ones as a share of the picture
+            of = kinds != len(_KINDS) - 1 if number < len(_KINDS) - 1 else np.ones_like(kinds, bool)
+            share = 100 * (kinds[of] == number).mean()
             handles.append(
                 Patch(facecolor=colour, edgecolor="#9ca3af", linewidth=0.5, label=f"{label}: {_percent(share)}")
             )

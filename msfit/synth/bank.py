@@ -6,6 +6,8 @@ import functools
 import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -82,13 +84,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "msfit"
 
 
+def end_with_parent() -> None:
+    """Have this worker process end within a second of its parent, which may be killed and then ends no workers."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _build(
     path: Path, count: int, size: int, split: str, workers: int, progress: Callable[[int, int], None] | None
 ) -> None:
     make = functools.partial(_head, size=size, split=split)
     heads: list[Buffers] = []
     if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
             for head in pool.map(make, range(count), chunksize=8):
                 heads.append(head)
                 if progress is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from msfit.errors import InputError
-from msfit.io.output import written_whole
+from msfit.io.output import check_absent, written_whole
 from msfit.skin.models import DEFAULT_MODEL, get_model
 from msfit.synth.scene import Scene, check_settings, make_scene
 from msfit.synth.truth import PIGMENT_MAPS, Truth
@@ -35,6 +35,7 @@ def write_scenes(
     model: str = DEFAULT_MODEL,
     split: str = "train",
     basis: int | None = BASIS_FUNCTIONS,
+    overwrite: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Make scenes with known truth and write them: NAME.mat for ISET and `msfit.load`, NAME_truth.nc beside it.
@@ -52,6 +53,8 @@ def write_scenes(
         As of `msfit.synth.make_scene`.
     basis : int, optional
         Number of basis functions that the radiance is compressed to, as in ISET's faces; None writes every band.
+    overwrite : bool
+        Whether other files of their names are written over; False refuses them.
     progress : callable (done, total), optional
 
     Returns
@@ -70,10 +73,21 @@ def write_scenes(
         check_settings(last, size, mode, split)  # before a folder is made for nothing
     get_model(model)
     folder = made_folder(folder)
+    scenes = [
+        {
+            "seed": seed + number,
+            "size": size,
+            "mode": mode,
+            "model": model,
+            "split": split,
+            "name": f"{split}-{seed + number:06d}",
+        }
+        for number in range(count)
+    ]
+    if not overwrite:
+        check_others(folder, scenes)
     paths = []
-    for number in range(count):
-        name = f"{split}-{seed + number:06d}"
-        settings = {"seed": seed + number, "size": size, "mode": mode, "model": model, "split": split, "name": name}
+    for number, settings in enumerate(scenes):
         paths.append(write_if_absent(folder, settings, basis))
         if progress is not None:
             progress(number + 1, count)
@@ -83,9 +97,27 @@ def write_scenes(
 def write_if_absent(folder: Path, settings: dict[str, Any], basis: int | None) -> Path:
     """Make and write one scene, unless both its files are there with these settings (arguments of `make_scene`)."""
     path = folder / f"{settings['name']}.mat"
-    if not (path.is_file() and _holds(truth_path(path), {**settings, "model": get_model(settings["model"]).name})):
+    if not (path.is_file() and _is_of(path, settings)):
         write_scene(make_scene(**settings), path, basis)
     return path
+
+
+def check_others(folder: Path, scenes: Iterable[dict[str, Any]]) -> None:
+    """Refuse to write over files that are not those scenes, whole or begun, before the work begins.
+
+    Raises
+    ------
+    InputError
+        There is one.
+    """
+    for settings in scenes:
+        path = folder / f"{settings['name']}.mat"
+        if not _is_of(path, settings):
+            check_absent([path, truth_path(path)], overwrite=False)
+
+
+def _is_of(path: Path, settings: dict[str, Any]) -> bool:
+    return _holds(truth_path(path), {**settings, "model": get_model(settings["model"]).name})
 
 
 def write_scene(scene: Scene, path: str | Path, basis: int | None = BASIS_FUNCTIONS) -> None:

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from msfit.synth.files import BASIS_FUNCTIONS, made_folder, write_if_absent
+from msfit.synth.files import BASIS_FUNCTIONS, check_others, made_folder, write_if_absent
 
 #: Picture size [pixels], and the skin model whose fit to the true reflectance is the pigments' truth.
 STANDIN_SIZE = 256
@@ -33,7 +33,9 @@ def standins() -> tuple[Standin, ...]:
     return tuple(Standin(row["name"], row["person"], row["ita_class"], int(row["seed"])) for row in rows)
 
 
-def write_standins(folder: str | Path, progress: Callable[[int, int], None] | None = None) -> list[Path]:
+def write_standins(
+    folder: str | Path, progress: Callable[[int, int], None] | None = None, *, overwrite: bool = True
+) -> list[Path]:
     """Build the 25 stand-in scenes, 256 x 256: NAME.mat with six basis functions, NAME_truth.nc beside it.
 
     A scene that is already there, whole, is left alone, so that an interrupted run goes on where it stopped. What is
@@ -44,6 +46,8 @@ def write_standins(folder: str | Path, progress: Callable[[int, int], None] | No
     folder : str or Path
         Is made if absent.
     progress : callable (done, total), optional
+    overwrite : bool
+        Whether other files of their names are written over; False refuses them.
 
     Returns
     -------
@@ -56,9 +60,8 @@ def write_standins(folder: str | Path, progress: Callable[[int, int], None] | No
         A folder that cannot be written to.
     """
     folder = made_folder(folder)
-    paths = []
-    for standin in standins():
-        settings = {
+    scenes = [
+        {
             "name": standin.name,
             "person": standin.person,
             "seed": standin.seed,
@@ -67,6 +70,12 @@ def write_standins(folder: str | Path, progress: Callable[[int, int], None] | No
             "model": STANDIN_MODEL,
             "split": "test",
         }
+        for standin in standins()
+    ]
+    if not overwrite:
+        check_others(folder, scenes)
+    paths = []
+    for settings in scenes:
         paths.append(write_if_absent(folder, settings, BASIS_FUNCTIONS))
         if progress is not None:
             progress(len(paths), len(standins()))

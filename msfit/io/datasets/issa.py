@@ -51,7 +51,7 @@ class SkinArchive:
 
 
 def load_faces() -> SkinArchive:
-    """The 7,553 facial spectra of the International Skin Spectra Archive: 400-700 nm every 10 nm, 2,107 subjects.
+    """The 7,553 facial spectra of the International Skin Spectra Archive: 400-700 nm every 10 nm, of 2,098 people.
 
     Spectrophotometer readings with the specular component included, from eleven data sets of eight countries.
     Reflectance lies between 0.005 and 0.672; no sample is missing.
