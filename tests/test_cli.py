@@ -357,13 +357,13 @@ def test_synth_passes_its_options_on(
         calls.append((folder, count, {name: value for name, value in options.items() if name != "progress"}))
         return [folder / "a.mat"] * count
 
-    def write_standins(folder: Path, progress: object = None) -> list[Path]:
+    def write_standins(folder: Path, progress: object = None, *, overwrite: bool = True) -> list[Path]:
         return [folder / "a.mat"] * 25
 
     monkeypatch.setattr(msfit.synth, "write_scenes", write_scenes)
     monkeypatch.setattr(msfit.synth, "write_standins", write_standins)
     assert main(["synth", "-o", str(out), "--count", "3", "--seed", "7", "--size", "64", "--mode", "model"]) == 0
-    options = {"seed": 7, "size": 64, "mode": "model", "model": "msfit-issa-2025", "split": "train"}
+    options = {"seed": 7, "size": 64, "mode": "model", "model": "msfit-issa-2025", "split": "train", "overwrite": False}
     assert calls == [(out, 3, options)]
     assert capsys.readouterr().out == f"{out}: 3 scenes, each with its truth beside it\n"
     assert main(["synth", "-o", str(out), "--stand-ins"]) == 0

@@ -120,10 +120,10 @@ def _unraisable(problem: Any) -> None:
     Ctrl-C that comes while one runs would be lost: it is raised again a moment later. All else speaks to programmers.
     """
     if problem.exc_type is not None and issubclass(problem.exc_type, KeyboardInterrupt):
-        import _thread
         import threading
 
-        threading.Timer(_MOMENT, _thread.interrupt_main).start()
+        # a signal, which also ends what waits in the system
+        threading.Timer(_MOMENT, os.kill, (os.getpid(), signal.SIGINT)).start()
     elif os.environ.get("MSFIT_DEBUG") == "1":
         sys.__unraisablehook__(problem)
 

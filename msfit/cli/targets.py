@@ -29,7 +29,7 @@ def output_paths(
     if len(inputs) > 1 or (output.is_dir() and output.suffix.lower() != ".zarr"):
         for option, folder in (("-o", output), ("--plot", plot)):
             if folder is not None and not folder.is_dir() and (option == "-o" or len(inputs) > 1):
-                if folder.exists() or folder.suffix.lower() in (*EXTENSIONS, *_FIGURES):
+                if folder.exists() or folder.suffix.lower() in (*EXTENSIONS, *FIGURES):
                     raise InputError(f"{option}: {folder} is no folder; expected one for {len(inputs)} inputs")
                 make_folder(option, folder)
         results = [output / f"{Path(os.path.realpath(path)).stem}.h5" for path in inputs]

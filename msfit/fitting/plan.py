@@ -47,6 +47,7 @@ class Prepared:
             "source": str(provenance.get("source", "")),
             "note": "; ".join(filter(None, (str(provenance.get("note", "")), *notes))),
             "bands_dropped": self.dropped,
+            **({"mask": provenance["mask"]} if "mask" in provenance else {}),
             **self.about,
             **self._about_channels(),
         }

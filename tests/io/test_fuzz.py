@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import resource
+import time
 import warnings
+import zipfile
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import scipy.io
 import spectral.io.envi
 import xarray
+import zarr
+from PIL import Image
 from scipy.io import savemat
 
 import msfit
@@ -88,6 +96,92 @@ def damaged(sound: bytes, seed: int) -> bytes:
     return bytes(found)
 
 
+MOST_SECONDS = 20  # of the processor, a file
+
+
+def _by_hdf5(path: Path, name: str) -> np.ndarray:
+    import h5py
+
+    with h5py.File(path) as file:
+        return np.asarray(file[name][()])
+
+
+def _by_scipy(path: Path, name: str) -> np.ndarray:
+    return np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
+
+
+def _by_netcdf(path: Path, name: str) -> np.ndarray:
+    with scipy.io.netcdf_file(path, mmap=False) as file:
+        return np.array(file.variables[name].data)
+
+
+def _by_spectral(path: Path, _: str) -> np.ndarray:
+    return np.asarray(spectral.io.envi.open(str(path)).load())
+
+
+def _by_zip(path: Path, name: str) -> np.ndarray:
+    with zipfile.ZipFile(path) as archive:
+        return np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")))
+
+
+def _by_zarr(path: Path, name: str) -> np.ndarray:
+    return np.asarray(zarr.open_group(path, mode="r")[name][:])
+
+
+def _by_pillow(path: Path, _: str) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+# Who else reads a format, and under which name it has the spectra. Of a folder of bands the damaged one is compared.
+OTHERS: dict[str, tuple[Callable[[Path, str], np.ndarray], str]] = {
+    "v4.mat": (_by_scipy, "data"),
+    "v6.mat": (_by_scipy, "photons"),
+    "v7.mat": (_by_scipy, "photons"),
+    "v73.mat": (_by_hdf5, "photons"),
+    "plain.npz": (_by_zip, "reflectance"),
+    "packed.npz": (_by_zip, "reflectance"),
+    "array.npy": (lambda path, _: np.load(path), ""),
+    "hdf5.nc": (_by_hdf5, "reflectance"),
+    "classic.nc": (_by_netcdf, "reflectance"),
+    "header.hdr": (_by_spectral, ""),
+    "550nm_.png": (_by_pillow, ""),
+    "550nm_.tif": (_by_pillow, ""),
+    "zarr.json": (_by_zarr, "reflectance"),
+    "reflectance/zarr.json": (_by_zarr, "reflectance"),
+}
+
+
+def _others_view(name: str, path: Path) -> np.ndarray | None:
+    """What another library reads; None where it cannot, or may not be asked: scipy's end whole processes."""
+    read, variable = OTHERS[name]
+    try:
+        found = read(path, variable)
+    except Exception:  # as these libraries meet damage
+        return None
+    return found.T if name == "v73.mat" else found
+
+
+def _differs(name: str, cube: msfit.Cube, rows: np.ndarray, path: Path, reader: Executor) -> bool:
+    """Whether values that were loaded without a word are not what another reader sees."""
+    if cube.provenance.get("note"):
+        return False
+    future = reader.submit(_others_view, name, path)
+    try:
+        other = future.result(timeout=60)
+    except (BrokenExecutor, TimeoutError):
+        return False
+    if other is None:
+        return False
+    other = np.asarray(other, np.float64)
+    if path.suffix in (".png", ".tif"):
+        band = int(np.argmin(np.abs(cube.wavelengths - 550)))
+        return other.shape != cube.shape[:2] or not np.array_equal(rows[..., band], other[:2])
+    layouts = [other] if other.ndim < 3 else [other, other.transpose(1, 2, 0)]
+    alike = [one for one in layouts if one.shape == cube.values.shape]
+    return not any(np.allclose(rows, one[:2], rtol=1e-6, atol=0, equal_nan=True) for one in alike)
+
+
 def check(folder: Path, name: str, seeds: range) -> None:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,27 +189,43 @@ def check(folder: Path, name: str, seeds: range) -> None:
     target = folder if path.suffix in (".png", ".tif", ".json") else path
     options = {"wavelengths": NM} if path.suffix == ".npy" else {}
     options |= {"white": np.full(NM.size, 6e4)} if path.suffix in (".png", ".tif") else {}
-    sound = path.read_bytes()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # libraries warn of what they find
-        msfit.load(target, **options).rows(slice(None))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for seed in seeds:
-            path.write_bytes(damaged(sound, seed))
-            try:
-                msfit.load(target, **options).rows(slice(0, 2))
-            except Exception as error:
-                if not isinstance(error, InputError) or "\n" in str(error):
-                    pytest.fail(f"seed {seed}: {type(error).__name__}: {error}")
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_MEMORY
+    sound, loaded = path.read_bytes(), 0
+    asked = target if path.suffix == ".json" else path
+    reader = ProcessPoolExecutor(1, get_context("spawn"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # libraries warn of what they find
+            msfit.load(target, **options).rows(slice(None))
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            for seed in seeds:
+                path.write_bytes(damaged(sound, seed))
+                began = time.process_time()
+                try:
+                    cube = msfit.load(target, **options)
+                    cube.rows(slice(0, 2))
+                    rows = np.asarray(cube.values[:2], np.float64)
+                except Exception as error:
+                    if not isinstance(error, InputError) or "\n" in str(error):
+                        pytest.fail(f"seed {seed}: {type(error).__name__}: {error}")
+                    continue
+                finally:
+                    assert time.process_time() - began < MOST_SECONDS, seed
+                loaded += 1
+                if _differs(name, cube, rows, asked, reader):
+                    pytest.fail(f"seed {seed}: loaded without a word, and not what another reader sees")
+                if reader._broken:
+                    reader = ProcessPoolExecutor(1, get_context("spawn"))
+            assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_MEMORY
+    finally:
+        reader.shutdown(wait=False, cancel_futures=True)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_damaged_files(tmp_path: Path, name: str) -> None:
-    check(tmp_path, name, range(25))
+    check(tmp_path, name, range(10))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_many_damaged_files(tmp_path: Path, name: str) -> None:
-    check(tmp_path, name, range(25, 1000))
+    check(tmp_path, name, range(10, 370))  # 5,040 in all
