@@ -18,6 +18,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 
 from msfit.errors import InputError
+from msfit.fitting.devices import torch_device
 
 _PATIENCE = timedelta(hours=2)  # while one draws the samples that all wait for
 _Value = TypeVar("_Value")
@@ -39,7 +40,7 @@ class Processes:
     def device(self, wanted: str) -> torch.device:
         """Of this process: "auto" is a GPU of its own where there are any."""
         kind = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-        return torch.device(f"cuda:{self.local}" if kind == "cuda" and self.count > 1 else kind)
+        return torch_device(f"cuda:{self.local}" if kind == "cuda" and self.count > 1 else kind)
 
     def share(self, values: Tensor) -> Tensor:
         """Every `count`-th of the first axis, from `number` on."""
