@@ -1,4 +1,5 @@
-"""The command line: `msfit fit`, `info`, `render`, `view`, `design`, `synth`, `fetch`, `models` and `demo`.
+"""The command line: `msfit fit`, `check`, `info`, `render`, `view`, `report`, `design`, `synth`, `fetch`,
+`models` and `demo`.
 
 In: arguments, of which `options` and `arguments` make those of the library. Out: files, one line a fact, and an exit
 status: 0 done; 2 the input or the arguments are wrong; 130 interrupted; 1 a fault of msfit itself.
