@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -33,6 +34,8 @@ def measure(site: Site) -> Iterator[tuple[str, Any]]:
     """A million pixels of each kind; fewer with weights, in channels and with other options."""
     skin, lower, upper = skin_of()
     fused = site.fused(skin, lower, upper, interpreted=True)
+    if not site.rehearsed:
+        yield "first launch, seconds", partial(_first, fused, site)
     drawn = {kind: draw(site.size(_PIXELS)) for kind, draw in KINDS.items()}
     if site.rehearsed:  # a launch takes the interpreter as long for one kind as for all
         drawn = {"all kinds": np.concatenate(list(drawn.values()))}
@@ -106,6 +109,13 @@ def sharpness(skin: Skin, pixels: np.ndarray, x: np.ndarray, scale: np.ndarray) 
 def _statuses(solution: Solution, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     i_d = np.where(solution.i_d > 1e-6 * solution.i_s, solution.i_d, 0)
     return statuses(solution.x.T, i_d, solution.converged, lower.astype(np.float32), upper.astype(np.float32))
+
+
+def _first(fit: Fit, site: Site) -> float:
+    """Compilation above all."""
+    began = time.perf_counter()
+    _there(fit, measured(64), site)
+    return time.perf_counter() - began
 
 
 def _equal(fit: Fit, skin: Skin, pixels: np.ndarray, site: Site) -> dict[str, Any]:

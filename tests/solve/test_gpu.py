@@ -188,14 +188,17 @@ def test_kernel_sees_through_channels() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_kernel_compiles_for_a_gpu_that_is_not_here() -> None:
+@pytest.mark.parametrize("kind", ["plain", "weights and channels"])
+def test_kernel_compiles_for_a_gpu_that_is_not_here(kind: str) -> None:
     """Ahead of time, for an H100: what the interpreter takes need not be what the compiler takes."""
     script = """
+import sys
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from msfit.solve.kernels.triton_fit import _fit
-constants = {"WEIGHTED": True, "MIXED": True, "BLOCK": 64, "COLUMNS": 16, "TERMS": 24}
+both = sys.argv[1] != "plain"
+constants = {"WEIGHTED": both, "MIXED": both, "BLOCK": 64, "COLUMNS": 16, "TERMS": 24}
 kinds = {"first": "*i32", "length": "*i32", **dict.fromkeys(constants, "constexpr")}
 kinds |= dict.fromkeys(("number", "count", "widest", "rows", "columns", "most_steps"), "i32")
 kinds |= dict.fromkeys(("thickness", "low_0", "low_1", "high_0", "high_1", "tolerance", "tiny", "eps"), "fp32")
@@ -203,6 +206,6 @@ signature = {name: kinds.get(name, "*fp32") for name in _fit.arg_names}
 kernel = triton.compile(ASTSource(fn=_fit, signature=signature, constexprs=constants), target=GPUTarget("cuda", 90, 32))
 assert kernel.asm["cubin"]
 """
-    command = [sys.executable, "-W", "ignore", "-c", script]
+    command = [sys.executable, "-W", "ignore", "-c", script, kind]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -279,11 +279,25 @@ def _coordinate(z, number):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _explained(z, white, directions, ratios, row, column, columns, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """What of the squares of pixels, by their coordinates z (lane, 16), each node of a row explains: (lane, column)."""
+def _explained(  # type: ignore[no-untyped-def]
+    z_1, z_2, z_3, z_4, z_5, z_6, z_7, z_8, z_9, z_10, z_11, z_12, white, directions, ratios, row, column, columns,
+    COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """What of the squares of pixels, by their coordinates z (lane,), each node of a row explains: (lane, column)."""
     across = white[:, None] * 0.0 + tl.zeros_like(column)[None, :].to(tl.float32)
-    for k in tl.static_range(1, 13):
-        across += _coordinate(z, k)[:, None] * tl.load(directions + (row * 16 + k) * COLUMNS + column)[None, :]
+    at = directions + row * 16 * COLUMNS + column
+    across += z_1[:, None] * tl.load(at + 1 * COLUMNS)[None, :]
+    across += z_2[:, None] * tl.load(at + 2 * COLUMNS)[None, :]
+    across += z_3[:, None] * tl.load(at + 3 * COLUMNS)[None, :]
+    across += z_4[:, None] * tl.load(at + 4 * COLUMNS)[None, :]
+    across += z_5[:, None] * tl.load(at + 5 * COLUMNS)[None, :]
+    across += z_6[:, None] * tl.load(at + 6 * COLUMNS)[None, :]
+    across += z_7[:, None] * tl.load(at + 7 * COLUMNS)[None, :]
+    across += z_8[:, None] * tl.load(at + 8 * COLUMNS)[None, :]
+    across += z_9[:, None] * tl.load(at + 9 * COLUMNS)[None, :]
+    across += z_10[:, None] * tl.load(at + 10 * COLUMNS)[None, :]
+    across += z_11[:, None] * tl.load(at + 11 * COLUMNS)[None, :]
+    across += z_12[:, None] * tl.load(at + 12 * COLUMNS)[None, :]
     at = ratios + row * 3 * COLUMNS + column
     specular = white[:, None] * tl.load(at)[None, :] >= across
     whole = across * tl.load(at + COLUMNS)[None, :] + white[:, None] * tl.load(at + 2 * COLUMNS)[None, :]
@@ -343,6 +357,10 @@ def _search(  # type: ignore[no-untyped-def]
     h_1, h_2, h_3, highest = h_0, h_0, h_0, h_0
     n_0 = tl.zeros_like(white).to(tl.int32) - 1
     n_1, n_2, n_3, best = n_0, n_0, n_0, n_0
+    # taken out of z once: sums over its columns cost more than a row's products
+    z_1, z_2, z_3, z_4 = _coordinate(z, 1), _coordinate(z, 2), _coordinate(z, 3), _coordinate(z, 4)
+    z_5, z_6, z_7, z_8 = _coordinate(z, 5), _coordinate(z, 6), _coordinate(z, 7), _coordinate(z, 8)
+    z_9, z_10, z_11, z_12 = _coordinate(z, 9), _coordinate(z, 10), _coordinate(z, 11), _coordinate(z, 12)
     for row in range(rows + 1):
         value_next, along_next = nothing, nothing
         if row < rows:
@@ -351,7 +369,10 @@ def _search(  # type: ignore[no-untyped-def]
                     pixels, weights, at, here, on_grid, row, column, columns, count, y_mean, total, WEIGHTED, COLUMNS
                 )
             else:
-                value_next = _explained(z, white, directions, ratios, row, column, columns, COLUMNS)
+                value_next = _explained(
+                    z_1, z_2, z_3, z_4, z_5, z_6, z_7, z_8, z_9, z_10, z_11, z_12, white, directions, ratios, row,
+                    column, columns, COLUMNS,
+                )  # fmt: skip
             side = tl.maximum(tl.gather(value_next, before, 1), tl.gather(value_next, after, 1))
             along_next = tl.maximum(tl.maximum(value_next, side), plateau)
         around = tl.maximum(tl.maximum(along_before, along), along_next)
@@ -408,7 +429,7 @@ def _refine(z, white, node, expansions, limits, TERMS: tl.constexpr):  # type: i
     n00, n01, n02, n03, n04, n05, n10 = zero, zero, zero, zero, zero, zero, zero
     n11, n12, n13, n14, n20, n21, n22 = zero, zero, zero, zero, zero, zero, zero
     n23, n30, n31, n32, n40, n41, n50 = zero, zero, zero, zero, zero, zero, zero
-    for k in tl.static_range(1, 16):
+    for k in range(1, 16):  # not unrolled, which took minutes to compile
         c, at = _coordinate(z, k), own + k * TERMS
         n00, n01, n02 = n00 + c * tl.load(at + 0), n01 + c * tl.load(at + 1), n02 + c * tl.load(at + 2)
         n03, n04, n05 = n03 + c * tl.load(at + 3), n04 + c * tl.load(at + 4), n05 + c * tl.load(at + 5)
