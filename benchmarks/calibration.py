@@ -7,8 +7,9 @@ For constants z the exact solver finds every spectrum's own four numbers; what r
 
 The first term is robust: squares for small residuals, absolute values for large ones. The two next say what is known of
 the instruments: they include the reflection of the skin's surface, 0.028-0.047 at n = 1.40-1.55, and they light all
-skin alike. z are the constants in units of their prior. Derivatives: by the envelope theorem those of m are partial
-ones; those of i_d and i_s follow from the minimum's normal equations (implicit differentiation, Gauss-Newton).
+skin alike; other centres than 0.04 and 0 can be given, a pair a spectrum. z are the constants in units of their prior.
+Derivatives: by the envelope theorem those of m are partial ones; those of i_d and i_s follow from the minimum's normal
+equations (implicit differentiation, Gauss-Newton).
 """
 
 from __future__ import annotations
@@ -158,12 +159,15 @@ def fit(skin: InternallyReflecting, spectra: Tensor, upper: Tensor = UPPER) -> S
     return PigmentSolver(skin, LOWER, upper)(spectra)
 
 
-def objective(z: Tensor, point: Solution, bands: int, counts: Tensor, weights: Weights) -> float:
+def objective(
+    z: Tensor, point: Solution, bands: int, counts: Tensor, weights: Weights, centres: Tensor | None = None
+) -> float:
     """L(z); `counts` (n,) says how often each spectrum counts, their mean is 1."""
     c = weights.corner
+    gloss_at, level_at = (GLOSS, 0.0) if centres is None else centres.unbind(1)
     miss = 2 * c * (torch.sqrt(point.cost / bands + c * c) - c) / NOISE**2
-    gloss = weights.gloss * ((point.i_s - GLOSS) / GLOSS_SPREAD) ** 2
-    level = weights.level * (point.i_d.clamp_min(1e-3).log() / LEVEL_SPREAD) ** 2
+    gloss = weights.gloss * ((point.i_s - gloss_at) / GLOSS_SPREAD) ** 2
+    level = weights.level * ((point.i_d.clamp_min(1e-3).log() - level_at) / LEVEL_SPREAD) ** 2
     return float((counts * (miss + gloss + level)).mean() + weights.prior * (z * z).sum())
 
 
@@ -184,17 +188,21 @@ def calibrate(
     counts: Tensor | None = None,
     most_steps: int = 40,
     tolerance: float = 1e-5,
+    centres: Tensor | None = None,
 ) -> Calibration:
-    """Minimise L over the literature's ranges: damped Gauss-Newton steps, an exact fit of all spectra after each."""
+    """Minimise L over the literature's ranges: damped Gauss-Newton steps, an exact fit of all spectra after each.
+
+    `centres` (n, 2): where i_s and ln i_d of each spectrum are thought to lie, by default 0.04 and 0.
+    """
     weights = weights or Weights()
     counts = torch.ones(len(spectra), dtype=DOUBLE) if counts is None else counts
     bands = spectra.shape[1]
     z = form.start() if start is None else start.clone()
     point = fit(form.skin(z), spectra, form.upper)
-    value, damping, steps = objective(z, point, bands, counts, weights), 1e-3, 0
+    value, damping, steps = objective(z, point, bands, counts, weights, centres), 1e-3, 0
     while steps < most_steps:
         steps += 1
-        hessian, descent = _normal_equations(form, z, point, spectra, counts, weights)
+        hessian, descent = _normal_equations(form, z, point, spectra, counts, weights, centres)
         moving = ~(((z <= form.low) & (descent < 0)) | ((z >= form.high) & (descent > 0)))
         gain = 0.0
         for _ in range(8):
@@ -203,7 +211,7 @@ def calibrate(
             step[moving] = torch.linalg.solve(damped[moving][:, moving], descent[moving])
             trial = (z + step.clamp(-3, 3)).clamp(form.low, form.high)
             found = fit(form.skin(trial), spectra, form.upper)
-            gain = value - objective(trial, found, bands, counts, weights)
+            gain = value - objective(trial, found, bands, counts, weights, centres)
             if gain > 0:
                 z, point, value, damping = trial, found, value - gain, max(damping / 8, 1e-7)
                 break
@@ -214,7 +222,13 @@ def calibrate(
 
 
 def _normal_equations(
-    form: Form, z: Tensor, point: Solution, spectra: Tensor, counts: Tensor, weights: Weights
+    form: Form,
+    z: Tensor,
+    point: Solution,
+    spectra: Tensor,
+    counts: Tensor,
+    weights: Weights,
+    centres: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Half the Hessian of L (Gauss-Newton) and half its negative gradient, each spectrum's own numbers eliminated."""
     reflectance, (by_mel, by_blood) = form.skin(z).jacobian(point.x)
@@ -249,5 +263,7 @@ def _normal_equations(
     hessian = flat.T @ flat + weights.prior * torch.eye(len(z), dtype=DOUBLE)
     hessian += (gloss.unsqueeze(1) * gloss_by_z).T @ gloss_by_z + (level.unsqueeze(1) * level_by_z).T @ level_by_z
     descent = flat.T @ (miss.sqrt().unsqueeze(1) * residual).flatten() - weights.prior * z
-    descent -= gloss_by_z.T @ (gloss * (point.i_s - GLOSS)) + level_by_z.T @ (level * i_d.log().squeeze(1))
+    gloss_at, level_at = (GLOSS, 0.0) if centres is None else centres.unbind(1)
+    descent -= gloss_by_z.T @ (gloss * (point.i_s - gloss_at))
+    descent -= level_by_z.T @ (level * (i_d.squeeze(1).log() - level_at))
     return hessian, descent

@@ -1,11 +1,11 @@
 """Compare the skin models on skin that none of them was made from, and check what their pigments mean.
 
-Usage: python -m benchmarks.skin_models [--reference FOLDER] [--workbook ISSA.xlsx]
+Usage: python -m benchmarks.skin_models [--reference FOLDER] [--workbook ISSA.xlsx] [--model NAME]
 
 Test persons of the International Skin Spectra Archive, faces, 400-700 nm, wide bounds. With the reference data also
 71 cheeks and one face of other cameras, 420-700 nm. With the archive's workbook (openpyxl) also sites that do not ship:
 the inner arm. Writes benchmarks/results/skin_models.json, which lacks what was not given, and the figures
-of docs/skin-model.md.
+of docs/skin-model.md; of one model alone it prints the rows, and puts its line into the table of `msfit models`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks import record, skin_model_figures
 from benchmarks.calibration import Faces
 from msfit.mask import skin_mask
 from msfit.skin.held_out import TABLE
-from msfit.skin.models import DEFAULT_MODEL
+from msfit.skin.models import DEFAULT_MODEL, get_model
 from msfit.synth.people import lab
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path)
     parser.add_argument("--workbook", type=Path)
+    parser.add_argument("--model", choices=MODELS, help="of this one alone")
     chosen = parser.parse_args()
     for given, kind in ((chosen.reference, Path.is_dir), (chosen.workbook, Path.is_file)):
         if given is not None and not kind(given):
@@ -50,7 +51,8 @@ def main() -> None:
         "typology_ceiling": typology_ceiling(faces, test),
         "models": {},
     }
-    fits = {model: msfit.fit(faces.spectra[test].numpy(), faces.wavelengths, model=model) for model in MODELS}
+    names = (chosen.model,) if chosen.model else MODELS
+    fits = {model: msfit.fit(faces.spectra[test].numpy(), faces.wavelengths, model=model) for model in names}
     floors = floor(faces, faces.spectra[test].numpy(), 4)
     if (chosen.reference / "iset_cheeks.mat").is_file():
         cheeks = iset_cheeks(chosen.reference)
@@ -69,6 +71,7 @@ def main() -> None:
             },
             "by_group": by_group(faces, test, found, floors),
             "level": level(faces, test, found),
+            "saturation_free": saturation(faces, test, model),
             "persons_interval": intervals(faces, test, found),
             "meaning": meaning(faces, test, found),
             "seconds_for_7553": seconds(faces, model),
@@ -79,18 +82,20 @@ def main() -> None:
             figures["models"][model]["whole_archive"] = whole_archive(chosen.workbook, faces, model)
         print(model, figures["models"][model], flush=True)
     figures["default_model"] = DEFAULT_MODEL
-    skin_model_figures.draw(faces, test, fits)
     write_held_out(figures["models"])
+    if chosen.model:
+        return
+    skin_model_figures.draw(faces, test, fits)
     print(record.write("skin_models", figures))
 
 
 def write_held_out(models: dict[str, Any]) -> None:
-    """The table that `msfit models` shows, from the figures of each model."""
-    lines = ["# RMSE of reflectance and i_s on held-out persons: written by python -m benchmarks.skin_models"]
-    lines.append("model,rmse_median,rmse_p95,i_s_median")
+    """The table that `msfit models` shows, from the figures of each model; lines of others stay."""
+    table = ROOT / "msfit" / "skin" / "data" / TABLE
+    lines = {line.split(",")[0]: line for line in table.read_text(encoding="ascii").splitlines()}
     for model, found in models.items():
-        lines.append(f"{model},{found['rmse']['median']},{found['rmse']['p95']},{found['i_s']['median']}")
-    (ROOT / "msfit" / "skin" / "data" / TABLE).write_text("\n".join(lines) + "\n", encoding="ascii")
+        lines[model] = f"{model},{found['rmse']['median']},{found['rmse']['p95']},{found['i_s']['median']}"
+    table.write_text("\n".join(lines.values()) + "\n", encoding="ascii")
 
 
 def _round(value: Any) -> float:
@@ -175,6 +180,20 @@ def level(faces: Faces, index: np.ndarray, found: msfit.FitResult) -> dict[str, 
         "log_i_d_sd": _round(np.log(i_d).std()),
         "i_d_and_typology_angle_of_persons": _round(spearmanr(_of_persons(i_d, member), _of_persons(angle, member))[0]),
         "f_mel_and_typology_angle_level_known": _round(spearmanr(known.f_mel, angle)[0]),
+    }
+
+
+def saturation(faces: Faces, index: np.ndarray, model: str) -> dict[str, float] | None:
+    """With the saturation free: how far medians of groups lie apart, and those of laboratories."""
+    if not get_model(model).extras:
+        return None
+    found = msfit.fit(
+        faces.spectra[index].numpy(), faces.wavelengths, model=model, free=("f_mel", "f_blood", "saturation")
+    )
+    values = np.asarray(found.extra["saturation"])
+    return {
+        kind: _round(np.ptp([np.median(values[labels == name]) for name in np.unique(labels)]))
+        for kind, labels in (("groups", faces.archive.group[index]), ("laboratories", faces.archive.origin[index]))
     }
 
 
