@@ -49,7 +49,7 @@ def rehearse(folder: Path, absent: tuple[str, ...], *arguments: str) -> subproce
 def test_every_part_is_rehearsed(tmp_path: Path) -> None:
     pytest.importorskip("triton")
     pytest.importorskip("embreex")
-    done = rehearse(tmp_path, ("nothing",), "--rehearse", "--train", "--minutes", "20")
+    done = rehearse(tmp_path, ("nothing",), "--rehearse", "--train", "--minutes", "60")
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "gpu.json").read_text())
     figures: dict[str, Any] = record["figures"]
@@ -141,4 +141,4 @@ def test_the_floor_is_that_of_the_data_sheets() -> None:
     # arithmetic is the floor on both, and more bands cost more
     for card in rates.values():
         assert card["by_operations"] < card["by_bytes"]
-    assert floor.count(148)["operations"] > 3 * cost["operations"]
+    assert 2 * cost["operations"] < floor.count(148)["operations"] < 148 / 31 * cost["operations"]
