@@ -143,9 +143,7 @@ if bands > 4:  # with no more channels than numbers every point of a curve is a 
     [
         ("msfit-issa-2025", 31, 100),
         ("msfit-issa-2026", 6, 100),
-        ("jacques-km", 6, 100),
         ("alotaibi-smith-2019", 3, 100),
-        ("biofacenet-lut", 6, 100),
         # all of them, 2,000 pixels of noise among them: 40 minutes on one core
         *(pytest.param(model, bands, 1000, marks=pytest.mark.slow) for bands in (3, 6, 31, 148) for model in MODELS),
     ],
