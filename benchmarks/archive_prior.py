@@ -5,7 +5,7 @@ Usage: python -m benchmarks.archive_prior [--compare]
 Facial spectra of the persons of the calibration split are fitted in 31 bands. A mixture of Gaussians is estimated from
 their numbers (f_mel, f_blood, i_d, i_s), each person counting once and each class of the individual typology angle as
 much as any other, so that dark and very light skin, of which the archive has few, are not drawn to the middle. The
-covariance of what the model leaves over is kept beside. Writes msfit/skin/data/prior_msfit_issa_2025.json and
+covariance of what the model leaves over is kept beside. Writes a table a model, msfit/skin/data/prior_*.json, and
 results/archive_prior.json. --compare: numbers of components by the log density of persons of the validation split, and
 nothing is written.
 """
@@ -28,7 +28,8 @@ from msfit.io.datasets.issa import load_faces
 from msfit.synth.people import ita_class, subjects, typology_angle
 
 MODEL = "msfit-issa-2025"
-TABLE = Path(msfit.skin.__file__).parent / "data" / f"prior_{MODEL.replace('-', '_')}.json"
+MODELS = (MODEL, "msfit-issa-2026")
+FOLDER = Path(msfit.skin.__file__).parent / "data"
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12)
 CHOSEN = 3
 # Least standard deviation of a component, as a share of that of all: no narrower than what a prior can know.
@@ -36,7 +37,7 @@ _LEAST = 0.1
 _ROUNDS = 150
 
 
-def people(split: str) -> dict[str, np.ndarray]:
+def people(split: str, model: str = MODEL) -> dict[str, np.ndarray]:
     """Facial spectra of a split: `numbers` (n, 4), `residuals` (n, band), `weights` (n,), and the spectra themselves.
 
     Weights of a person sum to the same within a class of skin tone, and those of a class to 1.
@@ -44,7 +45,7 @@ def people(split: str) -> dict[str, np.ndarray]:
     faces = load_faces()
     mine = np.flatnonzero(np.isin(faces.person, [person.person for person in subjects(split)]))
     spectra, nm = np.asarray(faces.cube.reflectance, np.float64)[mine], faces.cube.wavelengths
-    fit = msfit.fit(spectra, nm, model=MODEL)
+    fit = msfit.fit(spectra, nm, model=model)
     numbers = np.stack([np.asarray(getattr(fit, name), np.float64) for name in NUMBERS], -1)
     known = np.isfinite(numbers).all(1)
     _, person, count = np.unique(faces.person[mine][known], return_inverse=True, return_counts=True)
@@ -93,9 +94,9 @@ def estimate(x: np.ndarray, weights: np.ndarray, count: int) -> tuple[np.ndarray
     return shares, means, covariances
 
 
-def compare() -> dict[str, Any]:
+def compare(model: str) -> dict[str, Any]:
     """Mean log density a person of the validation split, by number of components."""
-    train, other = people("train"), people("validation")
+    train, other = (people(split, model) for split in ("train", "validation"))
     found = {}
     for count in COMPONENTS:
         mixture = estimate(train["numbers"], train["weights"], count)
@@ -109,18 +110,27 @@ def main() -> None:
     """Estimate, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--compare", action="store_true", help="numbers of components beside each other")
+    compared = {model: compare(model) for model in MODELS}
+    for model, figures in compared.items():
+        for count, densities in figures.items():
+            print(f"{model}, {count:>2} components: log density {densities['train']}, {densities['validation']} beside")
     if parser.parse_args().compare:
-        for count, densities in compare().items():
-            print(
-                f"{count:>3} components: log density {densities['train']} train, {densities['validation']} validation"
-            )
         return
-    train = people("train")
+    for model in MODELS:
+        path = FOLDER / f"prior_{model.replace('-', '_')}.json"
+        path.write_text(json.dumps(table(model), indent=1) + "\n", encoding="ascii")
+        print(path)
+    print(record.write("archive_prior", {"components": CHOSEN, "log density a person": compared}))
+
+
+def table(model: str) -> dict[str, Any]:
+    """What ships for a model."""
+    train = people("train", model)
     shares, means, covariances = estimate(train["numbers"], train["weights"], CHOSEN)
     inside = np.isfinite(train["residuals"]).all(0)
     left = train["residuals"][:, inside]
     residual = (left * train["weights"][:, None]).T @ left / train["weights"].sum()
-    table = {
+    return {
         "about": "Density of skin's numbers, and covariance of what the model leaves over; written by python -m"
         " benchmarks.archive_prior from the calibration split of the ISSA (Lu et al. 2025; CC BY 4.0)",
         "names": NUMBERS,
@@ -130,11 +140,6 @@ def main() -> None:
         "wavelengths": train["wavelengths"][inside].tolist(),
         "residual": _rounded(residual),
     }
-    TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="ascii")
-    print(
-        TABLE, *(f"{share:.2f} {mean.round(3).tolist()}" for share, mean in zip(shares, means, strict=True)), sep="\n"
-    )
-    print(record.write("archive_prior", {"model": MODEL, "components": CHOSEN, "compared": compare()}))
 
 
 def _rounded(values: np.ndarray) -> Any:
