@@ -244,6 +244,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("people", *cameras_checks.PARTS), default="people")
     parser.add_argument("--spectra", type=int, default=400)
+    parser.add_argument("--only", default="", help="of the oracle: settings whose name holds this")
     parser.add_argument("--quick", action="store_true", help="a try on few pixels: nothing is written")
     arguments = parser.parse_args()
     if arguments.part == "people":
@@ -251,11 +252,14 @@ def main() -> None:
         _print(figures)
         figures["refused"] = refusals()
     else:
-        figures = {arguments.part: cameras_checks.PARTS[arguments.part](arguments.quick)}
+        some = {"only": arguments.only} if arguments.part == "oracle" else {}
+        figures = {arguments.part: cameras_checks.PARTS[arguments.part](arguments.quick, **some)}
         print(json.dumps(figures, indent=1))
     if not arguments.quick:
         path = record.RESULTS / "cameras.json"
         before = json.loads(path.read_text())["figures"] if path.is_file() else {}
+        if arguments.only:
+            figures["oracle"] = {**before.get("oracle", {}), **figures["oracle"]}
         print(record.write("cameras", {**before, **figures}))
 
 

@@ -14,6 +14,7 @@ from msfit.skin.registry import Skin
 from msfit.solve.problem import NON_NEGATIVE, Prior, Problem, ShadingBounds
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
+from msfit.solve.tolerances import FINE_NODES
 
 
 class ReferenceSolver:
@@ -35,19 +36,25 @@ class ReferenceSolver:
     @cached_property
     def grid(self) -> Grid:
         """The grid of the search."""
-        return Grid.over(self.skin, self.lower, self.upper)
+        return self.fine_grid if self.shadings != NON_NEGATIVE else Grid.over(self.skin, self.lower, self.upper)
+
+    @cached_property
+    def fine_grid(self) -> Grid:
+        """The grid of the search under a prior, or bounds of the shadings."""
+        return Grid.over(self.skin, self.lower, self.upper, FINE_NODES)
 
     def mixed(self, mixing: np.ndarray) -> ReferenceSolver:
         """The same of pixels in sums of the bands, `mixing` (sum, band), each row of which sums to 1."""
         weights = torch.from_numpy(mixing).to(self.lower)
-        grid = replace(self.grid, spectra=self.grid.spectra @ weights.T)
+        grid = replace(self.fine_grid, spectra=self.fine_grid.spectra @ weights.T)
         solver = ReferenceSolver(mixed_skin(self.skin, weights), self.lower, self.upper, self.shadings)
-        solver.__dict__["grid"] = grid  # reflectance of sums may be negative
+        solver.__dict__.update(grid=grid, fine_grid=grid)  # reflectance of sums may be negative
         return solver
 
     def __call__(self, pixels: Tensor, weights: Tensor | None = None, prior: Prior | None = None) -> Solution:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive."""
-        return self.descend(*self.grid.starts(pixels, weights, self.shadings, prior), pixels, weights, prior)
+        grid = self.grid if prior is None else self.fine_grid
+        return self.descend(*grid.starts(pixels, weights, self.shadings, prior), pixels, weights, prior)
 
     def descend(
         self, owner: Tensor, start: Tensor, pixels: Tensor, weights: Tensor | None = None, prior: Prior | None = None
