@@ -52,6 +52,8 @@ def skin_mask(cube: Cube) -> np.ndarray:
     between the two bands of oxyhaemoglobin (542 and 577 nm), which red dyes lack. None of the three depends on the
     strength of the light. Morphology then cleans the map.
     """
+    if not isinstance(cube, Cube):
+        raise InputError(f"cube: found {type(cube).__name__}; expected a Cube: msfit.Cube(values, wavelengths)")
     morphology = need("skimage.morphology", "mask")
     if len(cube.shape) != 2:
         raise InputError(f"mask auto: found {cube.shape[0]} spectra; expected a picture (y, x, band)")

@@ -346,6 +346,21 @@ def test_render_a_scene_and_a_result(scene: Path, out: Path, capsys: pytest.Capt
     assert "expected a file name that ends in" in refused(capsys, "render", scene, "-o", out / "x.h5")
 
 
+def test_panels_of_saved_results_share_their_colours(
+    scene: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", str(scene), "-o", f"{out}/maps.h5", "-q", "--std"]) == 0
+    saved, picture = f"{out}/maps.h5", f"{out}/panel.png"
+    assert main(["render", saved, "-o", picture, "--what", "panel", "--range", "f_mel=0:0.4"]) == 0
+    assert "panel of msfit-issa-2025" in capsys.readouterr().out
+    drawn = msfit.load_result(saved).plot(std=True, ranges={"f_mel": (0, 0.4)})._repr_png_()
+    assert drawn.startswith(b"\x89PNG")
+    assert Image.open(picture).size[0] == pytest.approx(1.5 * Image.open(io.BytesIO(drawn)).size[0], abs=2)
+    assert "say --what panel" in refused(capsys, "render", saved, "-o", out / "x.png", "--range", "f_mel=0:0.4")
+    assert "is no result" in refused(capsys, "render", scene, "-o", out / "x.png", "--what", "panel")
+    assert not (out / "x.png").exists()
+
+
 def test_synth_passes_its_options_on(
     out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

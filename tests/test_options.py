@@ -255,3 +255,24 @@ def test_a_fit_gives_back_what_reflectance_was_made_from() -> None:
     assert found.status[0] == msfit.Status.CONVERGED
     for function in (msfit.reflectance, msfit.synth.make_scene, msfit.synth.write_scenes, msfit.synth.samples):
         assert inspect.signature(function).parameters["model"].default == DEFAULT_MODEL
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: msfit.fit(None), "cube: found NoneType"),
+        (lambda: msfit.fit(msfit.fit(np.full((1, 31), 0.4), NM)), "cube: found FitResult"),
+        (lambda: msfit.skin_mask(np.ones((3, 4, 31))), "cube: found ndarray; expected a Cube"),
+        (
+            lambda: msfit.fit(np.full((1, 31), 0.4), NM, hold={"i_s": 0}, bounds={"i_s": (0, 1)}),
+            "hold: found i_s, which bounds names too",
+        ),
+        (
+            lambda: msfit.fit(np.full((1, 31), 0.4), NM, device="gpu"),
+            "no such kind of device",
+        ),
+    ],
+)
+def test_first_mistakes_get_the_name_of_their_argument(call: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from msfit.cli.arguments import check_apart
+from msfit.cli.arguments import check_apart, parse_ranges
 from msfit.cli.console import say
 from msfit.cli.options import (
     Dark,
@@ -56,8 +56,15 @@ def render(
     illuminant: Annotated[str, typer.Option(help="D65, A, E, D5000, F2, ..., or a CSV file.")] = "D65",
     camera: Annotated[str, typer.Option(help="cie1931, mean, or a file of sensitivities.")] = "cie1931",
     what: Annotated[
-        str, typer.Option(metavar="appearance|albedo", help="Of a result: as lit, or the skin alone.")
+        str,
+        typer.Option(metavar="appearance|albedo|panel", help="Of a result: as lit, the skin alone, or all its maps."),
     ] = "appearance",
+    ranges: Annotated[
+        str | None,
+        typer.Option(
+            "--range", metavar="NAME=LOW:HIGH,...", help="Colours of a panel, as f_mel=0:0.4, to compare panels."
+        ),
+    ] = None,
     white: White = None,
     dark: Dark = None,
     variable: Variable = None,
@@ -80,6 +87,9 @@ def render(
         check_no_input(output, [other])
     check_absent([output], overwrite)
     found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation, scale))
+    if what == "panel" or ranges is not None:
+        _save_panel(file, found, output, what, parse_ranges("--range", ranges))
+        return
     if len(found.shape) != 2:
         raise InputError(f"{file}: holds {found.shape[0]:,} spectra, no picture; expected a scene or its result")
     from msfit.rendering import render as render_picture
@@ -88,6 +98,21 @@ def render(
     with written_whole(output) as part:
         Image.fromarray(np.rint(255 * picture).astype(np.uint8), "RGB").save(part)
     say(f"{output}: {picture.shape[1]} x {picture.shape[0]} pixels")
+
+
+def _save_panel(file: Path, found: Cube | FitResult, output: Path, what: str, ranges: Mapping[str, Any]) -> None:
+    from msfit.data.result import FitResult
+    from msfit.errors import InputError
+    from msfit.io.output import written_whole
+
+    if what != "panel":
+        raise InputError("--range: is of panels; say --what panel, or leave it out")
+    if not isinstance(found, FitResult):
+        raise InputError(f"{file}: is no result; expected one, as `msfit fit` writes it: a panel shows its maps")
+    extra = {"std": found.std is not None, "gap": found.gap is not None}
+    with written_whole(output) as part:
+        found.plot(ranges=ranges or None, **extra).savefig(part)
+    say(f"{output}: panel of {found.model}")
 
 
 def _load_either(path: Path, options: dict[str, Any]) -> Cube | FitResult:

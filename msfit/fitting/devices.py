@@ -53,6 +53,8 @@ def torch_device(name: str) -> torch.device:
         torch.ones(1, device=device).item()
     except Exception as error:  # torch has one of its own for each device
         reason = said(error).split(". ")[0]
+        if reason.startswith("Expected one of"):  # and all kinds that torch has ever had
+            reason = "no such kind of device"
         raise InputError(
             f"device: {name!r} cannot be used ({reason}); expected auto, cpu or a GPU that is there"
         ) from None

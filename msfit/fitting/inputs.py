@@ -118,6 +118,11 @@ def _of_object(cube: Any, wavelengths: Any, channels: Channels | None) -> Cube:
         return Cube.from_xarray(cube, wavelengths=wavelengths)
     if type(cube).__module__.partition(".")[0] == "pandas":
         return Cube.from_pandas(cube, wavelengths=wavelengths)
+    if cube is None or hasattr(cube, "status"):
+        raise InputError(
+            f"cube: found {type(cube).__name__}; expected a Cube, an array with its wavelengths, an xarray or pandas"
+            " object, or a path"
+        )
     if wavelengths is None and channels is not None:
         if np.shape(cube)[-1:] != (len(channels),):
             raise InputError(

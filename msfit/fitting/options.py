@@ -210,6 +210,8 @@ class FitOptions:
             if _present(self, first) and _present(self, second):
                 named = f" ({', '.join(self.extras)})" if second == "extras" else ""
                 raise InputError(f"{first}: {why}{named}; leave out either")
+        if isinstance(self.bounds, Mapping) and (both := [name for name in self.hold or {} if name in self.bounds]):
+            raise InputError(f"hold: found {both[0]}, which bounds names too; leave it out of either")
         if self.noise is not None and not self.std and self.prior is None:
             raise InputError("noise: given without std or prior, which use it; ask for std, or leave noise out")
         if self.prior is not None and self.noise is None:

@@ -135,6 +135,14 @@ class Worker:
         squares = self.criterion.huber is None and not self.std and self.certificate is None and self.prior is None
         return squares and isinstance(self.solver, PigmentSolver) and self.solver.kernel is not None
 
+    @cached_property
+    def warm(self) -> bool:
+        """Compile the kernels or load them from the disk, once; libraries of other fits are loaded as they begin."""
+        kernel: Any = getattr(self.solver, "kernel", None)
+        if self.compiled and self.device.startswith("cpu"):
+            self(np.full((1, kernel.grid.spectra.shape[1]), 0.5, self.dtype), None)
+        return True
+
     def takes(self, weighted: bool) -> int:
         """Bytes of temporary arrays a sample, roughly and at most, that a call takes."""
         if self.criterion.huber is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,18 @@ LABELS = {
 }
 
 
+class Panel(Figure):
+    """A figure that a notebook shows where it is the value of a cell, though no window belongs to it."""
+
+    def _repr_png_(self) -> bytes:
+        memory = io.BytesIO()
+        self.savefig(memory, format="png", dpi=100)
+        return memory.getvalue()
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure [inch] that arranges its axes itself."""
-    return Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+    return Panel(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
 
 
 def head(figure: Figure, title: str, *lines: str) -> None:
