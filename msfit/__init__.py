@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from msfit.errors import InputWarning as InputWarning
     from msfit.fitting.dask_graph import fit_lazy as fit_lazy
     from msfit.fitting.in_memory import fit as fit
+    from msfit.fitting.light import estimate_illuminant as estimate_illuminant
     from msfit.fitting.polarised import fit_polarised as fit_polarised
     from msfit.fitting.spatial import fit_spatial as fit_spatial
     from msfit.io import load as load
@@ -55,6 +56,7 @@ _HOME = {
     "skin_mask": "msfit.mask",
     "check": "msfit.quality.check",
     "design_channels": "msfit.metrics.design",
+    "estimate_illuminant": "msfit.fitting.light",
     "fit": "msfit.fitting.in_memory",
     "fit_file": "msfit.streaming.fit_file",
     "fit_lazy": "msfit.fitting.dask_graph",

@@ -15,6 +15,7 @@ import numpy as np
 from colour.colorimetry.datasets.illuminants import SDS_BASIS_FUNCTIONS_CIE_ILLUMINANT_D_SERIES
 
 OUT = Path(__file__).parents[1] / "msfit" / "colour" / "data"
+LEDS = ("LED-B1", "LED-B2", "LED-B3", "LED-B4", "LED-B5", "LED-BH1", "LED-RGB1", "LED-V1", "LED-V2")
 COPY = f"copied from colour-science {colour.__version__}, BSD-3-Clause"
 
 
@@ -49,6 +50,11 @@ def main() -> None:
         "illuminants_f.csv",
         "CIE illuminants F1-F12 (FL1-FL12), CIE 15:2004, relative power, 5 nm",
         illuminants({f"F{number}": f"FL{number}" for number in range(1, 13)}),
+    )
+    write(
+        "illuminants_led.csv",
+        "CIE illuminants LED-B1 to LED-V2, CIE 15:2018, relative power, 5 nm",
+        illuminants({name: name for name in LEDS}),
     )
     basis = SDS_BASIS_FUNCTIONS_CIE_ILLUMINANT_D_SERIES
     write(

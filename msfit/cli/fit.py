@@ -100,7 +100,10 @@ Fwhm = Annotated[
 Light = Annotated[
     str | None,
     option(
-        CAMERA, "--light", metavar="NAME|FILE", help="Light that weighs the responses: A, D65, F11, ..., or a CSV file."
+        CAMERA,
+        "--light",
+        metavar="NAME|FILE|estimate",
+        help="Light that weighs the responses: A, D65, F11, ..., or a CSV file; estimate: not known, from the skin.",
     ),
 ]
 Truncate = Annotated[
@@ -259,6 +262,10 @@ def fit(
         "prior": None if prior is None else parse_prior(prior),
         "transmission": transmission,
     }
+    if illuminant == "estimate":
+        if white is not None:
+            raise InputError("white: gives the light, which --light estimate looks for; leave out either")
+        given["loading"]["white"] = "unknown"
     named = {"free": free, "shared": shared}
     given |= {name: parse_names(f"--{name}", text) for name, text in named.items() if text is not None}
     if parallel is not None:
@@ -278,7 +285,10 @@ def fit(
                     complain(f"{result_path}: exists; {path} is skipped")
                     continue
                 if door == "fit_file" or (
-                    door == "fit" and plot is None and is_large(path, options.loading, result_path)
+                    door == "fit"
+                    and plot is None
+                    and not options.estimates_light
+                    and is_large(path, options.loading, result_path)
                 ):
                     result = stream(path, result_path, {**options.given(), "resume": resume}, quiet)
                 else:

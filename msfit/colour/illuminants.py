@@ -19,7 +19,10 @@ DAYLIGHT_RANGE = (4000.0, 25000.0)
 ILLUMINATION_NAMES = ("A", "D", *(f"F{number}" for number in range(1, 13)))
 
 _DAYLIGHT_NAME = re.compile(r"D(\d{4,5})")
-_KNOWN = "A, E, D50, D55, D65, D75, F1 to F12, or D and a colour temperature such as D5000"
+_KNOWN = (
+    "A, E, D50, D55, D65, D75, F1 to F12, LED-B1 to LED-B5, LED-BH1, LED-RGB1, LED-V1, LED-V2, or D and a colour"
+    " temperature such as D5000"
+)
 
 
 def illuminant(source: str | Path | Spectrum) -> Spectrum:
@@ -29,7 +32,8 @@ def illuminant(source: str | Path | Spectrum) -> Spectrum:
     ----------
     source : str, Path or Spectrum
         "A", "E", "D50", "D55", "D65", "D75", "F1" to "F12" (also written "FL1"): the CIE's tables, 5 nm, A and D on
-        300-780 nm, F on 380-780 nm. "D" and four or five digits: daylight of that colour temperature [K], see
+        300-780 nm, F on 380-780 nm; "LED-B1" to "LED-B5", "LED-BH1", "LED-RGB1", "LED-V1" and "LED-V2": the CIE's
+        typical LEDs, 380-780 nm. "D" and four or five digits: daylight of that colour temperature [K], see
         `daylight`. Or a CSV file with wavelength [nm] and relative power. A Spectrum is checked and handed back.
 
     Returns
@@ -44,7 +48,7 @@ def illuminant(source: str | Path | Spectrum) -> Spectrum:
 
     References
     ----------
-    CIE 15:2004, Colorimetry; its tables as given by colour-science.
+    CIE 15:2004, Colorimetry, and for the LEDs CIE 15:2018; their tables as given by colour-science.
 
     Examples
     --------
@@ -72,7 +76,7 @@ def _named(name: str) -> Spectrum | None:
         return Spectrum(nodes, daylight(torch.tensor(float(daylight_name[1]), dtype=torch.float64), nodes).numpy(), key)
     if key == "E":
         return Spectrum(np.array([300.0, 830.0]), np.ones(2), "E")
-    tables = table("illuminants_a_d.csv") | table("illuminants_f.csv")
+    tables = table("illuminants_a_d.csv") | table("illuminants_f.csv") | table("illuminants_led.csv")
     return tables.get(key)
 
 

@@ -213,3 +213,14 @@ def _halved(lengths: Any, ranges: list[tuple[int, int]], itemsize: int) -> Itera
     middle = (a + b) // 2
     halves = ([*ranges[:longest], half, *ranges[longest + 1 :]] for half in ((a, middle), (middle, b)))
     yield from itertools.chain.from_iterable(_halved(lengths, half, itemsize) for half in halves)
+
+
+def flat_light(values: Any) -> np.ndarray:
+    """A light of one level in all bands, above nearly all of what was recorded: values (..., band)."""
+    level = 0.0
+    for first in range(0, values.shape[0], max(1, values.shape[0] // 16)):
+        sample = np.asarray(read_rows(values, slice(first, first + 1)), np.float64)
+        sample = sample[np.isfinite(sample)]
+        level = max(level, float(np.quantile(sample, 0.995))) if sample.size else level
+    # where nothing is bright, what comes of it has no skin, which is refused later
+    return np.full(values.shape[-1], level if level > 0 else 1.0)

@@ -53,7 +53,8 @@ def fit(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[FitKeywords
         Bands are Gaussians of this full width at half maximum [nm]; 0: needles, whatever the file says.
     illuminant : str or (wavelengths, power), optional
         Light that weighs the responses of the channels: a name such as "D65", or its spectrum on its own grid. Without
-        it the channels are taken to be white-balanced under equal energy.
+        it the channels are taken to be white-balanced under equal energy. "estimate": the values are as they were
+        recorded under a light that is not known, and it is sought first: `msfit.estimate_illuminant`.
     truncate : float
         Largest share of a response that may lie outside the model's range, and is left out.
     free : collection of str

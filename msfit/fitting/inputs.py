@@ -10,12 +10,15 @@ import numpy as np
 
 from msfit.data.channels import Channels
 from msfit.data.cube import TURNED_ROUND, Cube
+from msfit.data.lazy_arrays import read_rows
 from msfit.errors import InputError
 from msfit.fitting.options import FitOptions
 
 
 def input_cube(cube: Any, wavelengths: Any, options: FitOptions) -> Cube:
     """The cube of what a door is given, with the mask and the channels that its options say."""
+    if options.estimates_light:
+        return _under_estimated_light(cube, wavelengths, options)
     source = as_cube(cube, wavelengths, None, options.loading, options.channels)
     if options.fwhm is not None or options.illuminant is not None or source.channels is not None or options.channels:
         source = in_channels(source, options)
@@ -27,13 +30,38 @@ def is_path(given: Any) -> bool:
     return isinstance(given, str | Path)
 
 
+def _under_estimated_light(cube: Any, wavelengths: Any, options: FitOptions) -> Cube:
+    """The same where the light is sought in the picture: what light the input states is not looked at."""
+    from msfit.fitting.light import estimate_illuminant, lit, recorded
+
+    loading = dict(options.loading or {})
+    if is_path(cube):
+        if loading.get("white", "unknown") != "unknown":
+            raise InputError("white: given beside illuminant='estimate', which looks for that light; leave out either")
+        loading["white"] = "unknown"
+    elif not isinstance(cube, Cube) and (wavelengths is not None or options.channels is not None):
+        cube = recorded(cube, wavelengths, options.channels)
+        wavelengths = None
+    source = as_cube(cube, wavelengths, None, loading, options.channels)
+    if not (is_auto := isinstance(options.mask, str) and options.mask == "auto"):
+        source = masked(source, options.mask)
+    channels = options.channels if source.channels is None else None
+    if options.fwhm is not None:
+        source = source.changed(channels=None)
+        channels = Channels.gaussian(source.wavelengths, options.fwhm) if options.fwhm else None
+    source = recorded(source, None, channels)
+    found = lit(source, estimate_illuminant(source))
+    return masked(found, "auto") if is_auto else found
+
+
 def in_channels(cube: Cube, options: FitOptions) -> Cube:
     """The cube with the channels of `channels` or `fwhm`, under the light of `illuminant`.
 
     Raises
     ------
     InputError
-        Channels of another number than the bands; a light without channels.
+        Channels of another number than the bands; a light without channels, or a cube's light whose spectrum changes
+        over the picture.
     """
     channels = options.channels if options.channels is not None else cube.channels
     if options.fwhm is not None:
@@ -41,6 +69,7 @@ def in_channels(cube: Cube, options: FitOptions) -> Cube:
             raise InputError("illuminant: bands that are needles have no use for it; leave it out")
         channels = Channels.gaussian(cube.wavelengths, options.fwhm) if options.fwhm else None
         if channels is not None:
+            _check_one_spectrum(cube)
             # a response that is cut or sampled has its centroid a little beside its centre
             return cube.changed(channels=_lit(channels, options), wavelengths=_lit(channels, options).centres)
         return cube.changed(channels=None)
@@ -51,6 +80,7 @@ def in_channels(cube: Cube, options: FitOptions) -> Cube:
                 " with its illuminant"
             )
         return cube
+    _check_one_spectrum(cube)
     channels = _lit(channels, options)
     if len(channels) != cube.values.shape[-1]:
         raise InputError(f"channels: found {len(channels)}, the data have {cube.values.shape[-1]} bands")
@@ -60,6 +90,29 @@ def in_channels(cube: Cube, options: FitOptions) -> Cube:
     if options.channels is None or order.tolist() == list(range(len(channels))):
         return cube.changed(channels=channels.take(order), wavelengths=channels.centres[order])
     return cube.select_bands(order).changed(channels=channels.take(order), wavelengths=channels.centres[order])
+
+
+# A light is one spectrum at every place where its shape differs by no more than this from its mean shape.
+_ONE_SPECTRUM = 0.01
+
+
+def _check_one_spectrum(cube: Cube) -> None:
+    """Refuse a light whose spectrum changes over the picture: responses would be weighed differently at each pixel."""
+    light = cube.illuminant
+    if light is None or light.ndim == 1:
+        return
+    step = max(1, light.shape[0] // 16)
+    rows = [read_rows(light, slice(first, first + 1)) for first in range(0, light.shape[0], step)]
+    sample = np.concatenate([np.asarray(row, np.float64).reshape(-1, light.shape[-1]) for row in rows])
+    level = sample.mean(1, keepdims=True)
+    lit = level[:, 0] > 0.01 * level.max()
+    shapes = sample[lit] / level[lit]
+    middle = np.median(shapes, axis=0)
+    if (apart := float(np.abs(shapes / np.where(middle > 0, middle, np.inf) - (middle > 0)).max())) > _ONE_SPECTRUM:
+        raise InputError(
+            f"illuminant: its spectrum differs by up to {100 * apart:.2g} % over the picture, and channels are weighed"
+            " by one; expected space times spectrum: fit the bands as needles (fwhm=0), or leave those parts out"
+        )
 
 
 def _lit(channels: Channels, options: FitOptions) -> Channels:

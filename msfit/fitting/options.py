@@ -125,6 +125,8 @@ DOORS: Mapping[str, Any] = {
     "fit_spatial": SpatialKeywords,
     "fit_polarised": PolarisedKeywords,
 }
+# Which of them look for the light of a picture.
+_ESTIMATING = ("fit", "fit_spatial")
 # Why some doors take an option and others cannot.
 _REASONS = (
     (PixelKeywords, "is of fits of each pixel on its own"),
@@ -233,6 +235,11 @@ class FitOptions:
             raise InputError("truncate: given without channels, whose responses it is about; leave it out")
 
     @property
+    def estimates_light(self) -> bool:
+        """Whether the light is sought in the picture."""
+        return isinstance(self.illuminant, str) and self.illuminant == "estimate"
+
+    @property
     def shadings(self) -> ShadingBounds:
         """Bounds of i_d and of i_s, from `bounds` and `hold`."""
         given: Mapping[str, Any] = self.bounds if isinstance(self.bounds, Mapping) else {}
@@ -295,6 +302,11 @@ class FitOptions:
             if name == "progress":
                 why = "tells of work that is done at once"
             raise InputError(f"{name}: {why}, which msfit.{door} does not do; use {takers}, or leave {name} out")
+        if self.estimates_light and door not in _ESTIMATING:
+            raise InputError(
+                f"illuminant: 'estimate' looks at a whole picture before it is fitted, which msfit.{door} does not do;"
+                " use msfit.fit, or find the light first: msfit.estimate_illuminant"
+            )
 
     def given(self) -> dict[str, Any]:
         """Options that differ from their defaults."""

@@ -20,7 +20,7 @@ from msfit.fitting.options import FitOptions
 from msfit.fitting.prior import PixelPrior
 from msfit.fitting.rank import check_rank
 from msfit.fitting.worker import Worker
-from msfit.skin.channels import through
+from msfit.skin.channels import through, truncated
 from msfit.skin.models import SkinModel, get_model
 
 
@@ -114,6 +114,7 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
     prior = PixelPrior.resolve(options, skin_model, box, cube)
     chosen, dropped, notes = select_bands(cube, options.bands, skin_model.wavelength_range, skin_model.name, fewest)
     if chosen.channels is not None:
+        notes = [*notes, *truncated(skin_model, chosen.channels)]
         skin_model = through(skin_model, chosen.channels, options.truncate)
         check_rank(skin_model, chosen.wavelengths, box, options.shadings, prior)
     selected = chosen.wavelengths.size

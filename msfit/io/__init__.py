@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from msfit.data.cube import Cube
-from msfit.data.lazy_arrays import check_chunks
+from msfit.data.lazy_arrays import check_chunks, flat_light
 from msfit.data.low_rank import LinearSpectra
 from msfit.data.memory import parse_size, resident, told
 from msfit.errors import InputError
@@ -78,7 +78,8 @@ def load(
     white : patch, path or array, optional
         White reference, which turns counts or radiance into reflectance: a patch ``"y0:y1,x0:x1"`` (or
         ``((y0, y1), (x0, x1))``) of the picture, a file, or an array (band,) or of the picture's shape. It counts as
-        reflecting everything.
+        reflecting everything. "unknown": the values as they are recorded, under a light of one level in all bands, for
+        `msfit.estimate_illuminant`.
     dark : number, patch, path or array, optional
         What the sensor gives without light, subtracted from picture and white reference.
     saturation : float, optional
@@ -117,7 +118,8 @@ def load(
         if white is not None or dark is not None:
             from msfit.io.white import calibrated
 
-            scan = calibrated(scan, white, dark, _read)
+            unknown = isinstance(white, str) and white == "unknown"
+            scan = calibrated(scan, flat_light(scan.values) if unknown else white, dark, _read)
         return scan.to_cube()
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -86,6 +86,17 @@ def through(model: SkinModel, channels: Channels, truncate: float = REFUSED) -> 
     return _through(model, channels.centres.tobytes(), nm.tobytes(), weights.tobytes())
 
 
+def truncated(model: SkinModel, channels: Channels) -> list[str]:
+    """What is worth saying of responses that reach outside the model's range: a line, or none."""
+    lost = channels.shares(*model.wavelength_range)[2]
+    far = np.flatnonzero(lost > NOTED)
+    if not far.size:
+        return []
+    low, high = model.wavelength_range
+    each = ", ".join(f"{100 * lost[c]:.2g} % of {channels.names[c]}" for c in far)
+    return [f"responses outside {low:g}-{high:g} nm, where model {model.name} holds, are left out: {each}"]
+
+
 @lru_cache(maxsize=8)
 def _through(model: SkinModel, centres: bytes, wavelengths: bytes, shares: bytes) -> SkinModel:
     """One model for the same channels, so that what is kept of it (solvers, quadratures) is found again."""

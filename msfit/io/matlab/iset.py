@@ -71,6 +71,8 @@ def read_iset(path: Path, variable: str | None = None, orientation: str | None =
         held = {**held, "illuminant": space_times_spectrum(light) if linear and light.ndim == 3 else light}
     scan = scan_of(held, variable, orientation, wavelengths)
     remarks = {f"file_{name}": held[name] for name in ("comment", "name") if isinstance(held.get(name), str)}
+    if scan.quantity == "radiance" and (variable or picture_name(held)) == "photons":
+        remarks["unit"] = "photons"
     return Scan(
         # MATLAB's order runs down the columns: rows are read faster side by side
         np.ascontiguousarray(scan.values) if isinstance(scan.values, np.ndarray) else scan.values,
