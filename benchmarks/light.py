@@ -45,7 +45,7 @@ LIGHTS = {
 }
 PIGMENTS = ("f_mel", "f_blood")
 _PHOTONS = 1e15
-_PIXELS = 4000  # of a face that are fitted
+_SEEN, _PIXELS = 8000, 2000  # pixels of a face that are looked at, and that are fitted
 _DEVIATION, _SMOOTH = 0.01, 60.0
 _REFERENCE = ("iset_face_spatial_illuminant.mat", "iset_face_raw.mat")
 
@@ -65,18 +65,21 @@ def mean_skin() -> np.ndarray:
 
 
 def lit(truth: Any, light: np.ndarray, seed: int) -> np.ndarray:
-    """What the camera records of a scene under a light (band,)."""
+    """What the camera records of pixels of a face (n, band) under a light (band,)."""
     rng = np.random.default_rng(seed)
     height, width = truth.mask.shape
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     centre = rng.uniform(-0.8, 0.8, 2)
     falloff = 1 / (1 + rng.uniform(0.05, 0.35) * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2))
-    skin = truth.i_d[..., None] * truth.reflectance + truth.i_s[..., None]
-    return expose((_PHOTONS * falloff[..., None] * light * skin).astype(np.float32), rng)
+    face = np.flatnonzero(truth.mask)
+    face = face[:: max(1, len(face) // _SEEN)]
+    i_d, i_s, strength = (part.ravel()[face, None] for part in (truth.i_d, truth.i_s, falloff))
+    skin = i_d * truth.reflectance.reshape(-1, len(light))[face] + i_s
+    return expose((_PHOTONS * strength * light * skin).astype(np.float32), rng)
 
 
 def judged(
-    values: np.ndarray, mask: np.ndarray, light: np.ndarray, skin: np.ndarray, unit: str = "energy"
+    values: np.ndarray, light: np.ndarray, skin: np.ndarray, mask: np.ndarray | None = None, unit: str = "energy"
 ) -> dict[str, Any]:
     """Estimate, its angle and intervals, and pigments beside those with the light known."""
     try:
@@ -84,7 +87,7 @@ def judged(
         estimate = msfit.estimate_illuminant(cube, unit=unit)
     except msfit.InputError as error:
         return {"refused": str(error)}
-    pixels = values[mask]
+    pixels = values if mask is None else values[mask]
     pixels = pixels[:: max(1, len(pixels) // _PIXELS)]
     row = {"angle": angle(estimate.power, light), "stated": estimate.error, "likely": estimate.likely[0][0]}
     row["mean_skin"] = angle(np.mean(pixels / pixels.mean(1, keepdims=True), 0) / skin, light)
@@ -139,7 +142,8 @@ def compare(folder: Path, count: int) -> dict[str, Any]:
         lamp = lights[list(LIGHTS)[number % len(LIGHTS)]]
         lights["deviating"] = lamp * np.exp(_DEVIATION * smooth @ rng.standard_normal(31))
         for k, (label, light) in enumerate(lights.items()):
-            found = judged(lit(truth, light / light.mean(), 100 * number + k), truth.mask, light / light.mean(), skin)
+            light = light / light.mean()
+            found = judged(lit(truth, light, 100 * number + k), light, skin)
             rows[label].append({"scene": name, **found})
             if "angle" in found and label != "deviating":
                 by_tone.setdefault(str(truth.attrs["ita_class"]), []).append(found["angle"])
@@ -156,7 +160,7 @@ def reference_scenes(folder: Path) -> dict[str, Any]:
         light = np.asarray(cube.illuminant, np.float64).reshape(-1, len(cube.wavelengths))
         colour = (light / light.mean(1, keepdims=True)).mean(0)
         recorded = np.asarray(cube.changed(illuminant=None).rows(slice(None))[0], np.float32)
-        figures[name] = judged(recorded, msfit.skin_mask(cube), colour, mean_skin(), "photons")
+        figures[name] = judged(recorded, colour, mean_skin(), msfit.skin_mask(cube), "photons")
     return figures
 
 
