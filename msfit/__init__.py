@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from msfit.align.bands import align_bands as align_bands
     from msfit.data.channels import Channels as Channels
     from msfit.data.cube import Cube as Cube
     from msfit.data.prior import SkinPrior as SkinPrior
@@ -53,6 +54,7 @@ _HOME = {
     "reflectance": "msfit.skin.models",
     "models": "msfit.skin.models",
     "register_model": "msfit.skin.models",
+    "align_bands": "msfit.align.bands",
     "skin_mask": "msfit.mask",
     "check": "msfit.quality.check",
     "design_channels": "msfit.metrics.design",

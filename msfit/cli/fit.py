@@ -120,6 +120,9 @@ Parallel = Annotated[
 Transmission = Annotated[
     float | None, option(CAMERA, metavar="T", help="Of --parallel over INPUT, for diffuse light. Default: estimated.")
 ]
+Align = Annotated[
+    bool, option(CAMERA, "--align", help="Bring bands that were taken one after another into register first.")
+]
 Hold = Annotated[
     str | None,
     option(SKIN, metavar="NAME=VALUE,...", help="Hold numbers, as i_s=0 under crossed polarisers."),
@@ -195,6 +198,7 @@ def fit(
     prior: Prior = None,
     parallel: Parallel = None,
     transmission: Transmission = None,
+    align: Align = False,
     mask: Mask = None,
     device: Device = "auto",
     dtype: Dtype = None,
@@ -262,6 +266,10 @@ def fit(
         "prior": None if prior is None else parse_prior(prior),
         "transmission": transmission,
     }
+    if align and (parallel, memory, scheduler) != (None, None, None):
+        raise InputError(
+            "align: brings the bands of one picture into register in memory; leave out parallel and memory"
+        )
     if illuminant == "estimate":
         if white is not None:
             raise InputError("white: gives the light, which --light estimate looks for; leave out either")
@@ -288,13 +296,14 @@ def fit(
                     door == "fit"
                     and plot is None
                     and not options.estimates_light
+                    and not align
                     and is_large(path, options.loading, result_path)
                 ):
                     result = stream(path, result_path, {**options.given(), "resume": resume}, quiet)
                 else:
                     if not quiet:
                         _mention_unfinished(result_path)
-                    result = _fit_one(path, door, options, quiet, parallel)
+                    result = _fit_one(path, door, options, quiet, parallel, align)
                     save_outputs(result, result_path, figure_path, drawing)
             except InputError as error:
                 if len(inputs) == 1:
@@ -324,7 +333,9 @@ def _checked(door: str, given: dict[str, Any], *, figure: bool) -> FitOptions:
     return options
 
 
-def _fit_one(path: Path, door: str, options: FitOptions, quiet: bool, parallel: Path | None = None) -> FitResult:
+def _fit_one(
+    path: Path, door: str, options: FitOptions, quiet: bool, parallel: Path | None = None, align: bool = False
+) -> FitResult:
     import msfit
 
     cube = msfit.load(path, **options.loading or {})
@@ -332,6 +343,15 @@ def _fit_one(path: Path, door: str, options: FitOptions, quiet: bool, parallel: 
         complain(f"{path}: note: {cube.provenance['note']}")
     fitting = options.given()
     fitting.pop("loading", None)
+    if align:
+        try:
+            aligned = msfit.align_bands(cube)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        cube = aligned.cube
+        if not quiet:
+            onto, farthest = cube.wavelengths[aligned.fixed], aligned.shifts.max()
+            complain(f"{path}: note: bands brought onto that at {onto:g} nm, over up to {farthest:.2g} pixels")
     try:
         with progress_bar(path.name, quiet) as progress:
             pair = () if parallel is None else (msfit.load(parallel, **options.loading or {}),)
