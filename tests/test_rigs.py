@@ -32,7 +32,8 @@ def rig(tmp_path: Path) -> Path:
     savemat(tmp_path / "cross.mat", {"reflectance": bands, "wavelength": NM})
     savemat(tmp_path / "bright.mat", {"reflectance": bands + 0.1, "wavelength": NM})
     savemat(tmp_path / "wide.mat", {"reflectance": np.concatenate([bands, bands], 1), "wavelength": NM})
-    savemat(tmp_path / "grey.mat", {"photons": np.ones((20, 20, 31)), "wave": NM, "mask": np.ones((20, 20))})
+    green = np.ones((20, 20, 1)) * (0.02 + np.exp(-(((NM - 530) / 40) ** 2)))
+    savemat(tmp_path / "green.mat", {"photons": green, "wave": NM, "mask": np.ones((20, 20))})
     savemat(tmp_path / "lit.mat", {"photons": 1e15 * bands, "wave": NM})
     light = np.ones((5, 4, 31)) * np.linspace(1, np.linspace(0.5, 1.5, 31), 5)[:, None]
     lamp = {"type": "illuminant", "spectrum": {"wave": NM}, "data": {"photons": light}}
@@ -73,7 +74,7 @@ def rig(tmp_path: Path) -> Path:
         ("cross.mat --parallel bright.mat --transmission 0", "transmission: found 0"),
         ("lit.mat", "no illuminant: radiance is no reflectance"),
         ("lit.mat --light estimate", "expected at least 50"),
-        ("grey.mat --light estimate", "illuminant: cannot be known"),
+        ("green.mat --light estimate", "illuminant: cannot be known"),
         ("six.mat --light estimate", "illuminant: skin has to be found first"),
         ("cross.mat --light estimate --parallel bright.mat", "'estimate' looks at a whole picture"),
     ],
