@@ -24,7 +24,7 @@ _EXTRA = "mask"
 # of 256 pixels.
 _SURROUNDINGS, _LEVELLED, _SIDE = 4.0, 12.0, 256.0
 # Numbers of cosines a side, from coarse to fine, and steps with each. The first is a plane: shift, rotation, scale.
-_ORDERS = ((2, 5), (4, 4), (8, 5))
+_ORDERS: tuple[tuple[int, int], ...] = ((2, 5), (4, 4), (8, 5))
 # Pixels that are looked at: those whose slopes tell most.
 _MOST_PIXELS = 15_000
 # A cosine of n half waves may move a pixel by so many pixels over n: what is beyond is noise.
