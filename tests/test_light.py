@@ -181,7 +181,12 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (np.ones((100, 8)), np.arange(500.0, 580.0, 10.0), {}, "over 70 nm of 400-700 nm"),
         (np.ones((10, 31)), NM, {}, "10 pixels of skin"),
         (np.full((100, 31), np.nan), NM, {}, "0 pixels of skin"),
-        (np.linspace(0.1, 1, 31) ** 3 * np.ones((100, 1)), NM, {}, "cannot be known; under the likeliest light"),
+        (
+            (0.02 + np.exp(-(((NM - 530) / 40) ** 2))) * np.ones((100, 1)),
+            NM,
+            {},
+            "cannot be known; under the likeliest",
+        ),
         (np.ones((100, 31)), None, {}, "wavelengths: missing"),
         (np.ones((100, 31)), NM, {"unit": "lux"}, "unit: found 'lux'"),
         (np.full((100, 31), "a"), NM, {}, "cube: found shape"),

@@ -24,7 +24,7 @@ _DARKEST = 0.1  # of the brightest: below it noise decides
 _DRAWS = 400
 # The light is not known where the stated error is larger [degrees], or where the likeliest light and tone leave over so
 # many times what they should.
-MOST_ERROR, MOST_MISFIT = 4.0, 4.0
+MOST_ERROR, MOST_MISFIT = 4.0, 8.0
 #: Share of the posterior inside the intervals.
 INSIDE = 0.68
 # What the light is tried to be where skin has to be found first.
