@@ -113,8 +113,12 @@ class Oracle:
         return residual
 
     def value(self, pixel: np.ndarray, v: np.ndarray) -> float:
-        """The objective at v, of the component that is least there."""
-        costs = (float((self.residual(pixel, k)(v) ** 2).sum()) + part[2] for k, part in enumerate(self.parts))
+        """The objective at v, of the component that is least there.
+
+        Without diffuse light pigments are unknown (NaN), and matter to a prior alone, which is least at its mean.
+        """
+        known = [np.where(np.isfinite(v), v, part[0]) for part in self.parts]
+        costs = (float((self.residual(pixel, k)(known[k]) ** 2).sum()) + part[2] for k, part in enumerate(self.parts))
         return min(costs)
 
     def least(self, pixels: np.ndarray) -> np.ndarray:
@@ -181,7 +185,6 @@ def oracle(quick: bool, only: str = "") -> dict[str, Any]:
         y = y + 0.02 * np.random.default_rng(12).standard_normal(y.shape)
         fit = msfit.fit(y, model=_REFERENCE, dtype="float64", **setting.options)
         v = np.stack([np.asarray(getattr(fit, number), np.float64) for number in NUMBERS], -1)
-        v[:, :2] = np.where(np.isfinite(v[:, :2]), v[:, :2], 0.1)  # without diffuse light they do not matter
         ours = np.array([reference.value(pixel, number) for pixel, number in zip(y, v, strict=True)])
         above = (ours - reference.least(y))[fit.fitted]  # noise may leave dark skin no light at all
         found[name] = {
