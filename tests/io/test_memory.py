@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -79,3 +80,21 @@ def test_a_mask_of_ones_above_and_255_below_is_refused() -> None:
     mask = np.array([[1], [255]], np.uint8)
     with pytest.raises(InputError, match="expected True and False, 0 and 1, or 0 and 255"):
         check_mask(mask, mask.shape)
+
+
+def test_references_that_lead_to_each_other_are_followed_so_far(tmp_path: Path) -> None:
+    """60^20 cells in a file of 40 kB."""
+    path = tmp_path / "graph.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        group, last = file.create_group("#refs#"), None
+        for depth in range(20):
+            cell = group.create_dataset(f"n{depth}", (60,), dtype=h5py.ref_dtype)
+            cell.attrs["MATLAB_class"] = np.bytes_("cell")
+            if last is not None:
+                cell[:] = [last.ref] * 60
+            last = cell
+        file["v"] = cell
+    began = time.process_time()
+    with pytest.raises(InputError, match="more than 10,000 values in cells and structs"):
+        msfit.load(path)
+    assert time.process_time() - began < 20

@@ -22,7 +22,7 @@ from msfit.io.matlab.unreadable import Unreadable, check_sparse
 
 # MATLAB's own groups, which hold what references point to.
 _HIDDEN = ("#refs#", "#subsystem#")
-_DEEPEST, _MOST = 32, 50_000  # values inside values, and all of them
+_DEEPEST, _MOST = 32, 10_000  # values inside values, and all of them
 # What HDF5's usual filters can at most shrink: shapes that promise more than this many bytes a byte are corrupt.
 LARGEST_RATIO = 1100
 # MATLAB's classes whose content lies in its own subsystem.
