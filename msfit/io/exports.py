@@ -51,7 +51,8 @@ def as_csv(parts: Parts) -> bytes:
     columns["status"] = np.array([Status(int(code)).label for code in codes])[inverse.ravel()]
     buffer = io.StringIO()
     buffer.write(MARK + sidecar(parts) + "\n")
-    pandas.DataFrame(columns).to_csv(buffer, index=False, lineterminator="\n")
+    with np.printoptions(legacy=False):  # colour-science asks for numbers of few digits, for the whole process
+        pandas.DataFrame(columns).to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue().encode("utf-8")
 
 

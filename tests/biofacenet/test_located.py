@@ -136,7 +136,7 @@ def test_without_the_extra_the_mesh_says_what_it_needs(face: np.ndarray, monkeyp
     fresh.start()
     fresh.join()
     assert len(caught) == 1
-    assert "ai_edge_litert" in caught[0]
+    assert "ai-edge-litert" in caught[0]
     assert "pip install 'msfit[face]'" in caught[0]
     assert "\n" not in caught[0]
 

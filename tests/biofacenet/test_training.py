@@ -119,7 +119,7 @@ class TestRuns:
 
     def test_a_loss_that_explodes_is_said_in_one_line(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"not finite at step \d+; lower training.learning_rate"):
-            train(small(learning_rate=1e30, clip=0.0, steps=20, warmup=0), tmp_path)
+            train(small(learning_rate=1000.0, clip=0.0, steps=20, warmup=0), tmp_path)
 
     @pytest.mark.parametrize("loss", ["paper"])
     def test_the_published_loss_trains_the_published_network(self, loss: str, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_the_paper_is_trained_as_published() -> None:
         ("speed = 3", "found 'speed'; expected name, network, data, training, loss"),
         ("[training]\nsteps = 'many'", "training.steps: found 'many'"),
         ("[training]\nsteps = true", "training.steps: found True"),
-        ("[training]\nsteps = 0", "training.steps: found 0; expected at least 1"),
+        ("[training]\nsteps = 0", "training.steps: found 0; expected 1 to 1e+09"),
         ("[training]\nrate = 0.1", "training: found 'rate'; expected some of batch"),
         ("[training]\noptimizer = 'newton'", "training.optimizer: found 'newton'"),
         ("[training]\nlearning_rate = -1", "expected above 0"),

@@ -144,3 +144,10 @@ def test_the_command_line_writes_and_reads_them(tmp_path: Path, capsys: pytest.C
         assert main(["fit", str(tmp_path / "scene.npz"), "-o", out]) == 2
         assert main(["fit", str(tmp_path / "scene.npz"), "-o", out, "--skip-existing"]) == 0
         capsys.readouterr()
+
+
+def test_a_table_has_all_digits_however_numpy_prints(picture: msfit.FitResult, tmp_path: Path) -> None:
+    """colour-science sets numpy's printing to that of version 1.13, which has fewer, for the whole process."""
+    with np.printoptions(legacy="1.13"):
+        picture.save(tmp_path / "maps.csv")
+    assert_same(msfit.load_result(tmp_path / "maps.csv"), picture)
