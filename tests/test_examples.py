@@ -90,8 +90,6 @@ def command_lines(page: Path) -> Iterator[list[str]]:
 def test_examples_of_docstrings_run(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    with np.printoptions(legacy=False):  # colour-science, where a test has loaded it, prints arrays as numpy 1.13 did
-        flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     with np.printoptions(legacy=False):  # colour-science, which other tests import, sets numpy 1.13's for the process
         ran = doctest.testmod(importlib.import_module(module), optionflags=flags)
     assert ran.failed == 0

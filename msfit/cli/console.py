@@ -123,7 +123,7 @@ class _Bar:
 
 
 def printable(text: str) -> str:
-    """Text without what a terminal would obey: names of files may hold its control sequences.
+    r"""Text without what a terminal would obey: names of files may hold its control sequences.
 
     Examples
     --------

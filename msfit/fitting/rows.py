@@ -64,7 +64,7 @@ def begin_rows(
         maps, done = np.empty((len(names), 0), worker.dtype), 0
         for index, values, found in fitted:
             if index.size == count:  # all at once
-                maps, status[:] = values, found
+                maps, status[:] = values.astype(worker.dtype, copy=False), found
             else:
                 maps = maps if done else np.full((len(names), count), np.nan, worker.dtype)
                 together = index.size and index[-1] - index[0] == index.size - 1
