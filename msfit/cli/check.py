@@ -62,9 +62,8 @@ def check(
         check_output(table, (".csv",))
     outputs = [output for output in (fix, table) if output is not None]
     check_apart(outputs, [file])
-    for other in (white, dark, mask, wavelengths):
-        for output in outputs:
-            check_no_input(output, [other])
+    for output in outputs:
+        check_no_input(output, [white, dark, mask, wavelengths])
     check_absent(outputs, overwrite)
     options = loading_options(white, dark, variable, orientation, wavelengths, saturation)
     cube = msfit.load(file, **options)

@@ -83,8 +83,7 @@ def render(
 
     check_output(output, _PICTURES)
     check_apart([output], [file])
-    for other in (white, dark, illuminant, camera, wavelengths):
-        check_no_input(output, [other])
+    check_no_input(output, [white, dark, illuminant, camera, wavelengths])
     check_absent([output], overwrite)
     found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation, scale))
     if what == "panel" or ranges is not None:

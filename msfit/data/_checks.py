@@ -115,7 +115,7 @@ def check_scale(values: Any, illuminant: Any, dark: Any, mask: np.ndarray | None
         if levels.size and (level := np.quantile(levels, _SCALE_QUANTILE)) > _LARGEST_REFLECTANCE:
             raise InputError(
                 f"values: around {level:.3g}; expected reflectance in fractions of 1: divide percent by 100;"
-                " radiance and counts need the light: give an illuminant or a white reference (--white)"
+                " radiance and counts need the light: give an illuminant or a white reference (white)"
             )
         return
     light = pixels(illuminant)

@@ -64,7 +64,7 @@ def plan(prepared: Prepared, budget: int, tasks: int, threads: int, chunk: int, 
     blocks = row_blocks(cube.values, max(1, chunk // width), 1 + int(left / tasks // row))
     if (reads := reads_a_chunk(cube.values, blocks)) >= _MANY_READS:
         tell(
-            f"its chunks span more rows than {told(budget)} hold: each is read up to {reads} times; a larger --memory,"
+            f"its chunks span more rows than {told(budget)} hold: each is read up to {reads} times; a larger memory,"
             " or a file in chunks of fewer rows, is faster"
         )
     return Plan(blocks, room)

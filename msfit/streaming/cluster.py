@@ -132,7 +132,7 @@ class Cluster:
         except distributed.scheduler.KilledWorker:
             raise InputError(
                 f"scheduler {self.address}: a block of rows ended several workers, one after the other; expected"
-                " workers with memory enough: lower --memory, or give them more"
+                " workers with memory enough: lower memory, or give them more"
             ) from None
         except (ImportError, AttributeError) as error:
             raise InputError(
