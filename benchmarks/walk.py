@@ -4,7 +4,8 @@ Usage: python -m benchmarks.walk [--data DIR] [--files]
 
 A tracer of Python calls, worker threads included, counts the files of the package that are entered and how often one
 call follows another from a different file, thread by thread. What runs while a module is imported does not count, nor
-do compiled kernels, comprehensions and generator expressions, which are no calls of Python to a reader.
+while a name of the package is looked up, which imports it; nor do compiled kernels, comprehensions and generator
+expressions, which are no calls of Python to a reader.
 
 Cases: the first and the second fit of an array in a process, a fit from disk to disk by `msfit.fit_file`, and the
 command line from a file to its result. Each runs in a process of its own. `--files` names the files. The bounds that
@@ -30,6 +31,7 @@ import numpy as np
 PACKAGE = Path(__file__).parents[1] / "msfit"
 #: {case: (files, changes of file)} that should not be exceeded.
 BOUNDS = {"first": (24, 60), "second": (14, 35), "command line": (32, 95), "streamed": (38, 150)}
+_NO_CALLS = ("<module>", "__getattr__", "<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 
 
 class Walk:
@@ -56,7 +58,7 @@ class Walk:
             return
         if os.sep + "numba_" in code.co_filename and not code.co_filename.endswith("numba_bound.py"):
             return
-        if code.co_name in ("<module>", "<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>") or _importing(frame):
+        if code.co_name in _NO_CALLS or _importing(frame):
             return
         name = code.co_filename.removeprefix(self.folder)
         self.files[name] = self.files.get(name, 0) + 1

@@ -12,7 +12,7 @@ import numpy as np
 from msfit.data._checks import check_mask, check_scale, check_spectrum, check_values
 from msfit.data.channels import Channels
 from msfit.data.later import later
-from msfit.data.lazy_arrays import is_lazy, lazy_rows, read_rows
+from msfit.data.lazy_arrays import RowFunction, is_lazy, lazy_rows, read_rows
 from msfit.data.pixel_axes import PixelAxes
 from msfit.data.wavelengths import check_wavelengths
 from msfit.errors import InputError
@@ -154,7 +154,7 @@ class Cube:
             False where a sample is not finite, saturated or unlit.
         """
         dtype = precision(self.values.dtype)
-        raw = read_rows(self.values, rows)
+        raw = self.values[rows] if isinstance(self.values, np.ndarray) else read_rows(self.values, rows)
         reflectance = raw.astype(dtype, copy=False)
         if self.dark is not None:
             reflectance = reflectance - read_rows(self.dark, rows).astype(dtype)
@@ -220,7 +220,9 @@ class Cube:
             return np.where(share == 0, lower, lower + share.astype(reflectance.dtype) * (upper - lower))
 
         shape, dtype = (*self.shape, target.size), precision(self.values.dtype)
-        values = lazy_rows(mixed, shape, dtype, self.values) if is_lazy(self.values) else mixed(slice(None))
+        values = (
+            lazy_rows(RowFunction(mixed, shape, dtype), self.values) if is_lazy(self.values) else mixed(slice(None))
+        )
         return Cube(values, target, None, self.mask, None, self.provenance, axes=self.axes)
 
     def changed(self, **parts: Any) -> Cube:

@@ -152,18 +152,17 @@ class RowFunction:
         return self.function(slice(span.start, span.stop))[(inner, *index[1:])]
 
 
-def lazy_rows(
-    function: Callable[[slice], np.ndarray], shape: tuple[int, ...], dtype: np.dtype, like: Any = None
-) -> Any:
-    """A dask array (row, ...) computed by a function of rows, in strips that suit the chunks of `like`, if given."""
+def lazy_rows(values: Any, like: Any = None) -> Any:
+    """A dask array of what is indexed as an array (row, ...), in strips that suit the chunks of `like`, if given."""
     import dask.array
 
-    whole = like is None or _is_cut(like)
+    whole, shape = like is None or _is_cut(like), values.shape
     like = np.broadcast_to(0, shape) if like is None else like
     strip = max(1, STRIP // math.prod(like.shape[1:]))
     heights = tuple(rows.stop - rows.start for rows in row_blocks(like, strip, 4 * strip))
     name = (CUT if whole else "rows-") + uuid.uuid4().hex
-    return dask.array.from_array(RowFunction(function, shape, dtype), chunks=(heights, *shape[1:]), name=name)
+    empty = np.empty((0,) * len(shape), values.dtype)  # nothing is read to see what comes
+    return dask.array.from_array(values, chunks=(heights, *shape[1:]), name=name, meta=empty)
 
 
 def span_of(index: Any, length: int) -> tuple[range, Any]:

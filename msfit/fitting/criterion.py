@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Criterion:
     huber: float | None = None
     noise: np.ndarray | None = None
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether the sum of squares itself is minimised."""
         return self.weights is None and not self.radiance and self.huber is None

@@ -13,6 +13,7 @@ import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import numpy as np
@@ -234,12 +235,12 @@ class FitOptions:
         if self.truncate != TRUNCATE and self.channels is None and not self.fwhm:
             raise InputError("truncate: given without channels, whose responses it is about; leave it out")
 
-    @property
+    @cached_property
     def estimates_light(self) -> bool:
         """Whether the light is sought in the picture."""
         return isinstance(self.illuminant, str) and self.illuminant == "estimate"
 
-    @property
+    @cached_property
     def shadings(self) -> ShadingBounds:
         """Bounds of i_d and of i_s, from `bounds` and `hold`."""
         given: Mapping[str, Any] = self.bounds if isinstance(self.bounds, Mapping) else {}

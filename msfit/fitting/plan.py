@@ -111,7 +111,9 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
     skin_model = get_model(options.model) if isinstance(options.model, str) else options.model
     box = resolve_bounds(skin_model, options.bounds, options.free, options.shared, options.hold)
     fewest = FEWEST_BANDS if cube.channels is None else 1
-    prior = PixelPrior.resolve(options, skin_model, box, cube)
+    prior, given = None, options.prior
+    if given is not None:
+        prior = PixelPrior.resolve(given, skin_model, box, options.shadings, cube)
     chosen, dropped, notes = select_bands(cube, options.bands, skin_model.wavelength_range, skin_model.name, fewest)
     if chosen.channels is not None:
         notes = [*notes, *truncated(skin_model, chosen.channels)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,12 @@ from msfit.data.cube import Cube
 from msfit.data.prior import NUMBERS, SkinPrior
 from msfit.errors import InputError
 from msfit.fitting.criterion import Criterion
-from msfit.fitting.options import FitOptions
 from msfit.skin.prior import archive_prior
 from msfit.skin.registry import SkinModel
 
 if TYPE_CHECKING:
     from msfit.solve.posterior import Component
+    from msfit.solve.problem import ShadingBounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,14 @@ class PixelPrior:
 
     @classmethod
     def resolve(
-        cls, options: FitOptions, model: SkinModel, box: Mapping[str, tuple[float, float]], cube: Cube
-    ) -> SkinPrior | None:
-        """The density of the numbers that are free in a fit of a cube; None without a prior.
+        cls,
+        given: Any,
+        model: SkinModel,
+        box: Mapping[str, tuple[float, float]],
+        shadings: ShadingBounds,
+        cube: Cube,
+    ) -> SkinPrior:
+        """The density of the numbers that are free in a fit of a cube.
 
         Raises
         ------
@@ -47,12 +52,9 @@ class PixelPrior:
             No prior of this name or for this model; maps that have not the shape of the picture; a prior of nothing
             that is free.
         """
-        given = options.prior
-        if given is None:
-            return None
         contact = given == "archive-contact"
         prior = archive_prior(model.name, contact=contact) if isinstance(given, str) else SkinPrior.of(given)
-        ends = {**box, **dict(zip(("i_d", "i_s"), options.shadings, strict=True))}
+        ends = {**box, **dict(zip(("i_d", "i_s"), shadings, strict=True))}
         free = prior.without([name for name in NUMBERS if ends[name][0] == ends[name][1]])
         if free is None:
             raise InputError(f"prior: is of {', '.join(prior.names)}, and nothing of that is free; leave it out")
@@ -155,11 +157,6 @@ class PixelPrior:
             return f"{kind} of {', '.join(self.skin.names)}"
         each = zip(self.skin.names, self.skin.mean, np.sqrt(self.skin.variance), strict=True)
         return ", ".join(f"{name}={mean:g}:{deviation:g}" for name, mean, deviation in each)
-
-
-def free_by(prior: SkinPrior | None, free: Sequence[str]) -> int:
-    """How many of the free numbers the measurements have to tell: those that the prior is not about."""
-    return len([name for name in free if prior is None or name not in prior.names])
 
 
 def _seen(cube: Cube, nm: np.ndarray) -> np.ndarray:

@@ -25,10 +25,10 @@ def remarks(result: FitResult) -> list[str]:
 
     The residual of some hundred pixels is looked at, of a picture that is read from disk that of one row.
     """
-    found = []
+    of_bands = _of_bands(result)
     if (median := result.median("i_d")) > _BRIGHTEST:
-        found.append(f"i_d has a median of {median:.3g}: is the reflectance in percent, or the light too dim?")
-    return [*found, *_of_bands(result)]
+        return [f"i_d has a median of {median:.3g}: is the reflectance in percent, or the light too dim?", *of_bands]
+    return of_bands
 
 
 def _of_bands(result: FitResult) -> list[str]:

@@ -150,7 +150,8 @@ def fit_all(prepared: Prepared, progress: Progress | None) -> dict[str, np.ndarr
     maps: dict[str, np.ndarray] = {}
     few = total <= FEW and prepared.worker.compiled
     usual = CHUNK if prepared.worker.device.startswith("cpu") else CHUNK_GPU
-    chunks = row_blocks(prepared.cube.values, max(1, usual // width), most)
+    once = total <= usual and isinstance(prepared.cube.values, np.ndarray)
+    chunks = [slice(0, shape[0])] if once else row_blocks(prepared.cube.values, max(1, usual // width), most)
     with pool(prepared.worker.device, threads=0 if few else None) as run:
         masks = (None if prepared.cube.mask is None else prepared.cube.mask[rows] for rows in chunks)
         begun = (begin_rows(prepared, rows, run, mask) for rows, mask in zip(chunks, masks, strict=True))

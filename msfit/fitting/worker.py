@@ -16,7 +16,7 @@ from msfit.data.cube import Cube
 from msfit.data.result import STATUS_TYPE, Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
-from msfit.fitting.prior import PixelPrior, free_by
+from msfit.fitting.prior import PixelPrior
 from msfit.fitting.threads import cores, workers
 from msfit.skin.arrays import converted, is_tensor
 from msfit.skin.registry import Skin, SkinModel
@@ -94,7 +94,8 @@ class Worker:
             assert isinstance(solver, PigmentSolver)
             posterior = PosteriorSolver(solver.reference, prior.noise)
         ends = zip((*box, "i_d", "i_s"), (*box.values(), *shadings), strict=True)
-        free = free_by(None if prior is None else prior.skin, [name for name, (low, high) in ends if low < high])
+        known = () if prior is None else prior.skin.names  # the measurements have to tell the others
+        free = len([name for name, (low, high) in ends if low < high and name not in known])
         fewest = FEWEST_BANDS if cube.channels is None else max(free, 1)
         return cls(solver, box, device, dtype, criterion, std, certificate, shadings, fewest, prior, posterior)
 
@@ -140,7 +141,7 @@ class Worker:
         """Compile the kernels or load them from the disk, once; libraries of other fits are loaded as they begin."""
         kernel: Any = getattr(self.solver, "kernel", None)
         if self.compiled and self.device.startswith("cpu"):
-            self(np.full((1, kernel.grid.spectra.shape[1]), 0.5, self.dtype), None)
+            self(kernel.grid.spectra[:1].astype(self.dtype), None)
         return True
 
     def takes(self, weighted: bool) -> int:

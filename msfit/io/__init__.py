@@ -249,14 +249,14 @@ def _kind(path: Path) -> str:
         return "dataset" if zarr else "bands"
     if path.stat().st_size == 0:
         raise InputError("is empty; expected spectra: get the file anew")
-    from msfit.io.matlab.mat import is_hdf5
+    from msfit.io.matlab.mat import HDF5_MARK, is_hdf5
     from msfit.io.spectra_table import is_table, is_workbook
 
     with path.open("rb") as file:
         head = file.read(128)
     if head.startswith(b"MATLAB") or head[126:128] in (b"IM", b"MI"):
         return "MATLAB"
-    if is_hdf5(path):
+    if head.startswith(HDF5_MARK) or is_hdf5(path):  # which looks behind a block of the user's too
         return "MATLAB" if path.suffix.lower() == ".mat" else "dataset"
     if head.startswith(b"CDF"):
         return "dataset"

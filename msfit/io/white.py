@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from msfit.data.lazy_arrays import is_lazy, lazy_rows, read_rows
+from msfit.data.lazy_arrays import RowFunction, is_lazy, lazy_rows, read_rows
 from msfit.data.wavelengths import check_wavelengths, interpolated
 from msfit.errors import InputError
 from msfit.io.scan import Scan
@@ -157,7 +157,9 @@ def _from_file(name: str, path: Path, scan: Scan, read: Reader) -> Any:
         line = np.median(lines, axis=0)
         if not is_lazy(scan.values):
             return np.broadcast_to(line, shape)
-        return lazy_rows(lambda rows: np.broadcast_to(line, (rows.stop - rows.start, *line.shape)), shape, line.dtype)
+        return lazy_rows(
+            RowFunction(lambda rows: np.broadcast_to(line, (rows.stop - rows.start, *line.shape)), shape, line.dtype)
+        )
     if values.ndim == 3 and values.shape[0] * values.shape[1] > 1 and len(shape) == 3:
         raise InputError(
             f"{name}: {path} is a picture {tuple(values.shape)}; expected the size {shape}, or one spectrum"

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 
-def namespace(array: Any) -> Any:
-    """The module with the functions of an array: numpy, or torch, which is loaded where there is a tensor.
+class _Namespaces(dict[type, Any]):
+    def __missing__(self, kind: type) -> Any:
+        self[kind] = np if issubclass(kind, np.ndarray | np.generic) else sys.modules["torch"]
+        return self[kind]
 
-    Of these, both have under one name and with the same order of arguments: abs, broadcast_to, clip, concatenate, cos,
-    exp, expm1, finfo, maximum, ones_like, sqrt, stack, where.
-    """
-    return np if isinstance(array, np.ndarray | np.generic | float | int) else sys.modules["torch"]
+
+#: The module with the functions of an array, by its type: numpy, or torch, which is loaded where there is a tensor.
+#: Of these, both have under one name and with the same order of arguments: abs, broadcast_to, clip, concatenate, cos,
+#: exp, expm1, finfo, maximum, ones_like, sqrt, stack, where.
+NAMESPACES = _Namespaces(dict.fromkeys((np.ndarray, np.float64, np.float32, float, int), np))
 
 
 def is_tensor(value: Any) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from msfit.errors import InputError
-from msfit.skin.arrays import converted, namespace
+from msfit.skin.arrays import NAMESPACES, converted
 from msfit.skin.chromophores import extinction
 from msfit.skin.layers import HalfSpace, TwoLayers, infinite_scattering_slope
 from msfit.skin.registry import Parameter, Skin, SkinModel, add_model
@@ -134,7 +134,7 @@ def skin_of(values: Mapping[str, Any], wavelengths: np.ndarray) -> InternallyRef
 
     Where the values are tensors so is the skin, differentiable in them; where they are numbers it is numpy's.
     """
-    xp = namespace(values["melanosome_550"])
+    xp = NAMESPACES[type(values["melanosome_550"])]
     nm = xp.asarray(np.asarray(wavelengths, dtype=np.float64))
     melanosome = values["melanosome_550"] * (nm / 550) ** -values["melanin_exponent"]
     melanosome = melanosome * _correction(values, "melanin", nm)
@@ -170,7 +170,7 @@ def _packed_blood(values: Mapping[str, Any], wavelengths: np.ndarray) -> Any:
     R. L. P. van Veen, W. Verkruysse, H. J. C. M. Sterenborg, Opt. Lett. 27, 246 (2002).
     """
     saturation = values["oxygen_saturation"]
-    xp = namespace(saturation)
+    xp = NAMESPACES[type(saturation)]
     oxygenated, deoxygenated = (xp.asarray(spectrum) for spectrum in _haemoglobin(values, wavelengths))
     blood = _molar(values) * (saturation * oxygenated + (1 - saturation) * deoxygenated)
     shadow = blood * _diameter(values)
@@ -209,7 +209,7 @@ def _diameter(values: Mapping[str, Any]) -> Any:
 def _correction(values: Mapping[str, Any], spectrum: str, nm: Any) -> Any:
     """Smooth factor on a spectrum: exp of a short cosine series on the calibrated wavelengths, constant beyond them."""
     low, high = CALIBRATED
-    xp = namespace(nm)
+    xp = NAMESPACES[type(nm)]
     phase = math.pi * xp.clip((nm - low) / (high - low), 0.0, 1.0)
     orders = [name for name in values if name.startswith(f"{spectrum}_cosine_")]
     series = [values[name] * xp.cos(int(name.rsplit("_", 1)[1]) * phase) for name in orders]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from msfit.skin.arrays import converted, namespace
+from msfit.skin.arrays import NAMESPACES, converted
 
 # (absorption, scattering) -> (reflectance, its derivative with respect to absorption)
 Dermis = Callable[[Any, Any], tuple[Any, Any]]
@@ -45,7 +45,7 @@ class TwoLayers:
         f_mel, f_blood = fractions[..., :1], fractions[..., 1:]
         depth = self.depth + f_mel * self.depth_mel + f_blood * self.depth_blood
         return (
-            namespace(depth).exp(-2 * depth)
+            NAMESPACES[type(depth)].exp(-2 * depth)
             * self.dermis(self.absorption + f_blood * self.absorption_blood, self.scattering)[0]
         )
 
@@ -53,7 +53,7 @@ class TwoLayers:
         """Reflectance (..., band) and its derivatives with respect to f_mel and f_blood, each (..., band)."""
         f_mel, f_blood = fractions[..., :1], fractions[..., 1:]
         depth = self.depth + f_mel * self.depth_mel + f_blood * self.depth_blood
-        transmittance = namespace(depth).exp(-2 * depth)
+        transmittance = NAMESPACES[type(depth)].exp(-2 * depth)
         dermis, slope = self.dermis(self.absorption + f_blood * self.absorption_blood, self.scattering)
         reflectance = transmittance * dermis
         by_mel = reflectance * (-2 * self.depth_mel)
@@ -75,7 +75,7 @@ class FiniteKubelkaMunk:
     def __call__(self, absorption: Any, scattering: Any) -> tuple[Any, Any]:
         """Reflectance and its derivative with respect to absorption."""
         extinction = absorption + scattering
-        xp = namespace(extinction)
+        xp = NAMESPACES[type(extinction)]
         k = xp.sqrt(absorption * (extinction + scattering))
         decay = xp.exp(k * (-2 * self.thickness))
         coth = (1 + decay) / (1 - decay)
@@ -94,7 +94,7 @@ def finite_scattering_slope(thickness: float) -> ScatteringSlope:
 
     def slope(absorption: Any, scattering: Any, reflectance: Any, by_absorption: Any) -> Any:
         k2 = absorption * (absorption + 2 * scattering)
-        xp = namespace(k2)
+        xp = NAMESPACES[type(k2)]
         decay = xp.exp(xp.sqrt(k2) * (-2 * thickness))
         excess = 4 * decay / (1 - decay) ** 2  # coth^2 - 1
         return (reflectance**2 * k2 * thickness * excess / scattering - absorption * by_absorption) / scattering
@@ -121,7 +121,7 @@ class HalfSpace:
     def __call__(self, absorption: Any, scattering: Any) -> tuple[Any, Any]:
         """Reflectance and its derivative with respect to absorption."""
         s = 0.75 * scattering - self.loss * absorption
-        xp = namespace(s)
+        xp = NAMESPACES[type(s)]
         s = xp.where(s > 0, s, xp.nan)
         x = 2 * absorption / s
         root = xp.sqrt(x * (x + 2))

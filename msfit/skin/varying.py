@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from msfit.skin.arrays import converted, namespace
+from msfit.skin.arrays import NAMESPACES, converted
 from msfit.skin.layers import ScatteringSlope, TwoLayers
 from msfit.skin.registry import Parameter
 
@@ -89,7 +89,7 @@ class VaryingLayers:
     def reflectance(self, fractions: Any) -> Any:
         """Reflectance (..., band) at f_mel, f_blood and the free parameters, in the last dimension of `fractions`."""
         depth, thickness, absorption, scattering = self._properties(fractions)
-        return namespace(depth).exp(-2 * (depth * thickness)) * self.layers.dermis(absorption, scattering)[0]
+        return NAMESPACES[type(depth)].exp(-2 * (depth * thickness)) * self.layers.dermis(absorption, scattering)[0]
 
     def jacobian(self, fractions: Any) -> tuple[Any, tuple[Any, ...]]:
         """Reflectance (..., band) and its derivative with respect to every parameter, each (..., band)."""
@@ -97,7 +97,7 @@ class VaryingLayers:
         f_blood = fractions[..., 1:2]
         depth, thickness, absorption, scattering = self._properties(fractions)
         depth_blood, absorption_blood = self._blood(fractions)
-        xp = namespace(depth)
+        xp = NAMESPACES[type(depth)]
         transmittance = xp.exp(-2 * (depth * thickness))
         dermis, slope = layers.dermis(absorption, scattering)
         reflectance = transmittance * dermis
@@ -131,7 +131,7 @@ class VaryingLayers:
         t = self._value("saturation", fractions) - self.saturation
         curved = self.flattening * t
         # one of the two is 0 where curved is: there the limit is t itself
-        xp = namespace(curved)
+        xp = NAMESPACES[type(curved)]
         growth = xp.where(curved == 0, t, -xp.expm1(-curved) / xp.where(curved == 0, 1, self.flattening))
         depth_blood = self.layers.depth_blood + t * (self.epidermal_blood[0] + t * self.epidermal_blood[1])
         return depth_blood, self.layers.absorption_blood + self.dermal_blood * growth

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from msfit.skin.arrays import converted, namespace
+from msfit.skin.arrays import NAMESPACES, converted
 from msfit.skin.registry import Skin
 from msfit.solve.solution import Point, Solution
 from msfit.solve.tolerances import TOLERANCE, name
@@ -51,7 +51,7 @@ class Prior:
     @classmethod
     def from_precision(cls, mean: Any, precision: Any) -> Prior:
         """From the mean (n or 1, p + 2) and a positive semidefinite precision (n or 1, p + 2, p + 2)."""
-        xp = namespace(precision)
+        xp = NAMESPACES[type(precision)]
         values, vectors = xp.linalg.eigh(precision)
         return cls(mean, xp.sqrt(xp.clip(values, 0.0, None))[:, :, None] * vectors.swapaxes(1, 2))
 
@@ -105,7 +105,7 @@ class Problem:
         i_d r_k less its parts along what the free shadings multiply. Then, both halved, gradient_k = -d_k . e (exact)
         and Hessian_kl = d_k . d_l (Gauss-Newton).
         """
-        xp, at = namespace(x), self.project(x)
+        xp, at = NAMESPACES[type(x)], self.project(x)
         cost = at.dot(at.residual, at.residual)
         weighted = [at.weighted(slope) for slope in at.slopes]
         gradient = xp.stack([-(slope * at.residual).sum(1) for slope in weighted], 1)
@@ -121,7 +121,7 @@ class Problem:
 
     def project(self, x: Any) -> Projection:
         """The best shadings at x (n, p), the residual, and the slopes that no shading can take over."""
-        xp = namespace(x)
+        xp = NAMESPACES[type(x)]
         reflectance, derivatives = self.skin.jacobian(x)
         target, diffuse, specular, weights = self._columns(x, reflectance)
         i_d, i_s, centred = _shadings(target, diffuse, specular, weights, self.shadings)
@@ -165,7 +165,7 @@ class Problem:
 
     def _columns(self, x: Any, reflectance: Any) -> tuple[Any, Any, Any, Any]:
         """What is explained, what i_d and what i_s multiply, and weights: bands, and the prior's measurements."""
-        xp, count = namespace(reflectance), len(self.pixels)
+        xp, count = NAMESPACES[type(reflectance)], len(self.pixels)
         if self.prior is None:
             return self.pixels, reflectance, xp.ones_like(reflectance[:1, :1]), self.weights
         rows, ones = self.prior.root, xp.ones_like(self.pixels)
@@ -213,7 +213,7 @@ def shadings(
 
     `reflectance` and `pixels` are (n, band), `weights` too or None for ones.
     """
-    return _shadings(pixels, reflectance, namespace(pixels).ones_like(pixels[:1, :1]), weights, bounds)[:2]
+    return _shadings(pixels, reflectance, NAMESPACES[type(pixels)].ones_like(pixels[:1, :1]), weights, bounds)[:2]
 
 
 def _dot(a: Any, b: Any, weights: Any) -> Any:
@@ -224,7 +224,7 @@ def _dot(a: Any, b: Any, weights: Any) -> Any:
 
 def _length(specular: Any, like: Any, weights: Any) -> Any:
     """Square (n,) of what i_s multiplies."""
-    xp = namespace(like)
+    xp = NAMESPACES[type(like)]
     return _dot(xp.broadcast_to(specular, like.shape), xp.broadcast_to(specular, like.shape), weights)
 
 
@@ -252,7 +252,7 @@ def bounded_pair(
     the other is least given it; where it does in both, one of them does, and the better of both ways is taken: on a
     bound that is not the crossed one the slope would point inwards, the objective being convex.
     """
-    xp = namespace(contrast)
+    xp = NAMESPACES[type(contrast)]
     tiny = float(xp.finfo(contrast.dtype).tiny)
     free_d = contrast / xp.clip(spread, tiny, None)
     free_s = (hs - free_d * ds) / ss
@@ -287,5 +287,5 @@ def without(spectra: Any, others: list[Any], dot: Callable[[Any, Any], Any]) -> 
 
 def _reciprocal(length: Any) -> Any:
     """1 / length, 0 where it is 0."""
-    xp = namespace(length)
+    xp = NAMESPACES[type(length)]
     return xp.where(length > 0, 1 / xp.where(length > 0, length, xp.ones_like(length)), xp.zeros_like(length))

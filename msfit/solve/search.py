@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from msfit.errors import InputError
-from msfit.skin.arrays import namespace
+from msfit.skin.arrays import NAMESPACES
 from msfit.skin.registry import Skin
 from msfit.solve.problem import NON_NEGATIVE, Prior, ShadingBounds, bounded_pair
 from msfit.solve.tolerances import BEND, MOST_STARTS, NODES, PLATEAU
@@ -30,6 +30,19 @@ def stretch(u: Any) -> Any:
 def lattice(axes: Sequence[Any]) -> np.ndarray:
     """All combinations (node, axis) of positions along some axes, the last axis running first."""
     return np.array(list(itertools.product(*axes)))
+
+
+def directions(spectra: np.ndarray, count: int) -> np.ndarray:
+    """Orthonormal directions (band, count): white, then those in which spectra (n, band) of skin differ most."""
+    white = np.full((spectra.shape[1], 1), spectra.shape[1] ** -0.5)
+    # dark skin counts as much as bright skin: any may be lit by any i_d
+    unit = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
+    centred = unit - (unit @ white) @ white.T
+    longest = np.linalg.eigh(centred.T @ centred)[1][:, :-count:-1]
+    # where a direction is as short as rounding, it may have parts of white in it
+    orthonormal = np.linalg.qr(np.hstack((white, longest)))[0]
+    orthonormal[:, :1] = white
+    return orthonormal
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +62,7 @@ class Grid:
         InputError
             The model is not defined (not finite and positive) somewhere in the box.
         """
-        xp, width = namespace(lower), upper - lower
+        xp, width = NAMESPACES[type(lower)], upper - lower
         shape = tuple(nodes if w > 0 else 1 for w in width.tolist())
         u = lattice([np.linspace(0, 1, count) for count in shape])
         u = u.astype(lower.dtype) if xp is np else xp.asarray(u).to(lower)
@@ -71,7 +84,7 @@ class Grid:
         A pixel has a start for each local minimum of its objective on the grid (8 neighbours) that may be the least, at
         most four, best first.
         """
-        xp, nodes = namespace(pixels), []
+        xp, nodes = NAMESPACES[type(pixels)], []
         strip = _STRIP if xp is np or pixels.device.type == "cpu" else _STRIP_GPU
         for first in range(0, len(pixels), strip):
             part = slice(first, first + strip)
@@ -88,7 +101,7 @@ class Grid:
         Where diffuse light helps nowhere the objective is a plateau, as high as without it: a node that is no higher
         than that is no local minimum of its own.
         """
-        xp, spectra = namespace(pixels), self.spectra.T
+        xp, spectra = NAMESPACES[type(pixels)], self.spectra.T
         if weights is None:
             weighted, ss = pixels, xp.ones_like(pixels[:, :1]) * pixels.shape[1]
             ds, squares = spectra.sum(0)[None], (spectra * spectra).sum(0)[None]
@@ -118,7 +131,7 @@ def local_maxima(height: Any, floor: Any, shape: Sequence[int], most: int, diago
     `height` is (n, node) on a grid of that shape; neighbours are those along the axes, and the diagonal ones if asked
     for. The first column always has a node, the highest.
     """
-    xp = namespace(height)
+    xp = NAMESPACES[type(height)]
     grid = height.reshape(-1, *shape)
     around = grid
     for axis in range(1, grid.ndim):
@@ -142,7 +155,7 @@ def local_maxima(height: Any, floor: Any, shape: Sequence[int], most: int, diago
 
 def _spread(grid: Any, axis: int) -> Any:
     """Largest value among each node and its two neighbours along an axis."""
-    xp, size = namespace(grid), grid.shape[axis]
+    xp, size = NAMESPACES[type(grid)], grid.shape[axis]
     if size == 1:
         return grid
     low, high = (_along(axis, slice(*ends)) for ends in ((0, size - 1), (1, size)))

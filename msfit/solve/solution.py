@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from msfit.skin.arrays import namespace
+from msfit.skin.arrays import NAMESPACES
 
 
 @dataclass(eq=False)
@@ -51,7 +51,7 @@ class Solution:
     def joined(self, other: Solution) -> Solution:
         """These pixels and, behind them, those of another."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Solution(*(namespace(first).concatenate((first, second)) for first, second in pairs))
+        return Solution(*(NAMESPACES[type(first)].concatenate((first, second)) for first, second in pairs))
 
     def scaled(self, unit: Any) -> Solution:
         """The same of pixels that are `unit` (n,) times as bright."""

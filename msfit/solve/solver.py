@@ -92,10 +92,11 @@ class PigmentSolver:
         backend: str = "auto",
     ) -> None:
         self._skin, self.shadings = skin, shadings
-        of_torch = is_tensor(lower)
+        of_torch = not isinstance(lower, np.ndarray)
         self.device = str(lower.device) if of_torch else device
         self.dtype = np.dtype(dtype or str(lower.dtype).removeprefix("torch."))
-        self.box = converted(lower, np.float64), converted(upper, np.float64)
+        low, high = (converted(end, np.float64) for end in (lower, upper)) if of_torch else (lower, upper)
+        self.box = np.asarray(low, np.float64), np.asarray(high, np.float64)
         self.kernel: CpuSolver | GpuSolver | None = None
         self.table: SearchTable | None = None
         if backend == "auto" and shadings == NON_NEGATIVE:

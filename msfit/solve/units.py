@@ -13,14 +13,12 @@ import numpy as np
 LEAST, MOST = 2.0**-20, 2.0**20
 
 
-def units(pixels: np.ndarray, level: np.ndarray) -> np.ndarray | None:
-    """Power of two (n, 1) near the mean of each pixel (n, band) that is far from one, 1 for others; None: all are.
+def units(pixels: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Power of two (n, 1) near the mean of each pixel (n, band) that is far from one, 1 for others.
 
     `level` (n,) is about that mean. Division by powers of two is exact.
     """
     far = np.flatnonzero(~((level > LEAST) & (level < MOST)))
-    if not far.size:
-        return None
     found = np.ones(len(pixels), pixels.dtype)
     mean = np.abs(pixels[far]).mean(1, dtype=np.float64)
     found[far] = np.exp2(np.rint(np.log2(np.where((mean > 0) & np.isfinite(mean), mean, 1)))).astype(pixels.dtype)

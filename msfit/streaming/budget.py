@@ -51,7 +51,7 @@ def plan(prepared: Prepared, budget: int, tasks: int, threads: int, chunk: int, 
     if proof is not None:
         _check(budget, resident(), fixed + proof.set_up_bytes, tasks)
     # Compilers and libraries take their share at the first fit.
-    sample = np.full((1, bands), 0.5, np.float32)
+    sample = np.linspace(0.3, 0.6, bands, dtype=np.float32)[None]
     for scale in (None, sample):  # with all bands and without
         worker(sample, scale)
     used = resident()

@@ -10,13 +10,12 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from msfit.data.lazy_arrays import lazy_rows
+from msfit.data.lazy_arrays import lazy_rows, span_of
 from msfit.errors import InputError
 from msfit.io.output import explained
 
@@ -143,9 +142,7 @@ class Part:
     def lazy(self) -> dict[str, Any]:
         """The maps as dask arrays that are read from the file; it must hold all rows."""
         self.check_complete()
-        return {
-            name: lazy_rows(partial(self.read, name), self.shape, np.dtype(kind)) for name, kind in self.maps.items()
-        }
+        return {name: lazy_rows(_StoredMap(self, name)) for name in self.maps}
 
     def close(self) -> None:
         """Let go of the file, which stays."""
@@ -180,6 +177,19 @@ class Part:
                 return
             yield start, stop, place + _RECORD.size
             place += _RECORD.size + len(content)
+
+
+class _StoredMap:
+    """A map of a part, which is read when it is indexed."""
+
+    def __init__(self, part: Part, name: str) -> None:
+        self.part, self.name = part, name
+        self.shape, self.dtype = part.shape, np.dtype(part.maps[name])
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:
+        span, inner = span_of(index[0], self.shape[0])
+        return self.part.read(self.name, slice(span.start, span.stop))[(inner, *index[1:])]
 
 
 def discard(path: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from msfit.skin.models import get_model, model_names
-from msfit.solve.kernels.low_rank_basis import compress, directions
+from msfit.solve.kernels.low_rank_basis import compress
 from msfit.solve.kernels.numba_search import coordinates
-from msfit.solve.search import Grid
+from msfit.solve.search import Grid, directions
 
 NM = np.linspace(400, 700, 148)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from msfit.io.matlab import mat4, mat5, mat73
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 
 
 def mat_variables(path: Path) -> list[str]:
@@ -72,8 +72,8 @@ def unpacked_bytes(path: Path) -> int:
 def is_hdf5(path: Path) -> bool:
     """Whether a file is HDF5, with or without the 512 bytes that MATLAB puts before it."""
     with path.open("rb") as file:
-        head = file.read(512 + len(_HDF5))
-    return head.startswith(_HDF5) or head[512:] == _HDF5
+        head = file.read(512 + len(HDF5_MARK))
+    return head.startswith(HDF5_MARK) or head[512:] == HDF5_MARK
 
 
 def _mapped(path: Path) -> memoryview:

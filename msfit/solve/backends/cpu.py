@@ -17,7 +17,7 @@ from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
 from msfit.solve.threads import one_thread
 from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
-from msfit.solve.units import units
+from msfit.solve.units import LEAST, MOST, units
 
 # Diffuse light and residuals of less than this share of the gloss are found in double precision.
 _FAINT = 0.02
@@ -42,6 +42,7 @@ class CpuSolver:
         self.form, self.dtype = form, np.dtype(dtype)
         self.grid = Grid.over(skin, lower, upper)
         self.table = SearchTable.over(skin, self.grid, lower, upper)
+        self.about = self.table.about
         self.skin, self.bounds = skin, (lower, upper)
         self.box = [end.astype(dtype) for end in (lower, upper)]
         self.limits = np.array([TOLERANCE[self.dtype.name], np.finfo(dtype).eps], dtype)
@@ -64,8 +65,7 @@ class CpuSolver:
             level = z[:, 0].ravel()[: len(pixels)] / np.float32(pixels.shape[1]) ** np.float32(0.5)
         else:
             level = pixels.mean(1)
-        unit = units(pixels, level)
-        if unit is not None and (unit != 1).any():
+        if not ((level > LEAST) & (level < MOST)).all() and ((unit := units(pixels, level)) != 1).any():
             return self(pixels / unit, weights).scaled(unit[:, 0])
         if weights is None:
             starts = self.starts(z, len(pixels))
@@ -111,7 +111,7 @@ class CpuSolver:
     def starts(self, z: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Where to descend from, of `count` pixels by their coordinates: pixel (start,), sorted, and x (start, 2)."""
         owner, node = search(z, count, self.table.nodes)
-        return owner, refine(z, owner, node, *self.table.about)
+        return owner, refine(z, owner, node, *self.about)
 
     def _starts_weighted(self, pixels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same for pixels with weights, from the nodes themselves."""

@@ -15,8 +15,8 @@ import numpy as np
 from msfit.skin.registry import Skin
 from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.kernels.constants import Constants
-from msfit.solve.kernels.low_rank_basis import Compression, compress, directions
-from msfit.solve.search import Grid
+from msfit.solve.kernels.low_rank_basis import Compression, compress
+from msfit.solve.search import Grid, directions
 from msfit.solve.solution import Solution
 from msfit.solve.units import LEAST, MOST
 

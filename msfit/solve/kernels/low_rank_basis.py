@@ -42,21 +42,8 @@ class Compression:
         return float(np.sqrt(((approximation - spectra) ** 2).mean(1)).max())
 
 
-def directions(spectra: np.ndarray, count: int) -> np.ndarray:
-    """Orthonormal directions (band, count): white, then those in which spectra (n, band) of skin differ most."""
-    white = np.full((spectra.shape[1], 1), spectra.shape[1] ** -0.5)
-    # dark skin counts as much as bright skin: any may be lit by any i_d
-    unit = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
-    centred = unit - (unit @ white) @ white.T
-    longest = np.linalg.eigh(centred.T @ centred)[1][:, :-count:-1]
-    # where a direction is as short as rounding, it may have parts of white in it
-    orthonormal = np.linalg.qr(np.hstack((white, longest)))[0]
-    orthonormal[:, :1] = white
-    return orthonormal
-
-
 def compress(spectra: np.ndarray, orthonormal: np.ndarray) -> Compression:
-    """Coordinates in the space of some `directions` (band, coordinate) of spectra (n, band) of skin."""
+    """Coordinates in the space of some `search.directions` (band, coordinate) of spectra (n, band) of skin."""
 
     bands, count = orthonormal.shape
     chosen = np.sort(_pivots(orthonormal.T))

@@ -7,7 +7,6 @@ pixel gets from its best node to the minimum near it without the model, and a si
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,20 +15,16 @@ import numpy as np
 from numpy.polynomial.chebyshev import chebpts1
 from numpy.polynomial.polynomial import polyvander
 
-from msfit.skin.arrays import namespace
+from msfit.skin.arrays import NAMESPACES
 from msfit.skin.registry import Skin
-from msfit.solve.kernels.low_rank_basis import directions
 from msfit.solve.kernels.numba_polynomials import ACROSS, DEGREE, TERMS, refine, terms
 from msfit.solve.kernels.numba_search import NODE, RANK, coordinates, search
-from msfit.solve.search import Grid, stretch
+from msfit.solve.search import Grid, directions, stretch
 
 # Points an axis to which expansions are fitted, and how far from the node they lie at most [nodes].
 _POINTS, _REACH = 6, 0.8
 # So far from its node a start may lie: a little farther than where expansions are at their best.
 _FARTHEST = 1.0
-
-
-Spectra = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,25 +47,22 @@ class SearchTable:
         shape, low, high = grid.shape, np.asarray(lower, np.float64), np.asarray(upper, np.float64)
         spectra = np.asarray(grid.spectra, np.float64)
 
-        def fractions(places: np.ndarray) -> np.ndarray:
-            return low + (high - low) * stretch(places / np.maximum(np.array(shape) - 1, 1))
-
-        def reflectance(places: np.ndarray) -> np.ndarray:
-            inside = np.clip(fractions(places), low, high)
-            if isinstance(lower, np.ndarray):
-                return skin.reflectance(inside)
-            return np.asarray(skin.reflectance(namespace(lower).asarray(inside).to(lower)), np.float64)
-
         place, last = np.stack(np.unravel_index(np.arange(len(spectra)), shape), 1), np.array(shape) - 1
         far = np.full(place.shape, _FARTHEST)
         limits = np.stack((np.maximum(-place, -far), np.minimum(last - place, far)), 2).reshape(-1, 4)
-        back, here, ahead = np.split(fractions(np.concatenate([place + step for step in (-1, 0, 1)])), 3)
+        sampled, offsets = _samples(shape)
+        steps = np.concatenate([place - 1, place, place + 1, sampled.reshape(-1, 2)])
+        fractions = low + (high - low) * stretch(steps / np.maximum(last, 1))
+        back, here, ahead, inside = np.split(fractions, len(place) * np.arange(1, 4))
+        inside = np.clip(inside, low, high)
+        kind = NAMESPACES[type(lower)]
+        samples = skin.reflectance(inside if kind is np else kind.asarray(inside).to(lower))
         quadratic = np.stack((here, (ahead - back) / 2, (ahead + back) / 2 - here), 2)
         basis, box = _basis(spectra), (here[0], here[-1])
         arrays = (
             basis,
             _nodes(spectra @ basis, shape),
-            _expansions(shape, basis, reflectance),
+            _expansions(shape, np.asarray(samples, np.float64) @ basis, offsets),
             limits,
             quadratic,
             *box,
@@ -103,13 +95,21 @@ def _nodes(projected: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.hstack((across / length, length / white, length / whole, white / whole)).reshape(*shape, NODE)
 
 
-def _expansions(shape: tuple[int, ...], basis: np.ndarray, reflectance: Spectra) -> np.ndarray:
-    """Polynomials (node, 1 + ACROSS + 2, TERMS) of a reflectance's coordinates and squares about each node."""
+def _samples(shape: tuple[int, ...]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Places (row, column, point, point, 2) where expansions are fitted, and distances from their nodes an axis."""
     rows, columns = (_offsets(count) for count in shape)
     places = np.empty((*shape, _POINTS, _POINTS, 2))
     places[..., 0] = (np.arange(shape[0])[:, None] + rows)[:, None, :, None]
     places[..., 1] = (np.arange(shape[1])[:, None] + columns)[None, :, None, :]
-    samples = (reflectance(places.reshape(-1, 2)) @ basis).reshape(*shape, _POINTS**2, -1)
+    return places, [rows, columns]
+
+
+def _expansions(shape: tuple[int, ...], samples: np.ndarray, offsets: list[np.ndarray]) -> np.ndarray:
+    """Polynomials (node, 1 + ACROSS + 2, TERMS) of a reflectance's coordinates and squares about each node.
+
+    From the coordinates of samples (sample, 1 + ACROSS) at the places of `_samples`.
+    """
+    samples, (rows, columns) = samples.reshape(*shape, _POINTS**2, -1), offsets
     squares = samples[..., 1:] ** 2 @ np.ones((ACROSS, 1))
     samples = np.concatenate((samples, squares, squares + samples[..., :1] ** 2), -1)
     # at the edges of the table points lie otherwise: few kinds of nodes, whose fits are solved once
