@@ -104,12 +104,13 @@ def load(
     """
     path = Path(path).expanduser()
     try:
-        if memory is not None:
-            _check_whole(path, parse_size(memory))
+        budget = None if memory is None else parse_size(memory)
+        if budget is not None:
+            _check_whole(path, budget)
         scan = _read(path, variable, orientation, wavelengths)
-        if memory is not None:
-            check_chunks(scan.values, parse_size(memory))
-            _check_mask(scan, parse_size(memory))
+        if budget is not None:
+            check_chunks(scan.values, budget)
+            _check_mask(scan, budget)
         scan = replace(scan, provenance={"source": str(path), **scan.provenance})
         if saturation is not None:
             scan = replace(scan, saturation=float(saturation))
@@ -190,8 +191,10 @@ def _check_whole(path: Path, memory: int) -> None:
 
 def _check_mask(scan: Scan, memory: int) -> None:
     """Refuse a mask that does not fit into memory: it is kept for all of the picture, a byte a pixel."""
+    if scan.mask is None:
+        return
     needed = math.prod(scan.values.shape[:-1]) + resident()
-    if scan.mask is not None and needed > memory:
+    if needed > memory:
         raise InputError(
             f"its mask takes at least {told(needed)} of memory; expected at most {told(memory)}: allow more"
         )

@@ -89,7 +89,9 @@ def _opened(path: Path, group: str, wanted: str = "") -> xarray.Dataset:
         return _without_dimensions(path, group)
     engine, others = _engine(path), {}
     if engine["engine"] == "h5netcdf":
-        with need("h5py").File(path, "r") as file:
+        import h5py
+
+        with h5py.File(path, "r") as file:
             others = outside_of(file[group] if group else file)
         if used := [
             name for name in others if name in (*QUANTITIES, *WAVES, "mask", "illuminant", "saturation", wanted)
@@ -163,8 +165,10 @@ def _engine(path: Path) -> dict[str, Any]:
                     "NetCDF of 64-bit data (CDF-5): valid, not supported; convert it: nccopy -k nc4 IN OUT"
                 )
             return {"engine": "scipy"}
+    import h5py
+
     # What is no HDF5 at all is found out here: h5netcdf's own reader would grumble about it on standard error.
-    with need("h5py").File(path, "r"):
+    with h5py.File(path, "r"):
         pass
     # Plain HDF5 files do not name their dimensions.
     return {"engine": "h5netcdf", "phony_dims": "access"}

@@ -121,7 +121,8 @@ def _in_nanometres(one: Stored) -> np.ndarray:
 
 def outside_of(parent: Any) -> dict[str, str]:
     """Names in an HDF5 file or group whose content lies in other files, and how."""
-    h5py = need("h5py")
+    import h5py
+
     found = {}
     for _, name in zip(range(_MOST), parent, strict=False):
         link = parent.get(name, getlink=True)

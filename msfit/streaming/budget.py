@@ -42,7 +42,7 @@ def plan(prepared: Prepared, budget: int, tasks: int, threads: int, chunk: int, 
         The budget is too small for what the options take.
     """
     cube, worker, proof = prepared.cube, prepared.worker, prepared.worker.certificate
-    bands, width = cube.wavelengths.size, math.prod(cube.shape[1:])
+    bands, width = cube.wavelengths.size, math.prod(cube.values.shape[1:-1])
     arrays = [a for a in (cube.values, cube.illuminant, cube.dark) if a is not None and a.ndim > 1]
     row = width * (bands * _bytes_a_sample(worker, arrays) + _COPIES_OF_MAPS * _bytes_of_maps(worker))
     least = threads * _FEWEST * bands * worker.takes(weighted=True)

@@ -142,7 +142,8 @@ class Part:
     def lazy(self) -> dict[str, Any]:
         """The maps as dask arrays that are read from the file; it must hold all rows."""
         self.check_complete()
-        return {name: lazy_rows(_StoredMap(self, name)) for name in self.maps}
+        stored = {name: _StoredMap(self, name) for name in self.maps}
+        return {name: lazy_rows(stored_map) for name, stored_map in stored.items()}
 
     def close(self) -> None:
         """Let go of the file, which stays."""
@@ -188,8 +189,12 @@ class _StoredMap:
         self.ndim = len(self.shape)
 
     def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:
-        span, inner = span_of(index[0], self.shape[0])
-        return self.part.read(self.name, slice(span.start, span.stop))[(inner, *index[1:])]
+        rows, *others = index
+        if isinstance(rows, slice) and rows.step in (None, 1):  # a strip, or some rows of one
+            start, stop, _ = rows.indices(self.shape[0])
+            return self.part.read(self.name, slice(start, stop))[(slice(None), *others)]
+        span, inner = span_of(rows, self.shape[0])
+        return self.part.read(self.name, slice(span.start, span.stop))[(inner, *others)]
 
 
 def discard(path: Path) -> None:

@@ -18,7 +18,6 @@ import numpy as np
 from msfit.data.memory import parse_size, resident
 from msfit.data.result import STATUS_TYPE, FitResult
 from msfit.errors import InputError
-from msfit.fitting.inputs import is_path
 from msfit.fitting.options import FileKeywords, FitOptions, door
 from msfit.fitting.plan import Prepared
 from msfit.fitting.rows import CHUNK, CHUNK_GPU, assemble, begin_rows, fit_rows
@@ -99,7 +98,7 @@ def fit_file(path: str | Path, output: str | Path, **options: Unpack[FileKeyword
     say = chosen.tell or (lambda _: None)
     if scheduler is not None:
         check_address(scheduler)
-    if not is_path(path):
+    if not isinstance(path, str | Path):
         raise InputError(f"path: found {type(path).__name__}; expected the name of a file: use msfit.fit")
     path = Path(path).expanduser()
     target = check_output(output, (".h5", ".nc"))
@@ -116,7 +115,7 @@ def fit_file(path: str | Path, output: str | Path, **options: Unpack[FileKeyword
         with about(recipe.path):
             usual = CHUNK if prepared.worker.device.startswith("cpu") else CHUNK_GPU
             planned = plan(prepared, budget, place.tasks, place.threads, usual, say)
-        part = Part(unfinished, recipe.settings(prepared), _kinds(prepared), prepared.cube.shape)
+        part = Part(unfinished, recipe.settings(prepared), _kinds(prepared), tuple(prepared.cube.values.shape[:-1]))
         resumed = part.rows_done > 0
         try:
             _tell_of(part, say)

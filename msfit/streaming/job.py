@@ -17,7 +17,7 @@ import numpy as np
 from msfit import __version__
 from msfit.data.channels import Channels
 from msfit.data.cube import Cube
-from msfit.data.memory import parse_size, resident, told
+from msfit.data.memory import resident, told
 from msfit.data.prior import SkinPrior
 from msfit.errors import InputError
 from msfit.fitting.inputs import in_channels, masked
@@ -63,7 +63,7 @@ class Recipe:
         cube = load(self.path, **self.loading)
         with about(self.path):
             cube = in_channels(cube, self.options)
-            return prepare(_masked(cube, mask, parse_size(self.loading["memory"])), self.options)
+            return prepare(cube if mask is None else _masked(cube, mask, self.loading["memory"]), self.options)
 
     def fingerprint(self) -> list[Any]:
         """Sizes and dates of the files: as long as they agree, so do the samples."""
