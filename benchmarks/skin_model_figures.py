@@ -82,7 +82,7 @@ def meaning(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult]) -
 def spectra(faces: Faces) -> Figure:
     """Absorption and scattering: the textbook's and the estimates."""
     nm = faces.wavelengths
-    values = {row.name: row.estimate for row in constants()}
+    values = {row.name: row.estimate for row in constants(CALIBRATED)}
     textbook = {
         "melanin_exponent": 3.33,
         "baseline_constant": 0.244,
@@ -99,7 +99,7 @@ def spectra(faces: Faces) -> Figure:
     head(figure, "The spectra inside the model", how)
     axes = figure.subplots(2, 2).ravel()
     for chosen, colour in ((plain, "#9ca3af"), (values, "#222222")):
-        layers = Form(constants(), nm, held=chosen).skin(torch.empty(0, dtype=torch.float64)).layers
+        layers = Form(constants(CALIBRATED), nm, held=chosen).skin(torch.empty(0, dtype=torch.float64)).layers
         thickness = 1e-4 * chosen["epidermis_thickness"]
         blood = layers.absorption_blood + layers.absorption
         drawn = {
@@ -120,8 +120,8 @@ def spectra(faces: Faces) -> Figure:
 
 def effects(faces: Faces) -> Figure:
     """What each constant does to median skin: reflectance one prior standard deviation above less one below."""
-    form = Form(constants(), faces.wavelengths, corrected=("melanin", "baseline"))
-    estimate = {row.name: row.estimate for row in constants()}
+    form = Form(constants(CALIBRATED), faces.wavelengths, corrected=("melanin", "baseline"))
+    estimate = {row.name: row.estimate for row in constants(CALIBRATED)}
     z = form.coordinates(estimate)
     figure = new_figure(10, 4.6)
     how = "reflectance, one standard deviation of the prior up less one down, i_d = 1"
@@ -142,7 +142,7 @@ def effects(faces: Faces) -> Figure:
 def profiles() -> Figure:
     """Profiles of the objective over the literature's ranges, from the calibration's record."""
     figures: dict[str, Any] = json.loads((record.RESULTS / "calibrate_skin.json").read_text())["figures"]
-    rows = {row.name: row for row in constants()}
+    rows = {row.name: row for row in constants(CALIBRATED)}
     least = min(min(profile["objective"]) for profile in figures["profiles"].values())
     figure = new_figure(11, 5.2)
     how = "objective less its least, all other constants estimated anew, prior off; red: estimate"

@@ -1,11 +1,12 @@
 """Compare the skin models on skin that none of them was made from, and check what their pigments mean.
 
-Usage: python -m benchmarks.skin_models [--reference FOLDER] [--workbook ISSA.xlsx] [--model NAME]
+Usage: python -m benchmarks.skin_models [--reference FOLDER] [--workbook ISSA.xlsx] [--scenes FOLDER] [--model NAME]
 
 Test persons of the International Skin Spectra Archive, faces, 400-700 nm, wide bounds. With the reference data also
 71 cheeks and one face of other cameras, 420-700 nm. With the archive's workbook (openpyxl) also sites that do not ship:
-the inner arm. Writes benchmarks/results/skin_models.json, which lacks what was not given, and the figures
-of docs/skin-model.md; of one model alone it prints the rows, and puts its line into the table of `msfit models`.
+the inner arm. With the stand-in scenes (msfit synth -o FOLDER --stand-ins) also how true gloss comes back. Writes
+benchmarks/results/skin_models.json, which lacks what was not given, and the figures of docs/skin-model.md; of one model
+alone it prints the rows, and puts its line into the table of `msfit models`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from benchmarks.calibration import Faces
 from msfit.mask import skin_mask
 from msfit.skin.held_out import TABLE
 from msfit.skin.models import DEFAULT_MODEL, get_model
+from msfit.synth.files import read_truth
 from msfit.synth.people import lab
+from msfit.synth.standins import standins
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025", "msfit-issa-2026")
@@ -37,9 +40,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", type=Path)
     parser.add_argument("--workbook", type=Path)
+    parser.add_argument("--scenes", type=Path, help="of the stand-ins")
     parser.add_argument("--model", choices=MODELS, help="of this one alone")
     chosen = parser.parse_args()
-    for given, kind in ((chosen.reference, Path.is_dir), (chosen.workbook, Path.is_file)):
+    for given, kind in (
+        (chosen.reference, Path.is_dir),
+        (chosen.workbook, Path.is_file),
+        (chosen.scenes, Path.is_dir),
+    ):
         if given is not None and not kind(given):
             parser.error(f"{given}: there is no such {'folder' if kind is Path.is_dir else 'file'}")
     chosen.reference = chosen.reference or ROOT.parent / "shared" / "data"
@@ -78,6 +86,8 @@ def main() -> None:
         }
         if (chosen.reference / "cave_face.mat").is_file():
             figures["models"][model] |= elsewhere(chosen.reference, model)
+        if chosen.scenes:
+            figures["models"][model]["standins"] = standin_gloss(chosen.scenes, model)
         if chosen.workbook:
             figures["models"][model]["whole_archive"] = whole_archive(chosen.workbook, faces, model)
         print(model, figures["models"][model], flush=True)
@@ -348,6 +358,37 @@ def elsewhere(folder: Path, model: str) -> dict[str, Any]:
         "share_without_blood": _round((f_blood <= 0).mean()),
     }
     return figures
+
+
+def standin_gloss(folder: Path, model: str) -> dict[str, Any]:
+    """True gloss of the stand-ins against i_s less i_d times what the model has as i_s on the bare reflectance.
+
+    Spearman correlation and RMSE over all facial pixels; the worst class of skin tone beside them, and pixels that
+    have gloss (i_s above 0.005) alone.
+    """
+    found, true, tone = [], [], []
+    for standin in standins():
+        path = folder / f"{standin.name}.mat"
+        truth = read_truth(path)
+        scene = msfit.fit(msfit.load(path), model=model, mask=truth.mask)
+        bare = msfit.fit(truth.reflectance[truth.mask], truth.wavelengths, model=model)
+        found.append(scene.i_s[truth.mask] - truth.i_d[truth.mask] * bare.i_s)
+        true.append(truth.i_s[truth.mask])
+        tone.append(np.full(true[-1].size, standin.ita_class))
+    i_s, gloss, classes = (np.concatenate(each) for each in (found, true, tone))
+
+    def scores(own: np.ndarray) -> dict[str, float]:
+        return {
+            "spearman": _round(spearmanr(i_s[own], gloss[own])[0]),
+            "rmse": _round(np.sqrt(np.mean((i_s[own] - gloss[own]) ** 2))),
+        }
+
+    seen = np.isfinite(i_s)
+    return {
+        "all": scores(seen),
+        "glossy": scores(seen & (gloss > 0.005)),
+        "by_tone": {str(name): scores(seen & (classes == name)) for name in np.unique(classes)},
+    }
 
 
 def whole_archive(workbook: Path, faces: Faces, model: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,6 +44,7 @@ DARKEST = 0.43
 #: exponent of pheomelanin less that of eumelanin (C. Donner, H. W. Jensen, EGSR 2006; S. L. Jacques 1998)
 STEEPER = 4.75 - 3.33
 SHIFTS = np.linspace(-3, 3, 13)  # [nm], of an instrument's wavelengths
+WIDTHS = np.linspace(0, 24, 9)  # [nm], of an instrument's bands
 DERMIS = HalfSpace(loss=0.0)
 
 
@@ -67,8 +68,8 @@ CANDIDATES = {
 @dataclass(frozen=True)
 class Trial:
     """`free`: candidates that are estimated; `held`: constants that keep a value; `effects`: what laboratories have of
-    their own, of "gain", "offset" and "shift"; `gloss`: where i_s is thought to lie; `cosines`: how many a correction
-    has; `balance`: spectra count by the size of their group to minus this power.
+    their own, of "gain", "offset", "shift" and "width"; `gloss`: where i_s is thought to lie; `cosines`: how many a
+    correction has; `balance`: spectra count by the size of their group to minus this power.
     """
 
     free: tuple[str, ...] = ()
@@ -80,52 +81,49 @@ class Trial:
     balance: float = 0.0
 
 
-LEVEL, LEVEL_KNOWN = Weights(level=1.0), Weights(level=10.0)
-TRIALS = {
-    "base": Trial(),
-    "haze-0.02": Trial(held={"haze": 0.02}, gloss=0.02),
-    "haze-0.03": Trial(held={"haze": 0.03}, gloss=0.01),
-    "haze-0.04": Trial(held={"haze": 0.04}, gloss=0.0),
-    "haze-mel": Trial(free=("haze", "haze_mel"), gloss=0.02),
-    "mixture": Trial(free=("mixture",)),
-    "dermal-melanin": Trial(free=("dermal_melanin",)),
-    "scatter-mel": Trial(free=("scatter_mel",)),
-    "scatter-both": Trial(free=("scatter_mel", "scatter_blood")),
-    "level-x10": Trial(weights=LEVEL),
-    "level-x100": Trial(weights=LEVEL_KNOWN),
-    "offsets": Trial(effects=("gain", "offset")),
-    "shift": Trial(effects=("shift",)),
-    "bandwidth-10": Trial(held={"bandwidth": 10.0}),
-    "bandwidth-13": Trial(held={"bandwidth": 13.0}),
-    "bandwidth-16": Trial(held={"bandwidth": 16.0}),
-    "bandwidth-20": Trial(held={"bandwidth": 20.0}),
-    "bandwidth-10, cosines-9": Trial(held={"bandwidth": 10.0}, cosines=9),
-    "bandwidth-16, cosines-9": Trial(held={"bandwidth": 16.0}, cosines=9),
-    "bandwidth-10, shift": Trial(held={"bandwidth": 10.0}, effects=("shift",)),
-    "bandwidth-10, prior/3": Trial(held={"bandwidth": 10.0}, weights=Weights(prior=0.001)),
-    "bandwidth-10, haze-0.02": Trial(held={"bandwidth": 10.0, "haze": 0.02}, gloss=0.02),
-    "bandwidth-10, pigments": Trial(
-        free=("mixture", "dermal_melanin", "scatter_mel", "scatter_blood"), held={"bandwidth": 10.0}
-    ),
-    "bandwidth-10, level-x10": Trial(held={"bandwidth": 10.0}, weights=LEVEL),
-    "bandwidth-10, offsets": Trial(held={"bandwidth": 10.0}, effects=("gain", "offset")),
-    "cosines-9": Trial(cosines=9),
-    "corner-0.02": Trial(weights=Weights(corner=0.02)),
-    "prior/3": Trial(weights=Weights(prior=0.001)),
-    "balance-0.5": Trial(balance=0.5),
-    "pigments": Trial(free=("mixture", "dermal_melanin", "scatter_mel", "scatter_blood")),
-    "pigments, level-x10": Trial(free=("mixture", "dermal_melanin", "scatter_mel", "scatter_blood"), weights=LEVEL),
-    "pigments, level-x100": Trial(
-        free=("mixture", "dermal_melanin", "scatter_mel", "scatter_blood"), weights=LEVEL_KNOWN
-    ),
-    "all": Trial(
-        free=("mixture", "dermal_melanin", "scatter_mel", "scatter_blood"),
-        held={"haze": 0.02},
-        weights=LEVEL,
-        effects=("gain", "offset", "shift"),
-        gloss=0.02,
-    ),
+# What a trial may be made of, alone or several together: "bandwidth-10, cosines-9".
+CHANGES: dict[str, dict[str, Any]] = {
+    "base": {},
+    "haze-0.02": {"held": {"haze": 0.02}, "gloss": 0.02},
+    "haze-0.03": {"held": {"haze": 0.03}, "gloss": 0.01},
+    "haze-0.04": {"held": {"haze": 0.04}, "gloss": 0.0},
+    "haze-mel": {"free": ("haze", "haze_mel"), "gloss": 0.02},
+    "mixture": {"free": ("mixture",)},
+    "dermal-melanin": {"free": ("dermal_melanin",)},
+    "scatter-mel": {"free": ("scatter_mel",)},
+    "scatter-both": {"free": ("scatter_mel", "scatter_blood")},
+    "pigments": {"free": ("mixture", "dermal_melanin", "scatter_mel", "scatter_blood")},
+    "bandwidth-10": {"held": {"bandwidth": 10.0}},
+    "bandwidth-13": {"held": {"bandwidth": 13.0}},
+    "bandwidth-16": {"held": {"bandwidth": 16.0}},
+    "bandwidth-20": {"held": {"bandwidth": 20.0}},
+    "cosines-7": {"cosines": 7},
+    "cosines-8": {"cosines": 8},
+    "cosines-9": {"cosines": 9},
+    "gains": {"effects": ("gain",)},
+    "offsets": {"effects": ("gain", "offset")},
+    "shift": {"effects": ("shift",)},
+    "width": {"effects": ("width",)},
+    "level-x10": {"weights": {"level": 1.0}},
+    "level-x100": {"weights": {"level": 10.0}},
+    "prior/3": {"weights": {"prior": 0.001}},
+    "prior x3": {"weights": {"prior": 0.009}},
+    "corner-0.02": {"weights": {"corner": 0.02}},
+    "balance-0.5": {"balance": 0.5},
+    "balance-1": {"balance": 1.0},
 }
+
+
+def trial(name: str) -> Trial:
+    """The changes that a name lists, one after the other."""
+    merged: dict[str, Any] = {"free": (), "held": {}, "weights": {}, "effects": ()}
+    for part in name.split(", "):
+        for key, value in CHANGES[part].items():
+            if key in ("held", "weights"):
+                merged[key] = merged[key] | value
+            else:
+                merged[key] = (*merged[key], *value) if key in ("free", "effects") else value
+    return Trial(**merged | {"weights": Weights(**merged["weights"])})
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,33 +230,51 @@ class Estimate:
 
     form: TrialForm
     best: Calibration
-    shift: Mapping[str, float]
+    shift: Mapping[str, float] = field(default_factory=dict)
+    width: Mapping[str, float] = field(default_factory=dict)
 
-    def fit(self, spectra: Tensor, **bounds: Any) -> Solution:
+    def fit(self, spectra: Tensor, bandwidth: float | None = None, **bounds: Any) -> Solution:
         """With the blood of the baseline counted, as in the model that ships: it only shifts f_blood."""
         row = next(row for row in constants(BASE) if row.name == "baseline_blood")
-        blood = _all_blood(row, self.form, self.best).estimate
-        skin = self.form.of(self.form.values(self.best.z) | {"baseline_blood": torch.tensor(blood, dtype=DOUBLE)})
-        return PigmentSolver(skin, LOWER, self.form.upper, **bounds)(spectra)
+        values = self.form.values(self.best.z)
+        values["baseline_blood"] = torch.tensor(_all_blood(row, self.form, self.best).estimate, dtype=DOUBLE)
+        if bandwidth is not None:
+            values["bandwidth"] = torch.tensor(bandwidth, dtype=DOUBLE)
+        return PigmentSolver(self.form.of(values), LOWER, self.form.upper, **bounds)(spectra)
+
+    def corrected(self, faces: Faces, index: np.ndarray) -> Tensor:
+        """Spectra on the wavelengths that were meant, as bands of the trial would see them; by cubic splines."""
+        spectra, low, high = faces.spectra[index].clone(), faces.wavelengths[0], faces.wavelengths[-1]
+        wide = float(self.form.fixed["bandwidth"])
+        for name in self.shift.keys() | self.width.keys():
+            own = np.flatnonzero(faces.archive.origin[index] == name)
+            deviation = (max(wide**2 - self.width.get(name, wide) ** 2, 0.0) / (8 * np.log(2))) ** 0.5
+            steps = np.arange(-np.ceil(3 * deviation), np.ceil(3 * deviation) + 1)
+            share = np.exp(-0.5 * (steps / max(deviation, 1e-9)) ** 2)
+            if own.size:
+                curve = CubicSpline(faces.wavelengths, spectra[own].numpy(), axis=1)
+                seen = faces.wavelengths[:, None] - self.shift.get(name, 0.0) + steps
+                spectra[own] = torch.from_numpy(curve(np.clip(seen, low - 3, high + 3)) @ (share / share.sum()))
+        return spectra
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of trials")
-    parser.add_argument("--list", action="store_true", help="names of the trials")
+    parser.add_argument("names", nargs="*", metavar="NAME", help='changes, or several: "bandwidth-10, cosines-9"')
+    parser.add_argument("--list", action="store_true", help="names of the changes")
     parser.add_argument("--spectra", type=int, default=1000, help="about so many of the training persons")
     chosen = parser.parse_args()
-    if unknown := set(chosen.names) - set(TRIALS):
-        parser.error(f"{', '.join(sorted(unknown))}: no such trial; there are {', '.join(TRIALS)}")
+    if unknown := {part for name in chosen.names for part in name.split(", ")} - set(CHANGES):
+        parser.error(f"{', '.join(sorted(unknown))}: no such change; there are {', '.join(CHANGES)}")
     if chosen.list or not chosen.names:
-        print("\n".join(TRIALS))
+        print("\n".join(CHANGES))
         return
     torch.set_num_threads(1)
     faces = Faces.load()
     train = faces.some_persons(faces.of("train"), chosen.spectra)
     for name in chosen.names:
         began = time.perf_counter()
-        found = rows(faces, TRIALS[name], train)
+        found = rows(faces, trial(name), train)
         print(json.dumps({"trial": name, **found, "seconds": round(time.perf_counter() - began)}), flush=True)
 
 
@@ -276,16 +292,15 @@ def estimate(faces: Faces, trial: Trial, index: np.ndarray, start: Calibration |
     upper = torch.tensor([p.wide[1] for p in get_model(BASE).parameters], dtype=DOUBLE)
     form = TrialForm(rows, faces.wavelengths, held=held, upper=upper)
     z = form.coordinates({row.name: row.estimate for row in rows}).clamp(form.low, form.high)
-    result = Estimate(form, start or Calibration(z, float("inf"), 0), {})
+    result = Estimate(form, start or Calibration(z, float("inf"), 0))
     origin = faces.archive.origin[index]
     _, group, size = np.unique(faces.archive.group[index], return_inverse=True, return_counts=True)
     counts = torch.from_numpy(size[group] ** -trial.balance)
     counts = counts / counts.mean()
     centres = torch.tensor([trial.gloss, 0.0], dtype=DOUBLE).repeat(index.size, 1)
     for _ in range(2 if trial.effects else 1):
-        if "shift" in trial.effects:
-            result = replace(result, shift=shifts(result, faces, index))
-        spectra = corrected(faces, index, result.shift)
+        result = instruments(result, trial, faces, index)
+        spectra = result.corrected(faces, index)
         if {"gain", "offset"} & set(trial.effects):
             centres = effects(result.fit(spectra), origin, trial)
         best = calibrate(
@@ -293,6 +308,13 @@ def estimate(faces: Faces, trial: Trial, index: np.ndarray, start: Calibration |
         )
         result = replace(result, best=best)
     return result
+
+
+def instruments(found: Estimate, trial: Trial, faces: Faces, index: np.ndarray) -> Estimate:
+    """What the laboratories of an index have of their own, under the constants that were found."""
+    if "width" in trial.effects:
+        found = replace(found, width=widths(found, faces, index))
+    return replace(found, shift=shifts(found, faces, index)) if "shift" in trial.effects else found
 
 
 def effects(point: Solution, origin: np.ndarray, trial: Trial) -> Tensor:
@@ -310,41 +332,47 @@ def effects(point: Solution, origin: np.ndarray, trial: Trial) -> Tensor:
 
 
 def shifts(found: Estimate, faces: Faces, index: np.ndarray) -> dict[str, float]:
-    """Of each laboratory, by how many nm its wavelengths are off: the vertex of a parabola about the best of a grid."""
-    shift = {}
-    for name in np.unique(faces.archive.origin[index]):
-        own = index[faces.archive.origin[index] == name][:150]
-        cost = np.array(
-            [float(found.fit(corrected(faces, own, {str(name): s})).cost.sqrt().median()) for s in SHIFTS.tolist()]
+    """Of each laboratory, by how many nm its wavelengths are off."""
+    return {
+        name: _least(
+            SHIFTS, [found.fit(replace(found, shift={name: s}).corrected(faces, own)).cost for s in SHIFTS.tolist()]
         )
-        best = int(np.clip(cost.argmin(), 1, len(SHIFTS) - 2))
-        before, here, after = cost[best - 1 : best + 2]
-        bend = before - 2 * here + after
-        vertex = 0.5 * (before - after) / bend if bend > 0 else 0.0
-        shift[str(name)] = float(SHIFTS[best] + np.clip(vertex, -1, 1) * (SHIFTS[1] - SHIFTS[0]))
-    return shift
+        for name, own in _of_laboratories(faces, index)
+    }
 
 
-def corrected(faces: Faces, index: np.ndarray, shift: Mapping[str, float]) -> Tensor:
-    """Spectra on the wavelengths that were meant, by cubic splines."""
-    spectra = faces.spectra[index].clone()
-    for name, amount in shift.items():
-        own = np.flatnonzero(faces.archive.origin[index] == name)
-        if own.size and amount:
-            curve = CubicSpline(faces.wavelengths, spectra[own].numpy(), axis=1)
-            spectra[own] = torch.from_numpy(curve(faces.wavelengths - amount))
-    return spectra
+def widths(found: Estimate, faces: Faces, index: np.ndarray) -> dict[str, float]:
+    """Of each laboratory, how wide its bands are [nm]."""
+    return {
+        name: _least(WIDTHS, [found.fit(faces.spectra[own], bandwidth=w).cost for w in WIDTHS.tolist()])
+        for name, own in _of_laboratories(faces, index)
+    }
+
+
+def _of_laboratories(faces: Faces, index: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    origin = faces.archive.origin[index]
+    return [(str(name), index[origin == name][:150]) for name in np.unique(origin)]
+
+
+def _least(grid: np.ndarray, costs: Sequence[Tensor]) -> float:
+    """Where the median RMSE is least: the vertex of a parabola about the best of a grid."""
+    cost = np.array([float(each.sqrt().median()) for each in costs])
+    best = int(np.clip(cost.argmin(), 1, len(grid) - 2))
+    before, here, after = cost[best - 1 : best + 2]
+    bend = before - 2 * here + after
+    vertex = 0.5 * (before - after) / bend if bend > 0 else np.sign(before - after)
+    return float(grid[best] + np.clip(vertex, -1, 1) * (grid[1] - grid[0]))
 
 
 def rows(faces: Faces, trial: Trial, train: np.ndarray) -> dict[str, Any]:
     """Every row of a trial."""
     found, index = estimate(faces, trial, train), np.setdiff1d(faces.of("train", "validation"), train)
-    spectra = corrected(faces, index, found.shift)
+    spectra = found.corrected(faces, index)
     point = found.fit(spectra)
     left_out = []
     for part, there in _elsewhere(faces, train):
         other = estimate(faces, trial, part, start=found.best)
-        left_out.append(other.fit(corrected(faces, there, shifts(other, faces, there) if other.shift else {})).cost)
+        left_out.append(other.fit(instruments(other, trial, faces, there).corrected(faces, there)).cost)
     bands = spectra.shape[1]
     elsewhere_rmse = (torch.cat(left_out) / bands).sqrt()
     values = found.form.values(found.best.z)
@@ -357,7 +385,11 @@ def rows(faces: Faces, trial: Trial, train: np.ndarray) -> dict[str, Any]:
         "constants": {name: _digits(values[name]) for name in CANDIDATES if name in values},
         "saturation": _digits(values["oxygen_saturation"]),
         "at_an_end": [row.name for row, end in zip(found.form.free, ends, strict=True) if end],
-        **({"shift": {name: round(s, 2) for name, s in found.shift.items()}} if found.shift else {}),
+        **{
+            kind: {name: round(value, 2) for name, value in own.items()}
+            for kind, own in (("shift", found.shift), ("width", found.width))
+            if own
+        },
     }
 
 
@@ -384,15 +416,20 @@ def meaning(faces: Faces, index: np.ndarray, spectra: Tensor, point: Solution, f
     """Tone in the level and in f_mel, redness in f_blood; with the level known i_d is held at its median."""
     colour = lab(faces.spectra[index].numpy(), faces.wavelengths)
     angle = np.degrees(np.arctan2(colour[:, 0] - 50, colour[:, 2]))
-    member = np.unique(faces.archive.person[index], return_inverse=True)[1]
-    i_d = point.i_d.numpy()
+    member, i_d = np.unique(faces.archive.person[index], return_inverse=True)[1], point.i_d.numpy()
     of_persons = [np.bincount(member, v) / np.bincount(member) for v in (i_d, angle)]
+    own = np.log(i_d) - (np.bincount(member, np.log(i_d)) / np.bincount(member))[member]
+    origin = np.unique(faces.archive.origin[index], return_inverse=True)[1]
+    in_laboratory = [v - (np.bincount(origin, v) / np.bincount(origin))[origin] for v in (np.log(i_d), angle)]
+    in_laboratory = [np.bincount(member, v) / np.bincount(member) for v in in_laboratory]
     level = float(np.median(i_d))
     known = found.fit(spectra, shadings=((level, level), (0.0, np.inf)))
     rmse = (known.cost / spectra.shape[1]).sqrt()
     return {
         "i_d_and_angle": _digits(spearmanr(*of_persons)[0]),
+        "within_laboratories": _digits(spearmanr(*in_laboratory)[0]),
         "log_i_d_sd": _digits(np.log(i_d).std()),
+        "log_i_d_sd_within_persons": _digits(own.std()),
         "f_mel_and_angle": _digits(spearmanr(point.x[:, 0], angle)[0]),
         "f_mel_and_angle_known": _digits(spearmanr(known.x[:, 0], angle)[0]),
         "f_blood_and_a": _digits(partial_correlation(point.x[:, 1].numpy(), colour[:, 1], colour[:, 0])),

@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Fits of both kinds of dermis, with few bands and many: they leave the compiled kernels in the cache.
 _COMPILE = """
 import numpy as np, msfit
-for model in ("alotaibi-smith-2019", "msfit-issa-2025", "jacques-km"):
+for model in ("alotaibi-smith-2019", "msfit-issa-2026", "jacques-km"):
     for bands in (31, 148):
         nm = np.linspace(400, 700, bands)
         for kind in ("float32", "float64"):

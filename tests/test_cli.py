@@ -185,7 +185,7 @@ def test_one_bad_input_does_not_stop_the_others(scene: Path, out: Path, capsys: 
         (["--bounds", "tight"], "bounds: found 'tight'"),
         (["--bounds", "f_mel=0.1"], "--bounds: found 'f_mel=0.1'; expected NAME=LOW:HIGH"),
         (["--bounds", "f_mel=0.4:0.1"], "bounds: found f_mel"),
-        (["--bands", "380:700"], "model msfit-issa-2025 holds on 400-720 nm"),
+        (["--bands", "380:700"], "model msfit-issa-2026 holds on 400-720 nm"),
         (["--bands", "420:450"], "expected at least 8"),
         (["--bands", "red"], "bands: found 'red'"),
         (["--mask", "nosuch.png"], "mask: found 'nosuch.png', which is no file"),
@@ -352,7 +352,7 @@ def test_panels_of_saved_results_share_their_colours(
     assert main(["fit", str(scene), "-o", f"{out}/maps.h5", "-q", "--std"]) == 0
     saved, picture = f"{out}/maps.h5", f"{out}/panel.png"
     assert main(["render", saved, "-o", picture, "--what", "panel", "--range", "f_mel=0:0.4"]) == 0
-    assert "panel of msfit-issa-2025" in capsys.readouterr().out
+    assert "panel of msfit-issa-2026" in capsys.readouterr().out
     drawn = msfit.load_result(saved).plot(std=True, ranges={"f_mel": (0, 0.4)})._repr_png_()
     assert drawn.startswith(b"\x89PNG")
     assert Image.open(picture).size[0] == pytest.approx(1.5 * Image.open(io.BytesIO(drawn)).size[0], abs=2)
@@ -378,7 +378,7 @@ def test_synth_passes_its_options_on(
     monkeypatch.setattr(msfit.synth, "write_scenes", write_scenes)
     monkeypatch.setattr(msfit.synth, "write_standins", write_standins)
     assert main(["synth", "-o", str(out), "--count", "3", "--seed", "7", "--size", "64", "--mode", "model"]) == 0
-    options = {"seed": 7, "size": 64, "mode": "model", "model": "msfit-issa-2025", "split": "train", "overwrite": False}
+    options = {"seed": 7, "size": 64, "mode": "model", "model": "msfit-issa-2026", "split": "train", "overwrite": False}
     assert calls == [(out, 3, options)]
     assert capsys.readouterr().out == f"{out}: 3 scenes, each with its truth beside it\n"
     assert main(["synth", "-o", str(out), "--stand-ins"]) == 0
@@ -389,14 +389,15 @@ def test_models_lists_each_with_its_bounds(capsys: pytest.CaptureFixture[str]) -
     assert main(["models"]) == 0
     said = capsys.readouterr().out
     for expected in (
-        "msfit-issa-2025  (400-720 nm, the default)",
-        "on held-out skin: RMSE median 0.0038, 95 % 0.0085",
+        "msfit-issa-2026  (400-720 nm, the default)",
+        "on held-out skin: RMSE median 0.0031, 95 % 0.0077",
+        "msfit-issa-2025  (400-720 nm)",
         "alotaibi-smith-2019  (400-720 nm)",
         "biofacenet-lut",
         "jacques-km",
         "paper 0.013-0.43",
         "saturation [1]  wide 0-1",
-        "oxygen saturation of the blood; default 0.8349",
+        "oxygen saturation of the blood; default 0.8019",
     ):
         assert expected in said
 

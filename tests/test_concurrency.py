@@ -106,7 +106,7 @@ def test_what_is_plain_runs_without_torch() -> None:
 import sys
 import numpy as np, msfit
 nm = np.arange(400.0, 701.0, 10.0)
-for model in ("alotaibi-smith-2019", "msfit-issa-2025"):
+for model in ("alotaibi-smith-2019", "msfit-issa-2026"):
     skin = 0.8 * msfit.reflectance(np.linspace(0.02, 0.3, 40), 0.02, nm, model=model) + 0.04
     for dtype in ("float32", "float64"):
         result = msfit.fit(skin.astype(dtype), nm, model=model)

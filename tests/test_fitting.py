@@ -136,7 +136,7 @@ def test_flat_spectra_have_no_diffuse_light() -> None:
 
 
 @pytest.mark.parametrize("bands", [29, 31, 65])
-@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2025"])
+@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2026"])
 def test_diffuse_light_the_size_of_rounding_is_none(model: str, bands: int) -> None:
     grey = np.repeat(np.linspace(0.01, 1, 50)[:, None], bands, 1)
     assert (msfit.fit(grey, np.linspace(400, 700, bands), model=model).status == Status.NO_DIFFUSE).all()

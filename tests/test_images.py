@@ -26,7 +26,7 @@ def result() -> FitResult:
     i_d = np.linspace(1.0, 0.5, SHAPE[0])[:, None, None]
     mask = np.ones(SHAPE, bool)
     mask[HIDDEN] = False
-    return msfit.fit(i_d * msfit.reflectance(KNOWN, 0.03, NM, model="msfit-issa-2025"), NM, mask=mask, device="cpu")
+    return msfit.fit(i_d * msfit.reflectance(KNOWN, 0.03, NM, model="msfit-issa-2026"), NM, mask=mask, device="cpu")
 
 
 @pytest.fixture(scope="module")

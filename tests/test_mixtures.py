@@ -53,7 +53,7 @@ def reached(result: msfit.FitResult, cube: msfit.Cube) -> np.ndarray:
     return np.sqrt((residual**2).mean(-1))
 
 
-@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2025"])
+@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2026"])
 @pytest.mark.parametrize("bounds", ["wide", "paper"])
 @pytest.mark.parametrize(("bands", "chosen"), [(64, None), (148, None), (148, "410:700")])
 def test_the_fit_is_that_of_the_expanded_scene(model: str, bounds: str, bands: int, chosen: str | None) -> None:

@@ -84,7 +84,7 @@ def test_noise_is_not_paid_for(result: msfit.FitResult) -> None:
     assert packed["error"] < 0.004
 
 
-@pytest.mark.parametrize("model", ["msfit-issa-2025", "alotaibi-smith-2019"])
+@pytest.mark.parametrize("model", ["msfit-issa-2026", "alotaibi-smith-2019"])
 def test_fits_come_from_a_table_within_the_error_that_is_stated(model: str) -> None:
     rng = np.random.default_rng(5)
     f_mel, f_blood = rng.uniform(0, 0.43, 300), rng.uniform(0, 0.07, 300)

@@ -53,7 +53,7 @@ def statistics(model: str) -> Statistics:
 
 def main() -> None:
     """Draw samples and write their statistics."""
-    models = {model: _measure(model) for model in (REFERENCE_MODEL, DEFAULT_MODEL)}
+    models = {model: _measure(model) for model in (REFERENCE_MODEL, "msfit-issa-2025", DEFAULT_MODEL)}
     content = {"samples": _SAMPLES, "split": "train", "unknowns": UNKNOWNS, "models": models}
     _FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
 

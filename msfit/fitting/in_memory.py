@@ -30,7 +30,7 @@ def fit(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[FitKeywords
     wavelengths : array (band,), optional
         [nm]; only with an array, or an object that has none.
     model : str or SkinModel
-        A name from `msfit.models`, or a model. The default is the calibrated `msfit-issa-2025`; "alotaibi-smith-2019"
+        A name from `msfit.models`, or a model. The default is the calibrated `msfit-issa-2026`; "alotaibi-smith-2019"
         is the reference of the literature.
     bounds : "wide", "paper" or mapping
         Named bounds, or {"f_mel": (lower, upper), ...}; what a mapping leaves out is wide. Equal ends, or

@@ -33,9 +33,9 @@ def fit_spatial(cube: Cube | Any, wavelengths: Any = None, **options: Unpack[Spa
         sum_p sum_b w_pb (y_pb - i_d r_b(f_mel, f_blood) - i_s)^2 + sparsity sum_p i_s
         + tv (TV(f_mel / s_mel) + TV(f_blood / s_blood)) + tv_shading (TV(i_d) + TV(i_s))
 
-    over the bounds of the pigments and i_d, i_s >= 0. s_mel = 0.43 and s_blood = 0.07 are the widths of the models'
-    `wide` bounds. TV(x) = sum_p sqrt((x_right - x_p)^2 + (x_below - x_p)^2) is the isotropic total variation (Rudin,
-    Osher & Fatemi 1992), with differences between fitted pixels only.
+    over the bounds of the pigments and i_d, i_s >= 0. s_mel and s_blood are the widths of the model's `wide` bounds,
+    0.43 and 0.12 for the default. TV(x) = sum_p sqrt((x_right - x_p)^2 + (x_below - x_p)^2) is the isotropic total
+    variation (Rudin, Osher & Fatemi 1992), with differences between fitted pixels only.
 
     Parameters
     ----------

@@ -6,6 +6,6 @@ In: pigment fractions and wavelengths [nm]. `layers` is the physics, `published`
 
 # The model of `fit`, `reflectance` and everything else unless asked otherwise: it comes closest to measured skin of
 # people it was not calibrated on (docs/skin-model.md).
-DEFAULT_MODEL = "msfit-issa-2025"
+DEFAULT_MODEL = "msfit-issa-2026"
 # What the figures of the literature are stated in.
 REFERENCE_MODEL = "alotaibi-smith-2019"

@@ -76,8 +76,8 @@ _CASTS: tuple[Callable[[str], Any], ...] = (str, str, str, *7 * (float,), str)
 _TABLES = {"msfit-issa-2025": ("msfit_issa_2025.csv", 26), "msfit-issa-2026": ("msfit_issa_2026.csv", 40)}
 
 
-def constants(model: str = "msfit-issa-2025") -> list[Constant]:
-    """The table of a model's constants that ships with the library.
+def constants(model: str) -> list[Constant]:
+    """The table of a calibrated model's constants that ships with the library.
 
     Raises
     ------

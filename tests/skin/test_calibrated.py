@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def faces() -> Faces:
 
 
 def test_estimates_lie_in_the_literature_and_in_their_intervals() -> None:
-    rows = constants()
+    rows = constants(NAME)
     assert len({row.name for row in rows}) == len(rows)
     for row in rows:
         assert row.low <= row.lower <= row.estimate <= row.upper <= row.high, row.name
@@ -57,11 +58,19 @@ def test_a_damaged_table_is_refused(
     (tmp_path / "data" / "msfit_issa_2025.csv").write_text(whole.replace(old, new), encoding="ascii")
     monkeypatch.setattr(calibrated.resources, "files", lambda _: tmp_path)
     with pytest.raises(InputError, match=word):
-        constants()
+        constants(NAME)
+
+
+def test_2025_is_what_it_was_when_it_was_the_default() -> None:
+    """Written by `msfit.reflectance` before another model took its place; digits beyond are those of exp."""
+    golden = json.loads(Path(__file__).with_name("golden_2025.json").read_text(encoding="ascii"))
+    f_mel, f_blood = np.meshgrid(golden["f_mel"], golden["f_blood"], indexing="ij")
+    now = msfit.reflectance(f_mel, f_blood, golden["wavelengths"], model=NAME)
+    np.testing.assert_allclose(now, golden["reflectance"], rtol=1e-13)
 
 
 def test_equals_its_formulas_in_plain_numpy() -> None:
-    c = {row.name: row.estimate for row in constants()}
+    c = {row.name: row.estimate for row in constants(NAME)}
     phase = math.pi * np.clip((NM - 400) / 300, 0, 1)
     mel_off, base_off = (
         sum(c[f"{s}_cosine_{k}"] * np.cos(k * phase) for k in range(1, 7)) for s in ("melanin", "baseline")
@@ -189,7 +198,7 @@ def test_2026_reaches_people_that_2025_does_not(faces: Faces) -> None:
 
 def test_calibration_gradient_is_that_of_the_objective(faces: Faces) -> None:
     spectra = faces.spectra[faces.of("train")[:60]]
-    form, weights, counts = Form(constants(), faces.wavelengths), Weights(level=0.0, gloss=0.0), torch.ones(60)
+    form, weights, counts = Form(constants(NAME), faces.wavelengths), Weights(level=0.0, gloss=0.0), torch.ones(60)
     z = 0.3 * torch.randn(len(form.free), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     z = z.clamp(form.low, form.high)
     _, descent = _normal_equations(form, z, fit(form.skin(z), spectra), spectra, counts, weights)
@@ -205,7 +214,7 @@ def test_calibration_gradient_is_that_of_the_objective(faces: Faces) -> None:
 
 @pytest.mark.slow
 def test_calibration_finds_the_constants_of_spectra_that_it_made(faces: Faces) -> None:
-    form = Form(constants(), faces.wavelengths, corrected=())
+    form = Form(constants(NAME), faces.wavelengths, corrected=())
     truth = form.start()
     truth[0], truth[1], truth[2] = 0.5, 0.6, -0.4
     rng = np.random.default_rng(3)

@@ -116,7 +116,7 @@ def test_equals_the_published_formulas_with_other_constants(s: float, c: float, 
 
 
 def test_saturation_of_the_calibrated_model_is_that_of_its_packed_blood() -> None:
-    c = {row.name: row.estimate for row in constants()}
+    c = {row.name: row.estimate for row in constants("msfit-issa-2025")}
     molar, diameter = math.log(10) * c["haemoglobin"] / 64500, 1e-4 * c["vessel_diameter"]
     for s in (0.0, 0.5, 1.0):
         skin = get_model("msfit-issa-2025").at(NM, held={"saturation": s})

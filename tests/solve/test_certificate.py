@@ -94,7 +94,7 @@ def assert_remainders_hold(patches: Patches, skin: Skin) -> None:
 
 
 def test_hundreds_of_bands_take_bounded_memory_and_their_remainders_hold() -> None:
-    skin = get_model("msfit-issa-2025").at(np.linspace(400, 700, 400))
+    skin = get_model("msfit-issa-2026").at(np.linspace(400, 700, 400))
     tracemalloc.start()
     patches = Patches.over(skin, *BOX)
     peak = tracemalloc.get_traced_memory()[1]
@@ -145,7 +145,7 @@ def test_the_bound_is_below_the_objective_everywhere(seed: int, model: str) -> N
         assert bool((rmse - gap <= other + 1e-12).all())
 
 
-@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2025"])
+@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2026"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_all_pixels_at_once_as_one_by_one(model: str, weighted: bool) -> None:
     skin, pixels = SKINS[model], spectra(SKINS[model], 150, seed=8)
@@ -200,7 +200,7 @@ def test_what_the_polynomials_leave_out_ends_the_search_and_is_told() -> None:
 
 
 def test_a_smaller_box_has_no_lower_bound() -> None:
-    skin, pixels = SKINS["msfit-issa-2025"], spectra(SKINS["msfit-issa-2025"], 60, seed=3)
+    skin, pixels = SKINS["msfit-issa-2026"], spectra(SKINS["msfit-issa-2026"], 60, seed=3)
     bounds = []
     for share in (1.0, 0.5, 0.25, 0.0):
         lower = 0.3 * BOX[1] * (1 - share)
@@ -223,7 +223,7 @@ def test_weights_of_one_change_nothing() -> None:
 
 
 def test_a_pixel_is_proved_alone_as_in_any_batch() -> None:
-    pixels = spectra(SKINS["msfit-issa-2025"], 40, seed=5)
+    pixels = spectra(SKINS["msfit-issa-2026"], 40, seed=5)
     found = msfit.fit(pixels.numpy(), NM, certify=True)
     for index in (0, 7, len(pixels) - 1):
         alone = msfit.fit(pixels[index : index + 1].numpy(), NM, certify=True)
@@ -261,7 +261,7 @@ def test_held_parameters_and_single_points_are_proved_too() -> None:
 
 
 def test_a_gap_is_saved_and_loaded(tmp_path: Path) -> None:
-    found = msfit.fit(spectra(SKINS["msfit-issa-2025"], 20, seed=7).numpy(), NM, certify=True)
+    found = msfit.fit(spectra(SKINS["msfit-issa-2026"], 20, seed=7).numpy(), NM, certify=True)
     found.save(tmp_path / "found.h5")
     again = msfit.load_result(tmp_path / "found.h5")
     np.testing.assert_array_equal(again.gap, found.gap)
@@ -272,7 +272,7 @@ def test_a_gap_is_saved_and_loaded(tmp_path: Path) -> None:
 
 
 def test_weights_and_radiance_are_proved_and_huber_is_refused() -> None:
-    pixels = spectra(SKINS["msfit-issa-2025"], 40, seed=10).numpy()
+    pixels = spectra(SKINS["msfit-issa-2026"], 40, seed=10).numpy()
     light = np.linspace(0.3, 1.2, NM.size)
     for found in (
         msfit.fit(pixels, NM, weights={(400, 450): 0.2}, certify=True),
@@ -285,7 +285,7 @@ def test_weights_and_radiance_are_proved_and_huber_is_refused() -> None:
 
 
 def test_a_file_is_proved_from_disk_to_disk(tmp_path: Path) -> None:
-    pixels = spectra(SKINS["msfit-issa-2025"], 12, seed=12).numpy()[:6].reshape(2, 3, NM.size)
+    pixels = spectra(SKINS["msfit-issa-2026"], 12, seed=12).numpy()[:6].reshape(2, 3, NM.size)
     np.savez(tmp_path / "scene.npz", reflectance=pixels, wavelengths=NM)
     assert (
         CliRunner().invoke(app, ["fit", str(tmp_path / "scene.npz"), "-o", str(tmp_path), "--certify"]).exit_code == 0

@@ -66,7 +66,7 @@ def test_descent_solves_bounded_least_squares(seed: int, count: int) -> None:
         assert found.point.cost[k].item() == pytest.approx(2 * expected.cost, rel=1e-8)
 
 
-@pytest.mark.parametrize("model", ["msfit-issa-2025", "alotaibi-smith-2019", "biofacenet-lut", "jacques-km"])
+@pytest.mark.parametrize("model", ["msfit-issa-2026", "alotaibi-smith-2019", "biofacenet-lut", "jacques-km"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_gradient_is_the_derivative_of_the_cost(model: str, weighted: bool) -> None:
     solver = joint_solver(model, SETS[2])
@@ -88,7 +88,7 @@ def test_gradient_is_the_derivative_of_the_cost(model: str, weighted: bool) -> N
         torch.testing.assert_close(local.gradient[smooth, k], numeric[smooth], rtol=5e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("model", ["msfit-issa-2025", "alotaibi-smith-2019"])
+@pytest.mark.parametrize("model", ["msfit-issa-2026", "alotaibi-smith-2019"])
 @pytest.mark.parametrize("names", [("saturation",), ("saturation", "scattering")])
 def test_no_start_of_scipy_ends_lower(model: str, names: tuple[str, ...]) -> None:
     solver = joint_solver(model, names)
@@ -101,7 +101,7 @@ def test_no_start_of_scipy_ends_lower(model: str, names: tuple[str, ...]) -> Non
 
 
 def test_parameters_are_found_again() -> None:
-    solver = joint_solver("msfit-issa-2025", ("saturation",))
+    solver = joint_solver("msfit-issa-2026", ("saturation",))
     x = torch.tensor([[0.05, 0.01, 0.4], [0.12, 0.02, 0.65], [0.03, 0.004, 0.95]], dtype=DOUBLE)
     found = solver(0.8 * solver.skin.reflectance(x) + 0.04)
     torch.testing.assert_close(found.x, x, rtol=1e-6, atol=1e-8)
@@ -110,7 +110,7 @@ def test_parameters_are_found_again() -> None:
 
 @pytest.mark.parametrize("names", SETS)
 def test_a_pixel_does_not_depend_on_the_others_to_the_bit(names: tuple[str, ...]) -> None:
-    solver = joint_solver("msfit-issa-2025", names)
+    solver = joint_solver("msfit-issa-2026", names)
     pixels = torch.cat((issa_pixels(20)[0], random_pixels(solver.skin, solver.lower, solver.upper, NM, 20)))
     pixels = pixels[pixels.mean(1) > 0]
     together = solver(pixels)
@@ -121,7 +121,7 @@ def test_a_pixel_does_not_depend_on_the_others_to_the_bit(names: tuple[str, ...]
 
 
 def test_bounds_hold_to_the_bit() -> None:
-    solver = joint_solver("msfit-issa-2025", ("scattering", "epidermis"), "paper")
+    solver = joint_solver("msfit-issa-2026", ("scattering", "epidermis"), "paper")
     fractions = solver(issa_pixels(60)[0]).x
     assert ((fractions >= solver.lower) & (fractions <= solver.upper)).all()
     assert (fractions[:, 2:] == solver.upper[2:]).any(0).all()
@@ -130,7 +130,7 @@ def test_bounds_hold_to_the_bit() -> None:
 @pytest.mark.slow
 def test_no_start_of_scipy_ends_lower_on_many(reference_data: Path) -> None:
     for names in SETS:
-        solver = joint_solver("msfit-issa-2025", names)
+        solver = joint_solver("msfit-issa-2026", names)
         pixels = issa_pixels(100)[0]
         best = Oracle(solver.skin, solver.lower, solver.upper).rmse(pixels.numpy())
         assert ((solver(pixels).cost / NM.size).sqrt().numpy() - best).max() < 1e-7

@@ -29,7 +29,7 @@ def both(values: np.ndarray, **options: object) -> tuple[msfit.FitResult, msfit.
     return msfit.fit(beside, NM, **options), msfit.fit(beside.astype(np.float64), NM, **options)
 
 
-@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2025"])
+@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2026"])
 @pytest.mark.parametrize("power", [-11, -9, 11, 17])
 def test_spectra_of_any_level(model: str, power: int) -> None:
     bright = 10.0**power * (1.2 + ORDINARY)  # no mean below 1e-11
@@ -44,7 +44,7 @@ def test_spectra_of_any_level(model: str, power: int) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"std": True}, {"weights": np.linspace(0.5, 1, NM.size)}])
-@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "jacques-km", "msfit-issa-2025"])
+@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "jacques-km", "msfit-issa-2026"])
 def test_constant_spectra_have_no_diffuse_light(model: str, options: dict[str, object]) -> None:
     levels = np.geomspace(1e-6, 3, N).astype(np.float32)
     constant = np.repeat(levels[:, None], NM.size, 1)
@@ -57,7 +57,7 @@ def test_constant_spectra_have_no_diffuse_light(model: str, options: dict[str, o
         assert (result.status[N:] != Status.NO_DIFFUSE).all()
 
 
-@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2025"])
+@pytest.mark.parametrize("model", ["alotaibi-smith-2019", "msfit-issa-2026"])
 @pytest.mark.parametrize("contrast", [3e-3, 1e-3, 1e-5])
 def test_a_little_contrast_is_no_constant(model: str, contrast: float) -> None:
     single, double = both(0.5 + contrast * ORDINARY, model=model)

@@ -20,7 +20,7 @@ BOUNDS: list[ShadingBounds] = [
     ((0.3, 0.9), (0.02, 0.2)),
     ((0.0, 0.6), (-np.inf, np.inf)),
 ]
-MODEL = "msfit-issa-2025"
+MODEL = "msfit-issa-2026"
 
 
 def a_prior(count: int, parameters: int = 2, seed: int = 0, rank: int | None = None) -> Prior:

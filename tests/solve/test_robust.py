@@ -21,7 +21,7 @@ from msfit.solve.robust import solve_robustly
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver
 
-MODEL = "msfit-issa-2025"
+MODEL = "msfit-issa-2026"
 NM = np.arange(400.0, 701.0, 10.0)
 DOUBLE = torch.float64
 LOWER, UPPER = torch.zeros(2, dtype=DOUBLE), torch.tensor([0.43, 0.07], dtype=DOUBLE)

@@ -141,7 +141,7 @@ ROUTES: dict[str, tuple[Callable[[Case, str], Solution], str, float, tuple[str, 
 TABLE = [
     pytest.param(route, model, bands, kind, id=f"{route}, {model}, {bands} bands, {kind}")
     for route, (_, _, _, kinds) in ROUTES.items()
-    for model, bands in (("msfit-issa-2025", 31), ("alotaibi-smith-2019", 9), ("jacques-km", 85))
+    for model, bands in (("msfit-issa-2026", 31), ("alotaibi-smith-2019", 9), ("jacques-km", 85))
     for kind in kinds
     if (bands >= 64 or route != "low rank") and (route not in ("robust", "extras") or bands == 31)
 ]
@@ -198,7 +198,7 @@ def test_a_pixel_alone_equals_itself_in_a_batch_to_the_bit(route: str, kind: str
     solve, dtype, _, _ = ROUTES[route]
     if route == "low rank":
         pytest.skip("its coefficients are those of the whole set; tests/test_mixtures.py has the same check")
-    whole = case("msfit-issa-2025", 31, kind, 45)
+    whole = case("msfit-issa-2026", 31, kind, 45)
     together = solve(whole, dtype)
     for part in (slice(0, 1), slice(7, 40), slice(44, 45)):
         weights = None if whole.weights is None else whole.weights[part]
@@ -214,7 +214,7 @@ import torch
 from msfit.skin.models import get_model
 from msfit.solve.backends.gpu import GpuSolver
 from tests.solve.test_routes import case, reference
-problem = case("msfit-issa-2025", 31, sys.argv[1], 24)
+problem = case("msfit-issa-2026", 31, sys.argv[1], 24)
 skin, box = get_model(problem.model).in_numpy(problem.nm), np.array(list(problem.box.values())).T
 gpu = GpuSolver.over(skin, *box, "cpu")
 weights = None if problem.weights is None else torch.from_numpy(problem.weights).float()
