@@ -21,7 +21,7 @@ FREE = ("f_mel", "f_blood", "saturation")
 def skin(shape: tuple[int, ...], seed: int = 0, **extras: object) -> np.ndarray:
     rng = np.random.default_rng(seed)
     f_mel, f_blood = rng.uniform(0.02, 0.2, shape), rng.uniform(0.004, 0.03, shape)
-    r = msfit.reflectance(f_mel, f_blood, NM, model="msfit-issa-2025", **extras)
+    r = msfit.reflectance(f_mel, f_blood, NM, model="msfit-issa-2026", **extras)
     return 0.8 * r + 0.03
 
 
@@ -56,7 +56,7 @@ def test_equal_ends_hold_an_extra_and_the_default_is_the_plain_fit() -> None:
     held = msfit.fit(cube, free=FREE, bounds={"saturation": (0.6, 0.6)})
     assert held.rmse.max() < 1e-8
     np.testing.assert_array_equal(held.extra["saturation"], 0.6)
-    default = msfit.skin.models.get_model("msfit-issa-2025").extras[0].default
+    default = msfit.skin.models.get_model("msfit-issa-2026").extras[0].default
     plain = msfit.fit(cube, free=FREE, bounds={"saturation": (default, default)})
     np.testing.assert_array_equal(plain.f_mel, msfit.fit(cube).f_mel)
 

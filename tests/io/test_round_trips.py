@@ -177,7 +177,7 @@ def test_what_is_shown_is_short(tmp_path: Path) -> None:
 def test_only_public_names_are_listed() -> None:
     assert dir(msfit) == sorted(msfit.__all__)
     assert not [name for name in dir(msfit) if name.startswith("_") and name != "__version__"]
-    assert {"alotaibi-smith-2019", "msfit-issa-2025"} <= set(msfit.models())
+    assert {"alotaibi-smith-2019", "msfit-issa-2026"} <= set(msfit.models())
     assert msfit.skin_mask is not None
 
 
