@@ -261,7 +261,7 @@ def test_maps_ranges_lights_and_layers(opened: Opened, result: msfit.FitResult) 
     page.select_option("#map", label="haemoglobin, f_blood")
     assert (opened.pixels(base) != before).any()
     page.click("#fixed")
-    assert [float(page.input_value(name)) for name in ("#low", "#high")] == [0, 0.07]
+    assert [float(page.input_value(name)) for name in ("#low", "#high")] == [0, 0.12]
     page.fill("#low", "0.001")
     page.click("#auto")
     assert float(page.input_value("#low")) == pytest.approx(np.nanquantile(result.f_blood, 0.02), rel=1e-2)

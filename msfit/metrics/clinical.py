@@ -80,9 +80,9 @@ def skin_colour(reflectance: Any, wavelengths: Any, illuminant: str | Spectrum =
     --------
     >>> import msfit
     >>> bands = np.arange(400.0, 701.0, 10.0)
-    >>> colour = skin_colour(msfit.reflectance([0.03, 0.3], 0.03, bands), bands)
+    >>> colour = skin_colour(msfit.reflectance([0.03, 0.3], 0.005, bands), bands)
     >>> colour.ita_class.tolist()
-    ['tan', 'dark']
+    ['light', 'dark']
     """
     bands = check_wavelengths(wavelengths)
     spectra = np.asarray(reflectance, dtype=np.float64)

@@ -159,6 +159,7 @@ def _odd_bands(
     kept, found = usable, first
     white: list[int] = []
     noisy: list[int] = []
+    cleared: list[int] = []
     while kept.size - 1 >= max(_FEWEST, (1 - _MOST) * usable.size):
         excess = np.zeros(limit.size)
         off = np.abs(found.offset) > OFFSET
@@ -169,9 +170,17 @@ def _odd_bands(
             above = found.noise > NOISE
             loud[above] = found.noise[above] / found.expected_noise[above] / NOISE_TIMES
         both = np.nan_to_num(np.maximum(excess, loud))
+        # the neighbour of wrong bands may have gone before them; beside those that are left it is right
+        right = [band for band in white if both[band] <= 1 and band not in cleared]
         out = np.setdiff1d(np.arange(limit.size), kept)
         both[out] = 0
         worst = int(both.argmax())
+        if both[worst] <= 1 and right:
+            cleared += right
+            white = [band for band in white if band not in right]
+            kept = np.union1d(kept, right)
+            found = residuals(sample, kept, model)
+            continue
         if both[worst] <= 1:
             return np.array(sorted(white), int), np.array(sorted(noisy), int), found
         (noisy if loud[worst] > 1 else white).append(worst)
