@@ -31,7 +31,7 @@ MAPS = ("image", "mask", "f_mel", "f_blood", "i_d", "i_s", "scale", "offset", "a
 # Raised whenever a kept sample of the same settings would look different.
 _EDITION = 1
 _CHUNK = 32
-_D65_KELVIN = 6504.0
+D65_KELVIN = 6504.0
 # Samples of the stream that a batch chooses from, for each that it takes.
 _STRETCH = 64
 
@@ -88,14 +88,14 @@ def draw(source: Source, indices: Iterable[int]) -> dict[str, Tensor]:
     even = torch.tensor([index % 2 == 0 for index in wanted])
     together: dict[str, Tensor] = {}
     for own, pictures in ((even, "reference"), (~even, "varied")):
-        chosen = [index for index, here in zip(wanted, own.tolist(), strict=True) if here]
-        if not chosen:
+        some = [index for index, here in zip(wanted, own.tolist(), strict=True) if here]
+        if not some:
             continue
-        made = samples(chosen, seed=source.seed, bank=bank, split=source.split, model=source.model, pictures=pictures)
+        made = samples(some, seed=source.seed, bank=bank, split=source.split, model=source.model, pictures=pictures)
         for name in MAPS:
             values = made[name]
             together.setdefault(name, values.new_empty(len(wanted), *values.shape[1:]))[own] = values
-    together["light"][even] = lighting_of_daylight(_D65_KELVIN)
+    together["light"][even] = lighting_of_daylight(D65_KELVIN)
     return together
 
 
@@ -139,7 +139,7 @@ class Stream:
         self._source, self._size, self._ahead = source, size, 2 * workers
         self._pending: dict[int, Future[dict[str, Tensor]]] = {}
         Bank(source.heads, source.size, source.split, workers=workers)
-        self._pool = _pool(workers)
+        self._pool = pool(workers)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step: of each further sample of the stream, if its chance admits it, else of the next."""
@@ -154,7 +154,7 @@ class Stream:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _pool(workers: int) -> Executor:
+def pool(workers: int) -> Executor:
     """Processes started anew, which unlike forked ones know nothing of this one's threads; or a thread for none."""
     if workers == 0:
         return ThreadPoolExecutor(1)
@@ -168,7 +168,7 @@ def _begin_worker() -> None:
     end_with_parent()
 
 
-def _chosen(source: Source, number: int, size: int) -> list[int]:
+def chosen(source: Source, number: int, size: int) -> list[int]:
     """Samples of one batch: from its own stretch of the stream, each as its chance admits it."""
     if not source.balance:
         return list(range(number * size, (number + 1) * size))
@@ -185,7 +185,7 @@ def _chosen(source: Source, number: int, size: int) -> list[int]:
 
 
 def _draw_batch(source: Source, number: int, size: int) -> dict[str, Tensor]:
-    return draw(source, _chosen(source, number, size))
+    return draw(source, chosen(source, number, size))
 
 
 class Kept:
@@ -244,10 +244,10 @@ def _keep(path: Path, source: Source, count: int, workers: int, progress: Callab
         raise InputError(f"{path}: cannot be made ({error.strerror}); set MSFIT_CACHE to a folder that can") from None
     Bank(source.heads, source.size, source.split, workers=workers)
     arrays: dict[str, np.memmap] = {}
-    pool = _pool(workers)
+    running = pool(workers)
     try:
         chunk = min(_CHUNK, count)
-        batches = pool.map(functools.partial(_draw_batch, source, size=chunk), range(math.ceil(count / chunk)))
+        batches = running.map(functools.partial(_draw_batch, source, size=chunk), range(math.ceil(count / chunk)))
         for start, drawn in zip(range(0, count, chunk), batches, strict=True):
             stop = min(start + chunk, count)
             for name, values in drawn.items():
@@ -258,7 +258,7 @@ def _keep(path: Path, source: Source, count: int, workers: int, progress: Callab
             if progress is not None:
                 progress(stop, count)
     finally:
-        pool.shutdown(cancel_futures=True)
+        running.shutdown(cancel_futures=True)
     for array in arrays.values():
         array.flush()
     (path / "complete.json").write_text(json.dumps({"samples": count, **vars(source)}) + "\n", encoding="utf-8")

@@ -16,6 +16,7 @@ from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL
 
 OPTIMIZERS = ("adamw", "sgd")
+RENDERED = ("processor", "device")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 _T = TypeVar("_T")
 _LARGEST_SEED = 2**63 - 1  # of torch
@@ -39,6 +40,8 @@ class DataConfig:
     """How far classes of skin tone are brought to equal shares, 0 to 1."""
     workers: int = 2
     """Processes that draw samples; 0: the one that trains."""
+    rendered: str = "processor"
+    """Where samples of the endless stream are rendered: "processor", or "device", that of the network."""
     validation: int = 256
     """Samples of other persons and heads, on which the figures of each epoch are measured."""
     degraded: float = 0.5
@@ -120,6 +123,7 @@ class Config:
     def __post_init__(self) -> None:
         data, training, loss = self.data, self.training, self.loss
         _check("training.optimizer", training.optimizer in OPTIMIZERS, training.optimizer, f"of {OPTIMIZERS}")
+        _check("data.rendered", data.rendered in RENDERED, data.rendered, f"of {RENDERED}")
         _check("training.precision", training.precision in PRECISIONS, training.precision, f"of {PRECISIONS}")
         _check("loss.name", loss.name in LOSSES, loss.name, f"of {tuple(LOSSES)}")
         weighted({}, loss.weights)  # refuses names of terms that there are not

@@ -14,6 +14,7 @@ import torch
 from biofacenet.data.augment import augment
 from biofacenet.data.geometry import move
 from biofacenet.data.photographs import Photographs
+from biofacenet.data.rendered import RenderedStream
 from biofacenet.data.synthetic import Kept, Source, Stream
 from biofacenet.networks.decoder import Decoder
 from biofacenet.networks.network import BioFaceNet
@@ -119,14 +120,16 @@ class _Run:
         # first, because it is soon told whether they are there
         photographs = Photographs(data.photos, settings.batch, data.size, settings.seed) if data.photos else None
         # loss, its factor, and where its batches come from
-        self.parts: dict[str, tuple[str, float, Kept | Stream | Photographs]] = {}
+        self.parts: dict[str, tuple[str, float, Kept | Stream | RenderedStream | Photographs]] = {}
         with self._one_after_the_first():  # heads and kept samples are made once
             if data.synthetic:
-                samples = (
-                    Kept(source, settings.batch, data.samples, data.workers, progress=self._drawing)
-                    if data.samples
-                    else Stream(source, settings.batch, data.workers)
-                )
+                samples: Kept | Stream | RenderedStream
+                if data.samples:
+                    samples = Kept(source, settings.batch, data.samples, data.workers, progress=self._drawing)
+                elif data.rendered == "device":
+                    samples = RenderedStream(source, settings.batch, data.workers, self.device)
+                else:
+                    samples = Stream(source, settings.batch, data.workers)
                 self.parts[""] = (config.loss.name, 1.0, samples)
             exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS), balance=0.0)
             drawn = Kept(exam, 2 * data.validation, 2 * data.validation, data.workers, progress=self._drawing)[0]

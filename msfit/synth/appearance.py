@@ -14,7 +14,23 @@ from msfit.synth.mesh import template
 from msfit.synth.spectra import WAVELENGTHS, Palette, sclera
 from msfit.synth.texture import Texture
 
-_EYEBALL_CM, _IRIS_CM, _PUPIL_CM = 1.25, 0.60, 0.21
+EYEBALL_CM, IRIS_CM, PUPIL_CM = 1.25, 0.60, 0.21
+
+
+class Drawn(NamedTuple):
+    """What chance decides of a surface beside its texture."""
+
+    gaze: np.ndarray
+    """float64 (2,): where the eyes look."""
+    strands: np.ndarray
+    """float64 (20, 3): waves of the hair, how often they go around, how they run along, their phase."""
+
+
+def random_surface(rng: np.random.Generator) -> Drawn:
+    """Drawn from `rng`."""
+    gaze = rng.normal(size=2) * 0.06
+    waves = [(rng.integers(40, 260), rng.normal() * 0.5, rng.uniform(0, 2 * np.pi)) for _ in range(20)]
+    return Drawn(gaze, np.array(waves, np.float64))
 
 
 class Surface(NamedTuple):
@@ -47,7 +63,7 @@ def texture_sheets(texture: Texture) -> np.ndarray:
     )
 
 
-def surface(buffers: Buffers, sheets: np.ndarray, palette: Palette, rng: np.random.Generator) -> Surface:
+def surface(buffers: Buffers, sheets: np.ndarray, palette: Palette, drawn: Drawn) -> Surface:
     """Clothe what is seen: `sheets` of `texture_sheets` on the face, `palette` on the rest."""
     region, n = buffers.region, len(buffers.pixel)
     skin = np.flatnonzero(region <= HEAD)
@@ -62,8 +78,8 @@ def surface(buffers: Buffers, sheets: np.ndarray, palette: Palette, rng: np.rand
     slope = np.zeros((n, 2), np.float32)
     slope[skin] = read[:, 6:8] * on_face[:, None]
     other = np.zeros((n, WAVELENGTHS.size), np.float32)
-    _eyes(buffers, palette, rng, other, slope, openness, roughness, gloss)
-    _hair(buffers, palette, rng, other, gloss)
+    _eyes(buffers, palette, drawn.gaze, other, slope, openness, roughness, gloss)
+    _hair(buffers, palette, drawn.strands, other, gloss)
     other[region == CLOTH] = palette.cloth
     gloss[region == CLOTH] = 0.15
     normal = buffers.normal - np.einsum("nk,nkc->nc", slope, buffers.gradient)
@@ -74,26 +90,22 @@ def surface(buffers: Buffers, sheets: np.ndarray, palette: Palette, rng: np.rand
 def _eyes(
     buffers: Buffers,
     palette: Palette,
-    rng: np.random.Generator,
+    gaze: np.ndarray,
     other: np.ndarray,
     slope: np.ndarray,
     openness: np.ndarray,
     roughness: np.ndarray,
     gloss: np.ndarray,
 ) -> None:
-    gaze = rng.normal(size=2) * 0.06
     rows = np.flatnonzero(buffers.region == EYE)
-    base = template()
-    lids = [*UPPER_LID, *LOWER_LID]
-    centres = np.stack([base.uv[lids].mean(axis=0), base.uv[base.mirror[lids]].mean(axis=0)])
-    own = centres[(buffers.uv[rows, 0] > 0.5).astype(int)]
+    own = eye_centres()[(buffers.uv[rows, 0] > 0.5).astype(int)]
     offset = (buffers.uv[rows] - own) * SHEET_CM - gaze
     radius = np.linalg.norm(offset, axis=1)[:, None]
-    iris, pupil = _disc(radius, _IRIS_CM), _disc(radius, _PUPIL_CM)
-    ring = 1 - 0.5 * np.exp(-(((radius - _IRIS_CM) / 0.07) ** 2))
+    iris, pupil = _disc(radius, IRIS_CM), _disc(radius, PUPIL_CM)
+    ring = 1 - 0.5 * np.exp(-(((radius - IRIS_CM) / 0.07) ** 2))
     colour = (sclera() * (1 - iris) + palette.iris * ring * iris) * (1 - pupil) + 0.01 * pupil
     other[rows] = colour
-    slope[rows] = -offset / _EYEBALL_CM * SHEET_CM
+    slope[rows] = -offset / EYEBALL_CM * SHEET_CM
     # lids and lashes shade the white towards the corners and from above
     openness[rows] = np.clip(
         1 - 0.25 * (np.abs(offset[:, 0] + gaze[0]) / 1.2) ** 2 - 0.9 * np.clip(-offset[:, 1] - 0.18, 0, 0.4), 0.3, 1
@@ -101,15 +113,22 @@ def _eyes(
     roughness[rows], gloss[rows] = 0.16, 1.4
 
 
+def eye_centres() -> np.ndarray:
+    """Texture coordinates (2, 2) of the middle of both eyes."""
+    base = template()
+    lids = [*UPPER_LID, *LOWER_LID]
+    return np.stack([base.uv[lids].mean(axis=0), base.uv[base.mirror[lids]].mean(axis=0)])
+
+
 def _disc(radius: np.ndarray, edge: float) -> np.ndarray:
     return 1 / (1 + np.exp(np.clip((radius - edge) / 0.035, -40, 40)))
 
 
-def _hair(buffers: Buffers, palette: Palette, rng: np.random.Generator, other: np.ndarray, gloss: np.ndarray) -> None:
+def _hair(buffers: Buffers, palette: Palette, waves: np.ndarray, other: np.ndarray, gloss: np.ndarray) -> None:
     rows = np.flatnonzero(buffers.region == HAIR)
     around, along = buffers.uv[rows, 0] * 2 * np.pi, buffers.uv[rows, 1] * 30
     strands = np.zeros(len(rows))
-    for _ in range(20):
-        strands += np.cos(rng.integers(40, 260) * around + rng.normal() * 0.5 * along + rng.uniform(0, 2 * np.pi))
+    for often, run, phase in waves.tolist():
+        strands += np.cos(np.float64(often) * around + run * along + phase)
     other[rows] = palette.hair * np.clip(1 + 0.07 * strands, 0.4, 1.7)[:, None].astype(np.float32)
     gloss[rows] = np.clip(0.35 + 0.09 * strands, 0.05, 1.2)

@@ -15,8 +15,8 @@ REFRACTIVE_INDEX = 1.4
 # In single precision, as all numbers of the compiled loop: constants, reflection at normal incidence, and the least
 # cosine to the viewer.
 _ONE, _TWO, _PI = np.float32(1), np.float32(2), np.float32(np.pi)
-_NORMAL = np.float32(((REFRACTIVE_INDEX - 1) / (REFRACTIVE_INDEX + 1)) ** 2)
-_GRAZING = np.float32(0.05)
+NORMAL_REFLECTION = np.float32(((REFRACTIVE_INDEX - 1) / (REFRACTIVE_INDEX + 1)) ** 2)
+GRAZING = np.float32(0.05)
 
 
 class Light(NamedTuple):
@@ -90,7 +90,7 @@ def _integrate(normal, view, visible, ways, power, roughness):  # type: ignore[n
         nx, ny, nz = normal[point]
         vx, vy, vz = view[point]
         square = roughness[point] * roughness[point]
-        towards = max(nx * vx + ny * vy + nz * vz, _GRAZING)
+        towards = max(nx * vx + ny * vy + nz * vz, GRAZING)
         diffuse = specular = np.float32(0)
         for way in range(len(ways)):
             if not (visible[point, way >> 3] >> (7 - (way & 7))) & 1:
@@ -100,14 +100,14 @@ def _integrate(normal, view, visible, ways, power, roughness):  # type: ignore[n
             if slope <= 0:
                 continue
             # length of view + way: the half vector is (view + way) / length
-            length = np.sqrt(max(_TWO + _TWO * (vx * wx + vy * wy + vz * wz), _GRAZING * _GRAZING))
+            length = np.sqrt(max(_TWO + _TWO * (vx * wx + vy * wy + vz * wz), GRAZING * GRAZING))
             top = min((slope + towards) / length, _ONE)
             width = top * top * (square - _ONE) + _ONE
             # Smith's shadowing G for both ways over 4 n.v n.l
             light_side = slope * np.sqrt(towards * towards * (_ONE - square) + square)
             view_side = towards * np.sqrt(slope * slope * (_ONE - square) + square)
             graze = _ONE - min(length / _TWO, _ONE)
-            fresnel = _NORMAL + (_ONE - _NORMAL) * graze * graze * graze * graze * graze
+            fresnel = NORMAL_REFLECTION + (_ONE - NORMAL_REFLECTION) * graze * graze * graze * graze * graze
             reach = power[way] * slope
             diffuse += reach
             specular += reach * square / (width * width) * fresnel / (light_side + view_side)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from msfit.errors import InputError
 from msfit.skin.models import DEFAULT_MODEL
-from msfit.synth.appearance import surface, texture_sheets
+from msfit.synth.appearance import Drawn as SurfaceDrawn
+from msfit.synth.appearance import random_surface, surface, texture_sheets
 from msfit.synth.bank import Bank
 from msfit.synth.buffers import FACE, Buffers
-from msfit.synth.light import random_light
+from msfit.synth.light import Light, random_light
 from msfit.synth.people import SPLITS, Subject, wearable
 from msfit.synth.scene import MODES, coat, shading
-from msfit.synth.spectra import WAVELENGTHS, product, random_palette
+from msfit.synth.spectra import WAVELENGTHS, Palette, product, random_palette
 from msfit.synth.texture import random_texture
 from msfit.synth.truth import fitted_pigments
 
@@ -84,7 +85,8 @@ def samples(
     if bank.split != split:
         raise InputError(f"bank: found heads of split {bank.split!r}; expected {split!r}")
     wanted = range(indices) if isinstance(indices, int) else indices
-    made = [_sample(int(index), seed, bank, mode, model, pictures, noise) for index in wanted]
+    drawn = (draw_sample(int(index), seed, bank, pictures, noise) for index in wanted)
+    made = [_rendered(one, bank[one.head], mode, model) for one in drawn]
     if not made:
         raise InputError("indices: found none; expected one or more")
     stacked = {name: np.stack([one[name] for one in made]) for name in made[0]}
@@ -111,35 +113,67 @@ def _begun(index: int, seed: int, split: str) -> tuple[np.random.Generator, Subj
     return rng, people[int(rng.integers(len(people)))]
 
 
-def _sample(
-    index: int, seed: int, bank: Bank, mode: str, model: str, pictures: str, noise: bool
-) -> dict[str, np.ndarray]:
+class Drawn(NamedTuple):
+    """All that chance decides of a sample; `_rendered` makes it without."""
+
+    subject: Subject
+    head: int
+    """Of the bank."""
+    palette: Palette
+    sheets: np.ndarray
+    """float32 (8, texel, texel): see `texture_sheets`."""
+    surface: SurfaceDrawn
+    light: Light
+    weights: np.ndarray
+    """float32 (band, 3): from reflectance to linear RGB."""
+    lamp: np.ndarray
+    camera: np.ndarray
+    background: np.ndarray
+    """float (3,): colour of what is behind the head."""
+    noise: tuple[float, float, np.ndarray] | None
+    """Variance by signal, read noise, and standard normals (3, y, x)."""
+    mirrored: bool
+
+
+def draw_sample(index: int, seed: int, bank: Bank, pictures: str = "varied", noise: bool = True) -> Drawn:
+    """What chance decides of the sample of an index."""
     rng, subject = _begun(index, seed, bank.split)
-    buffers = bank[int(rng.integers(bank.count))]
+    head = int(rng.integers(bank.count))
+    buffers = bank[head]
     palette = random_palette(rng, subject.ita)
     texture = random_texture(rng, round(_TEXELS_A_PIXEL * bank.size), subject.ita, beard=not buffers.long_hair)
-    dressed = surface(buffers, texture_sheets(texture), palette, rng)
+    drawn = random_surface(rng)
     light = random_light(rng, 8 * buffers.visible.shape[1], _LEVELS)
-    i_d, i_s = shading(buffers, dressed, light)
-    spectra, exact = coat(dressed, subject, palette.brow, mode, model)
     weights, lamp, camera = _picture(rng, pictures)
-    colour = product(spectra, weights)
-    white = weights.sum(axis=0)
     background = rng.uniform(0.1, 0.9) * light.level * (palette.background @ weights)
-    image = _sheet(buffers, i_d[:, None] * colour + i_s[:, None] * white, background)
-    if noise:
-        image = _noisy(image, rng)
+    grain = _noise(rng, bank.size) if noise else None
+    mirrored = bool(rng.random() < 0.5)
+    sheets = texture_sheets(texture)
+    return Drawn(subject, head, palette, sheets, drawn, light, weights, lamp, camera, background, grain, mirrored)
+
+
+def _rendered(drawn: Drawn, buffers: Buffers, mode: str, model: str) -> dict[str, np.ndarray]:
+    dressed = surface(buffers, drawn.sheets, drawn.palette, drawn.surface)
+    i_d, i_s = shading(buffers, dressed, drawn.light)
+    spectra, exact = coat(dressed, drawn.subject, drawn.palette.brow, mode, model)
+    colour = product(spectra, drawn.weights)
+    white = drawn.weights.sum(axis=0)
+    image = _sheet(buffers, i_d[:, None] * colour + i_s[:, None] * white, drawn.background)
+    if drawn.noise is not None:
+        shot, floor, normals = drawn.noise
+        image = image + np.sqrt(shot * np.clip(image, 0, None) + floor**2) * normals
     on_face = buffers.region == FACE
     maps = {"mask": on_face, "i_d": i_d, "i_s": i_s, "normals": dressed.normal, "reflectance": spectra}
     maps |= {
-        "albedo": product(spectra, _albedo_weights()),
+        "albedo": product(spectra, albedo_weights()),
         **{name: np.where(on_face, values, 0) for name, values in exact.items()},
     }
     sheets = {"image": image, **{name: _sheet(buffers, values) for name, values in maps.items()}}
-    if rng.random() < 0.5:
+    if drawn.mirrored:
         sheets = {name: values[..., ::-1] for name, values in sheets.items()}
         sheets["normals"] = sheets["normals"] * np.array([-1, 1, 1], np.float32)[:, None, None]
-    return {**{k: np.ascontiguousarray(v, np.float32) for k, v in sheets.items()}, "light": lamp, "camera": camera}
+    pictures = {name: np.ascontiguousarray(values, np.float32) for name, values in sheets.items()}
+    return {**pictures, "light": drawn.lamp, "camera": drawn.camera}
 
 
 def _sheet(buffers: Buffers, values: np.ndarray, background: Any = 0) -> np.ndarray:
@@ -151,11 +185,10 @@ def _sheet(buffers: Buffers, values: np.ndarray, background: Any = 0) -> np.ndar
     return sheet.T.reshape(-1, buffers.size, buffers.size)
 
 
-def _noisy(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _noise(rng: np.random.Generator, size: int) -> tuple[float, float, np.ndarray]:
     """Noise of a consumer camera: variance rises with the signal; from nearly none to a dim room's."""
     shot, floor = np.exp(rng.uniform(np.log(1e-5), np.log(4e-4))), np.exp(rng.uniform(np.log(5e-4), np.log(5e-3)))
-    sigma = np.sqrt(shot * np.clip(image, 0, None) + floor**2)
-    return image + sigma * rng.standard_normal(image.shape, np.float32)
+    return shot, floor, rng.standard_normal((3, size, size), np.float32)
 
 
 def _picture(rng: np.random.Generator, pictures: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -195,7 +228,7 @@ def _reference_weights() -> np.ndarray:
 
 
 @functools.cache
-def _albedo_weights() -> np.ndarray:
+def albedo_weights() -> np.ndarray:
     from msfit.colour.colorimetry import rgb_weights
 
     return rgb_weights(WAVELENGTHS).astype(np.float32)

@@ -12,7 +12,7 @@ from msfit.colour.colorimetry import fold_bands, rgb_weights
 from msfit.data.cube import Cube
 from msfit.errors import InputError
 from msfit.skin.models import DEFAULT_MODEL, get_model
-from msfit.synth.appearance import Surface, surface, texture_sheets
+from msfit.synth.appearance import Surface, random_surface, surface, texture_sheets
 from msfit.synth.buffers import FACE, Buffers, trace
 from msfit.synth.camera import random_illuminant, record
 from msfit.synth.light import Light, random_light, shade, soften
@@ -26,7 +26,7 @@ MODES = ("measured", "model")
 # How far light travels under the skin before it comes out, as a Gaussian [cm]. The sum of Gaussians of E. d'Eon and
 # D. Luebke (Advanced Techniques for Realistic Real-Time Skin Rendering, GPU Gems 3, 2007, ch. 14) spreads red by about
 # a millimetre and a half, green and blue by a third of one; i_d has no bands, so one number stands for all.
-_SCATTER_CM = 0.06
+SCATTER_CM = 0.06
 # Texels of the texture sheet for each pixel along the picture's side.
 _TEXELS_A_PIXEL = 1.5
 _LARGEST_SIZE = 4096  # pixels along a side: larger scenes need more memory than most machines have
@@ -99,7 +99,7 @@ def make_scene(
     buffers = trace(head, size)
     palette = random_palette(paint, subject.ita)
     texture = random_texture(paint, round(_TEXELS_A_PIXEL * size), subject.ita, beard=not buffers.long_hair)
-    dressed = surface(buffers, texture_sheets(texture), palette, paint)
+    dressed = surface(buffers, texture_sheets(texture), palette, random_surface(paint))
     light = random_light(lamp)
     i_d, i_s = shading(buffers, dressed, light)
     spectra, exact = coat(dressed, subject, palette.brow, mode, model)
@@ -145,7 +145,7 @@ def make_scene(
 def shading(buffers: Buffers, dressed: Surface, light: Light) -> tuple[np.ndarray, np.ndarray]:
     """i_d and i_s of the visible points, float32 (n,): softened under the skin, dimmed inside nostrils and folds."""
     diffuse, specular = shade(buffers, dressed.normal, light, dressed.finish)
-    diffuse = soften(diffuse, buffers, dressed.skin, _SCATTER_CM)
+    diffuse = soften(diffuse, buffers, dressed.skin, SCATTER_CM)
     return diffuse * dressed.openness, specular * dressed.openness
 
 

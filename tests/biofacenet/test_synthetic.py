@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from biofacenet.data.geometry import move
+from biofacenet.data.rendered import RenderedStream
 from biofacenet.data.synthetic import Kept, Source, Stream, as_batch, draw
 from biofacenet.networks.decoder import Decoder
 from biofacenet.training.losses import Batch
@@ -63,15 +64,26 @@ def test_kept_samples_are_the_streams_in_half_precision(balance: float) -> None:
         same(kept[step], again[step])
 
 
-def test_a_stream_does_not_depend_on_its_workers_or_on_what_was_asked_before() -> None:
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_stream_does_not_depend_on_its_workers_or_on_what_was_asked_before(workers: int) -> None:
     alone = Stream(SOURCE, 2, workers=0)
-    helped = Stream(SOURCE, 2, workers=1)
+    helped = Stream(SOURCE, 2, workers=workers)
     try:
         same(alone[1], helped[1])
-        same(alone[0], helped[0])
+        if workers:
+            same(alone[0], helped[0])
     finally:
         alone.close()
         helped.close()
+
+
+def test_the_stream_rendered_on_a_device_is_the_processors() -> None:
+    source = replace(SOURCE, balance=0.75)
+    plain, rendered = Stream(source, 6, workers=0), RenderedStream(source, 6, 0, "cpu")
+    for step in (1, 0):
+        same(rendered[step], plain[step], 1e-3)
+    plain.close()
+    rendered.close()
 
 
 def test_balance_brings_classes_to_equal_shares() -> None:
