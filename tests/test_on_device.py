@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -69,3 +70,44 @@ def test_what_needs_more_than_a_kernel_goes_another_way() -> None:
     assert not on_device.takes(prepared.cube, prepared.worker)
     swapped = replace(prepared, cube=cube.changed(values=cube.values.astype(">f4")))
     assert not on_device.takes(swapped.cube, prepared.worker)
+
+
+class AsOnGpu:
+    """The solver that a GPU has, single precision alone, by the CPU."""
+
+    def __init__(self, solver: Any) -> None:
+        self.solver = solver
+
+    def __call__(self, pixels: Any, weights: Any = None) -> Any:
+        found = self.solver.least(
+            self.solver.form,
+            pixels.numpy(),
+            *self.solver.grid.starts(pixels.numpy(), None if weights is None else weights.numpy()),
+            None if weights is None else weights.numpy(),
+        )
+        return found.torch()
+
+
+def test_constant_and_nearly_constant_spectra_end_as_on_the_processor() -> None:
+    rng = np.random.default_rng(0)
+    values = np.full((6, 40, 31), 0.4, np.float32)
+    values[1] = rng.uniform(0.1, 0.9, (40, 1))
+    values[2] = 0.5 + 1e-3 * rng.standard_normal((40, 31))
+    values[3] = 0.5 + 1e-2 * msfit.reflectance(0.1, 0.03, NM)
+    values[4] = 0.5 + 1e-3 * msfit.reflectance(rng.random((40, 1)) * 0.3, 0.03, NM)[:, 0]
+    values[5] = 0.5 * msfit.reflectance(0.1, 0.03, NM)
+    values[:, ::5, 7] = np.nan
+    prepared = prepare(msfit.Cube(values, NM), FitOptions(dtype="float32", device="cpu"))
+    rows = slice(0, 6)
+    with pool(prepared.worker.device) as run:
+        expected = fit_rows(prepared, rows, run)
+    solver = copy(prepared.worker.solver)
+    solver.kernel = AsOnGpu(solver.kernel)
+    worker = replace(prepared.worker, solver=solver)
+    ((_, maps, flags),) = on_device.begin(worker, prepared.cube, rows, np.zeros(240, STATUS_TYPE))
+    noise = np.arange(240) // 40 == 2  # of flat minima, on which an end may lie anywhere, and of several
+    np.testing.assert_array_equal(flags[~noise], expected["status"].ravel()[~noise])
+    assert (flags[:80] == Status.NO_DIFFUSE).all()
+    for name, found in zip(prepared.worker.maps, maps, strict=True):
+        some = slice(None) if name == "rmse" else ~noise
+        np.testing.assert_allclose(found[some], expected[name].ravel()[some], rtol=2e-4, atol=1e-6, err_msg=name)

@@ -1,7 +1,7 @@
 """Everything that a GPU has to prove, in one command and a given time.
 
 Usage: python -m benchmarks.gpu [--minutes 8] [--out DIR] [--train] [--rehearse] [--parts NAME ...]
-       python -m benchmarks.gpu --join DIR/best.safetensors.json
+       python -m benchmarks.gpu --join DIR/compact.safetensors.json
 
 Parts in order of importance, each within its share of the time; what a part leaves over goes to those behind it.
 Figures are written to DIR/gpu.json as they are found, so that nothing is lost when the time is over. It runs from a
@@ -13,7 +13,8 @@ hosts      pixels a second from the host's memory and from files, beside what th
 growth     from ten thousand to a thousand million pixels, over bands and channels
 proofs     certificates and standard deviations
 networks   training steps a second of both networks, samples a second
-train      with --train and the time left: a network trained, its weights in pieces of at most 15 MB
+train      with --train and the time left: `compact` and `paper` trained on the same samples and scored on the
+           stand-ins, their weights in pieces of at most 15 MB
 
 --rehearse goes through every part on the CPU at a thousandth of its size, the kernel in Triton's interpreter where it
 is compared. Without a GPU and without --rehearse it says so and ends with 2.
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--out", type=Path, default=Path("gpu"))
     parser.add_argument("--parts", nargs="+", choices=[name for name, _, _ in PARTS], metavar="NAME")
-    parser.add_argument("--train", action="store_true", help="train a network with the time that is left")
+    parser.add_argument("--train", action="store_true", help="train both networks with the time that is left")
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, a thousandth of everything")
     parser.add_argument("--join", type=Path, metavar="INDEX", help="put weights that came in pieces together")
     chosen = parser.parse_args(arguments)

@@ -13,8 +13,8 @@ import torch
 import msfit
 from benchmarks.gpu.pixels import KINDS, measured
 from benchmarks.gpu.site import MODEL, NM, Fit, Site, skin_of
+from msfit.fitting.maps import diffuse, statuses
 from msfit.fitting.threads import cores, workers
-from msfit.fitting.worker import statuses
 from msfit.skin.channels import through
 from msfit.skin.models import get_model
 from msfit.skin.registry import Skin
@@ -61,15 +61,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def differences(
-    found: Solution, expected: Solution, skin: Skin, pixels: np.ndarray, box: tuple[np.ndarray, np.ndarray]
+    found: Solution,
+    expected: Solution,
+    skin: Skin,
+    pixels: np.ndarray,
+    box: tuple[np.ndarray, np.ndarray],
+    weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """How far two solutions lie apart, map by map; in parameters where the minimum is sharp, see `sharpness`."""
     lower, upper = box
-    bands = pixels.shape[1]
+    bands = pixels.shape[1] if weights is None else weights.sum(1)
     gap = np.sqrt(np.maximum(found.cost, 0) / bands) - np.sqrt(np.maximum(expected.cost, 0) / bands)
     scale = np.maximum(expected.x, _LEAST * upper)
     apart = np.abs(found.x - expected.x) / scale
-    sharp = (sharpness(skin, pixels, expected.x, scale) > 1) & (expected.i_d > 0)
+    width = np.where(upper > lower, scale, 0)
+    sharp = (sharpness(skin, pixels, expected.x, width, weights) > 1) & (expected.i_d > 0)
     first, second = (_statuses(one, lower, upper) for one in (found, expected))
     maps = {"f_mel": 0, "f_blood": 1}
     worst = {name: float(np.abs(found.x - expected.x)[sharp, k].max(initial=0)) for name, k in maps.items()}
@@ -84,31 +90,36 @@ def differences(
         "relative, 99 % of all": float(np.quantile(apart, 0.99)),
         "worst of all": shades,
         "other status": int((first != second).sum()),
+        "rmse where it is another": float(np.abs(gap[first != second]).max(initial=0)),
         "not converged": [int((~one.converged).sum()) for one in (found, expected)],
         "most steps": int(found.steps.max()),
     }
 
 
-def sharpness(skin: Skin, pixels: np.ndarray, x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def sharpness(
+    skin: Skin, pixels: np.ndarray, x: np.ndarray, scale: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """How much the flattest direction bends, (n,): above 1, tolerances leave x less than a thousandth of `scale` open.
 
     A descent has converged when the next step would lower the objective F by less than a millionth of F: a step of
-    sqrt(1e-6 F / curvature), curvature the least eigenvalue of the projected Hessian for x over `scale` (n, 2). The
-    answer is curvature / F, and so the step below a thousandth where it exceeds 1.
+    sqrt(1e-6 F / curvature), curvature the least eigenvalue of the projected Hessian for x over `scale` (n, 2), which
+    is 0 for a held parameter. The answer is curvature / F, and so the step below a thousandth where it exceeds 1.
     """
     bend = np.empty(len(pixels))
     for first in range(0, len(pixels), _AT_ONCE):
         part = slice(first, first + _AT_ONCE)
-        point = Problem(skin, pixels[part].astype(np.float64)).evaluate(x[part].astype(np.float64))
+        some = None if weights is None else weights[part].astype(np.float64)
+        point = Problem(skin, pixels[part].astype(np.float64), some).evaluate(x[part].astype(np.float64))
         (a, b), (_, d) = np.moveaxis(point.hessian * scale[part, :, None] * scale[part, None], 0, -1)
-        least = (a + d) / 2 - np.hypot((a - d) / 2, b)
+        held = (scale[part] == 0).any(1)
+        least = np.where(held, a + d, (a + d) / 2 - np.hypot((a - d) / 2, b))
         bend[part] = 1e-6 * least / (TOLERANCE["float32"] * np.maximum(point.cost, 1e-30))
     return bend
 
 
 def _statuses(solution: Solution, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    i_d = np.where(solution.i_d > 1e-6 * solution.i_s, solution.i_d, 0)
-    return statuses(solution.x.T, i_d, solution.converged, lower.astype(np.float32), upper.astype(np.float32))
+    ends = (end.astype(np.float32).tolist() for end in (lower, upper))
+    return statuses(solution.x.T, diffuse(solution.i_d, solution.i_s), solution.converged, *ends)
 
 
 def _first(fit: Fit, site: Site) -> float:

@@ -12,16 +12,20 @@ from msfit.io.output import written_whole
 MOST = 15_000_000  # bytes of a piece
 
 
-def cut(path: Path, folder: Path, most: int = MOST) -> list[Path]:
-    """Write a file to FOLDER/NAME.000, NAME.001, ... with its checksum in NAME.json; answer what was written."""
+def cut(path: Path, folder: Path, most: int = MOST, name: str = "") -> list[Path]:
+    """Write a file to FOLDER/NAME.000, NAME.001, ... with its checksum in NAME.json; answer what was written.
+
+    `name` by default is the file's own.
+    """
+    name = name or path.name
     content = path.read_bytes()
     pieces = [content[first : first + most] for first in range(0, len(content), most)]
-    files = [folder / f"{path.name}.{number:03d}" for number in range(len(pieces))]
+    files = [folder / f"{name}.{number:03d}" for number in range(len(pieces))]
     for file, piece in zip(files, pieces, strict=True):
         with written_whole(file) as part:
             part.write_bytes(piece)
-    about = {"name": path.name, "pieces": len(pieces), "sha256": hashlib.sha256(content).hexdigest()}
-    index = folder / f"{path.name}.json"
+    about = {"name": name, "pieces": len(pieces), "sha256": hashlib.sha256(content).hexdigest()}
+    index = folder / f"{name}.json"
     with written_whole(index) as part:
         part.write_text(json.dumps(about) + "\n")
     return [*files, index]

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from msfit.errors import InputError
+from msfit.skin import DEFAULT_MODEL
 from msfit.skin.models import get_model
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.backends.gpu import GpuSolver
 from msfit.solve.solution import Solution
 
-MODEL = "msfit-issa-2025"
+MODEL = DEFAULT_MODEL
 NM = np.arange(400.0, 701.0, 10.0)
 _REHEARSED = 1e-3
 _FEWEST = 48  # pixels

@@ -9,7 +9,8 @@ import numpy as np
 from msfit.data.cube import Cube
 from msfit.data.low_rank import LinearSpectra
 from msfit.data.status import STATUS_TYPE
-from msfit.fitting.worker import LEAST_SIGNAL, FittedBlock, Run, Worker, blocks, screen
+from msfit.fitting.maps import LEAST_SIGNAL
+from msfit.fitting.worker import FittedBlock, Run, Worker, blocks, screen
 from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.backends.low_rank import LowRankSolver
 from msfit.solve.solver import PigmentSolver

@@ -19,9 +19,11 @@ from torch import Tensor
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import read_rows
 from msfit.data.status import STATUS_TYPE, Status
-from msfit.fitting.worker import LEAST_DIFFUSE, LEAST_SIGNAL, PIGMENTS, FittedBlock, Worker
-from msfit.solve.solution import Solution
+from msfit.fitting.maps import screened
+from msfit.fitting.worker import FittedBlock, Worker
+from msfit.solve.faint import FAINT
 
+_LATER = np.iinfo(np.int16).max  # the status, no combination of flags, of pixels that lack bands and are fitted last
 #: Types of samples that are sent as they are.
 _SENT = ("float32", "float16", "uint8", "int8", "int16", "uint16")
 
@@ -39,7 +41,6 @@ class _Chunk:
 
     pixels: Tensor
     usable: Tensor
-    incomplete: Tensor
     maps: Tensor
     status: Tensor
     done: torch.cuda.Event | None
@@ -61,18 +62,24 @@ def _arriving(worker: Worker, chunk: _Chunk, count: int) -> Iterator[FittedBlock
     if chunk.done is not None:
         chunk.done.synchronize()
     maps, status = chunk.maps.clone().numpy(), chunk.status.numpy().astype(STATUS_TYPE)
-    if (status == _LATER).any():  # they lack bands
-        index = chunk.incomplete.nonzero().squeeze(1)
-        usable = chunk.usable[index]
-        pixels = torch.where(usable, chunk.pixels[index], 0)
-        solution = worker.solver(pixels, usable.to(pixels.dtype))
-        some, flags = _maps(worker, solution, usable.sum(1))
-        place = index.cpu().numpy()
-        maps[:, place], status[place] = some.cpu().numpy(), flags.cpu().numpy()
+    _, _, i_d, i_s, rmse = maps[:5]
+    with np.errstate(invalid="ignore"):
+        faint = (status < _LATER) & ~(i_d > FAINT * i_s) & (rmse <= FAINT * i_s)
+    for some, weighted in ((faint, False), (status == _LATER, True)):
+        if some.any():
+            place = np.flatnonzero(some)
+            found, flags = _once_more(worker, chunk, torch.from_numpy(place).to(chunk.pixels.device), weighted)
+            maps[:, place], status[place] = found.cpu().numpy(), flags.cpu().numpy()
     yield np.arange(count), maps, status
 
 
-_LATER = np.iinfo(np.int16).max  # no combination of flags
+def _once_more(worker: Worker, chunk: _Chunk, index: Tensor, weighted: bool) -> tuple[Tensor, Tensor]:
+    """Maps and statuses of pixels that lack bands, or whose spectra are nearly constant."""
+    usable = chunk.usable[index]
+    pixels = torch.where(usable, chunk.pixels[index], 0)
+    weights = usable.to(pixels.dtype) if weighted else None
+    solution = worker.finished(worker.solver(pixels, weights), pixels, weights, usable.cpu().numpy())
+    return worker.to_maps(solution, (solution.cost / usable.sum(1)).sqrt())
 
 
 def _queued(worker: Worker, cube: Cube, raw: np.ndarray, wanted: np.ndarray | None) -> _Chunk:
@@ -81,20 +88,21 @@ def _queued(worker: Worker, cube: Cube, raw: np.ndarray, wanted: np.ndarray | No
     with stream:
         samples = _sent(raw, device)
         pixels, usable = _reflectance(samples, cube)
-        status = _screened(pixels, usable, worker.fewest)
+        bands = usable.sum(1)
+        status = screened(torch.where(usable, pixels, 0).sum(1) / bands.clamp_min(1), bands, worker.fewest)
         if wanted is not None:
             status = torch.where(_sent(wanted, device), status, int(Status.MASKED_BY_USER))
         fittable = status == Status.CONVERGED
         complete = fittable & usable.all(1)
         # zeros are fitted in no time
         solution = worker.solver(torch.where(complete[:, None], pixels, 0))
-        maps, flags = _maps(worker, solution, torch.full_like(status, pixels.shape[1]))
+        maps, flags = worker.to_maps(solution, (solution.cost / pixels.shape[1]).sqrt())
         maps = torch.where(complete, maps, torch.nan)
         incomplete = fittable & ~complete
         status = torch.where(complete, flags, torch.where(incomplete, _LATER, status))
         here = _received(maps), _received(status.short())
         done = None if device.type != "cuda" else torch.cuda.current_stream(device).record_event()
-    return _Chunk(pixels, usable, incomplete, *here, done)
+    return _Chunk(pixels, usable, *here, done)
 
 
 def _sent(values: np.ndarray, device: torch.device) -> Tensor:
@@ -142,31 +150,3 @@ def _reflectance(samples: Tensor, cube: Cube) -> tuple[Tensor, Tensor]:
 
 def _number(values: Any, like: Tensor) -> Tensor:
     return torch.from_numpy(np.array(values, np.float32)).to(like.device)
-
-
-def _screened(pixels: Tensor, usable: Tensor, fewest: int) -> Tensor:
-    """Statuses (n,) before the fit, int32, as of `worker.screen`."""
-    bands = usable.sum(1)
-    mean = torch.where(usable, pixels, 0).sum(1) / bands.clamp_min(1)
-    status = torch.where(mean > LEAST_SIGNAL, int(Status.CONVERGED), int(Status.MASKED_NO_SIGNAL))
-    return torch.where(bands < fewest, int(Status.MASKED_TOO_FEW_BANDS), status)
-
-
-def _maps(worker: Worker, solution: Solution, bands: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps (map, n) of solutions and their statuses (n,), int64, as of `Worker.to_maps`."""
-    i_d = torch.where(solution.i_d > LEAST_DIFFUSE * solution.i_s, solution.i_d, 0)
-    rmse = (solution.cost / bands).sqrt()
-    nothing = i_d <= 0
-    status = torch.where(solution.converged, int(Status.CONVERGED), int(Status.NOT_CONVERGED))
-    maps = []
-    for name, x in zip(PIGMENTS, solution.x.unbind(1), strict=True):
-        low, high = (float(np.float32(end)) for end in worker.box[name])
-        maps.append(torch.where(nothing, torch.nan, x))
-        if low < high:
-            above = torch.where(x >= high, int(Status[f"{name.upper()}_UPPER"]), 0)
-            status = status | torch.where(x <= low, int(Status[f"{name.upper()}_LOWER"]), above)
-    status = torch.where(nothing, int(Status.NO_DIFFUSE), status)
-    extras = (torch.full_like(i_d, worker.box[name][0]) for name in worker.extras)
-    stacked = torch.stack((*maps, i_d, solution.i_s, rmse, *extras))
-    finite = torch.isfinite(rmse)
-    return torch.where(finite, stacked, torch.nan), torch.where(finite, status, int(Status.NOT_CONVERGED))

@@ -14,10 +14,10 @@ from msfit.data.cube import Cube
 from msfit.data.result import MAPS, FitResult
 from msfit.errors import InputError
 from msfit.fitting.inputs import input_cube
+from msfit.fitting.maps import statuses
 from msfit.fitting.options import PIGMENTS, FitOptions, SpatialKeywords, door
 from msfit.fitting.plan import prepare
 from msfit.fitting.rows import assemble, fit_all
-from msfit.fitting.worker import statuses
 from msfit.skin.registry import SkinModel
 from msfit.solve.problem import NON_NEGATIVE
 from msfit.solve.spatial.pixels import Pixels

@@ -13,17 +13,21 @@ import numpy as np
 
 from msfit.data.bands import FEWEST_BANDS
 from msfit.data.cube import Cube
-from msfit.data.result import STATUS_TYPE, Status
+from msfit.data.result import Status
 from msfit.fitting.criterion import Criterion
 from msfit.fitting.devices import Device
+from msfit.fitting.maps import diffuse, finite_only, screened, statuses
 from msfit.fitting.prior import PixelPrior
 from msfit.fitting.threads import cores, workers
-from msfit.skin.arrays import converted, is_tensor
+from msfit.skin.arrays import NAMESPACES
 from msfit.skin.registry import Skin, SkinModel
+from msfit.solve.backends.cpu import CpuSolver
+from msfit.solve.faint import again_in_double, without_rounded_diffuse
 from msfit.solve.problem import NON_NEGATIVE, Problem, ShadingBounds
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver, solver_for
 from msfit.solve.threads import one_thread
+from msfit.solve.tolerances import name as name_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,10 +42,6 @@ FEW = 1_024  # pixels that a kernel has fitted before other threads would have b
 ROOM = 160 * 2**20  # bytes of temporary arrays that one thread may have
 # Bytes a sample of them: of compiled code, with weights, of descents in torch, of Huber's loss from every basin.
 _TAKES_COMPILED, _TAKES_WEIGHTED, _TAKES, _TAKES_ROBUST = 48, 160, 400, 1_300
-LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
-LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
-# Of i_s: so much may be found by rounding in a spectrum that is constant to so many units in the last place.
-_FAINT, _CONSTANT = 1e-2, 4
 PIGMENTS = ("f_mel", "f_blood")
 PARAMETERS = (*PIGMENTS, "i_d", "i_s")
 STD, CORRELATION, SHARE = "std_", "correlation_", "prior_share_"
@@ -190,7 +190,7 @@ class Worker:
 
             solution = solve_robustly(solver, solution, y, loss)
         if self.shadings == NON_NEGATIVE:
-            solution = without_rounded_diffuse(solution, y, scale)
+            solution = self.finished(solution, y, loss.squares(y), scale)
         gap, proved = None, None
         if self.certificate is not None:
             from msfit.solve.certificate.certificate import GLOBAL_GAP
@@ -207,6 +207,15 @@ class Worker:
             more.append(gap.to(y.dtype).unsqueeze(0))
         rmse = self._rmse(solver.skin, solution, y, None if loss.scale is None else loss.scale > 0).cpu().numpy()
         return self.to_maps(solution.numpy(), rmse, [rows.cpu().numpy() for rows in more], proved)
+
+    def finished(self, solution: Solution, y: Tensor, weights: Tensor | None, scale: np.ndarray | None) -> Solution:
+        """The solution, spectra that are constant or nearly so seen to, as `kernel` does it on a CPU."""
+        solver = self.solver
+        on_gpu = isinstance(solver, PigmentSolver) and not isinstance(solver.kernel, CpuSolver | None)
+        if on_gpu and self.criterion.huber is None:
+            assert isinstance(solver, PigmentSolver)
+            solution = again_in_double(solution, y, weights, solver.in_double)
+        return without_rounded_diffuse(solution, y, scale)
 
     def _by_posterior(
         self, pixels: np.ndarray, scale: np.ndarray | None, index: np.ndarray
@@ -228,22 +237,24 @@ class Worker:
         more = [std, certainty.correlation.cpu().numpy().T] if self.std else []
         return self.to_maps(solution.numpy(), mean.sqrt().cpu().numpy(), [*more, shares.astype(std.dtype)])
 
-    def to_maps(
-        self, solution: Solution, rmse: np.ndarray, more: Sequence[np.ndarray] = (), proved: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Maps (map, n) and statuses (n,) of solutions in numpy with their RMSE, and `more` rows of maps (..., n)."""
+    def to_maps(self, solution: Solution, rmse: Any, more: Sequence[Any] = (), proved: Any = None) -> tuple[Any, Any]:
+        """Maps (map, n) and statuses (n,) of solutions with their RMSE, and `more` rows of maps (..., n).
+
+        Of arrays or tensors.
+        """
+        xp, kind = NAMESPACES[type(rmse)], np.dtype(name_of(solution.x.dtype))
+        # bounds as the solver has them, in the type of the solution
         lower, upper = (
-            np.array(end, solution.x.dtype) for end in zip(*(self.box[name] for name in self.free), strict=True)
+            [float(kind.type(end)) for end in ends]
+            for ends in zip(*(self.box[name] for name in self.free), strict=True)
         )
-        i_d = np.where(solution.i_d > LEAST_DIFFUSE * solution.i_s, solution.i_d, 0)
+        i_d = diffuse(solution.i_d, solution.i_s)
         status = statuses(solution.x.T, i_d, solution.converged, lower, upper, proved)
-        values = dict(zip(self.free, np.where(i_d > 0, solution.x.T, np.nan), strict=True))
-        extras = (values.get(name, np.full_like(i_d, self.box[name][0])) for name in self.extras)
-        maps = np.vstack((*(values[name] for name in PIGMENTS), i_d, solution.i_s, rmse, *extras, *more))
-        finite = np.isfinite(rmse)
-        if not finite.all():  # samples whose squares the type does not hold
-            maps[:, ~finite], status[~finite] = np.nan, Status.NOT_CONVERGED
-        return maps, status
+        values = dict(zip(self.free, xp.where(i_d > 0, solution.x.T, xp.nan), strict=True))
+        extras = (values[name] if name in values else xp.full_like(i_d, self.box[name][0]) for name in self.extras)
+        rows = (*(values[name] for name in PIGMENTS), i_d, solution.i_s, rmse, *extras)
+        maps = xp.concatenate([xp.stack(rows), *(xp.atleast_2d(each) for each in more)])
+        return finite_only(maps, status, rmse)
 
     def _rmse(self, skin: Skin, solution: Solution, pixels: Any, used: Any) -> Any:
         """Root mean squared residual in reflectance over the samples that count, whatever was minimised.
@@ -257,65 +268,14 @@ class Worker:
         return ((squares if used is None else squares * used).sum(1) / bands) ** 0.5
 
 
-def without_rounded_diffuse(solution: Solution, pixels: Any, scale: np.ndarray | None = None) -> Solution:
-    """The solution (n,), without diffuse light where a spectrum is constant, which gloss explains alone.
-
-    pixels (n, band) are an array or tensor, as the solution is; scale (n, band) is 0 where a sample does not count.
-    """
-    faint = ~(solution.i_d > _FAINT * solution.i_s)  # not a number too
-    if not bool(faint.any()):
-        return solution
-    index = np.flatnonzero(faint.cpu().numpy() if is_tensor(faint) else faint)
-    found = pixels[index].cpu().numpy() if is_tensor(pixels) else pixels[index]
-    used = np.ones(found.shape, bool) if scale is None else scale[index] > 0
-    high, low = np.where(used, found, -np.inf).max(1), np.where(used, found, np.inf).min(1)
-    constant = high - low <= _CONSTANT * np.finfo(found.dtype).eps * high
-    i_d, i_s = solution.i_d + 0, solution.i_s + 0  # copies
-    level = high[constant].astype(found.dtype)
-    i_d[index[constant]], i_s[index[constant]] = 0, converted(level, i_s.dtype, i_s.device) if is_tensor(i_s) else level
-    return replace(solution, i_d=i_d, i_s=i_s)
-
-
-# Status by where f_mel (rows) and f_blood (columns) lie: inside, on the lower bound, on the upper bound.
-_BY_EDGE = np.array(
-    [
-        (Status.CONVERGED, Status.F_BLOOD_LOWER, Status.F_BLOOD_UPPER),
-        (Status.F_MEL_LOWER, Status.F_MEL_LOWER_F_BLOOD_LOWER, Status.F_MEL_LOWER_F_BLOOD_UPPER),
-        (Status.F_MEL_UPPER, Status.F_MEL_UPPER_F_BLOOD_LOWER, Status.F_MEL_UPPER_F_BLOOD_UPPER),
-    ],
-    STATUS_TYPE,
-)
-
-
-def statuses(
-    fractions: np.ndarray,
-    i_d: np.ndarray,
-    converged: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
-    proved: np.ndarray | None = None,
-) -> np.ndarray:
-    """Statuses (n,) of fits that ended at fractions (2, n) of the box [lower, upper], some `proved` to be global."""
-    edge = np.zeros((2, len(i_d)), np.uint8)
-    for axis in np.flatnonzero(lower[:2] < upper[:2]):
-        edge[axis] = np.where(fractions[axis] <= lower[axis], 1, 2 * (fractions[axis] >= upper[axis]))
-    status = _BY_EDGE.ravel()[3 * edge[0] + edge[1]]
-    # a global minimum is one, however the descent ended
-    status[~converged if proved is None else ~(converged | proved)] |= STATUS_TYPE(Status.NOT_CONVERGED)
-    status[i_d <= 0] = Status.NO_DIFFUSE
-    return status if proved is None else status | STATUS_TYPE(Status.GLOBAL) * proved
-
-
 def screen(pixels: np.ndarray, usable: np.ndarray, wanted: np.ndarray, fewest: int = FEWEST_BANDS) -> np.ndarray:
     """Statuses (n,) before the fit: converged where a pixel may be fitted, else why not."""
-    status = np.full(len(pixels), Status.CONVERGED, STATUS_TYPE)
     if np.count_nonzero(usable) == usable.size:  # the usual case, seen much faster than pixel by pixel
         bands, mean = np.broadcast_to(usable.shape[1], len(pixels)), np.einsum("pb->p", pixels) / usable.shape[1]
     else:
         bands = usable.sum(1)
         mean = np.where(usable, pixels, 0).sum(1) / np.maximum(bands, 1)
-    status[~(mean > LEAST_SIGNAL)] = Status.MASKED_NO_SIGNAL
-    status[bands < fewest] = Status.MASKED_TOO_FEW_BANDS
+    status = screened(mean, bands, fewest)
     status[~wanted] = Status.MASKED_BY_USER
     return status
 

@@ -143,6 +143,12 @@ class PigmentSolver:
 
         return ReferenceSolver(self.skin, self.lower, self.upper, self.shadings)
 
+    @cached_property
+    def in_double(self) -> PigmentSolver:
+        """The same solver in double precision."""
+        skin = self._skin if hasattr(self._skin, "function") else self._skin.to(np.float64)
+        return PigmentSolver(skin, *self.box, self.shadings, dtype=np.float64, device=self.device)
+
     def __call__(self, pixels: Any, weights: Any = None, prior: Prior | None = None) -> Solution:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones. Each pixel's mean must be positive.
 

@@ -226,9 +226,8 @@ assert (np.sqrt(np.maximum(found.cost, 0) / total) - np.sqrt(expected.cost / tot
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
-@pytest.mark.parametrize(
-    "kind", ["no skin", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("skin", "held", "weighted"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ALL)
 def test_the_kernel_for_gpus_solves_them_too(kind: str) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     command = [sys.executable, "-W", "ignore", "-c", TRITON, kind]

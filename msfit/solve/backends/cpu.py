@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from msfit.skin.registry import Skin
+from msfit.solve.faint import again_in_double
 from msfit.solve.kernels.constants import Constants, constants
 from msfit.solve.kernels.numba_descent import descend
 from msfit.solve.kernels.numba_polynomials import refine
@@ -18,9 +19,6 @@ from msfit.solve.solution import Solution
 from msfit.solve.threads import one_thread
 from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
 from msfit.solve.units import LEAST, MOST, units
-
-# Diffuse light and residuals of less than this share of the gloss are found in double precision.
-_FAINT = 0.02
 
 
 class CpuSolver:
@@ -74,7 +72,7 @@ class CpuSolver:
             starts = self._starts_weighted(pixels, weights)
         solution = self.least(self.form, pixels, *starts, weights)
         if self.dtype == np.float32:
-            return self._with_faint_again(pixels, weights, solution)
+            return again_in_double(solution, pixels, weights, lambda *some: self._double(*some))
         if not (none := np.flatnonzero(solution.i_d <= 0)).size:
             return solution
         # search in single precision does not see where diffuse light explains next to nothing
@@ -83,22 +81,6 @@ class CpuSolver:
         better = again.cost < solution.cost[none]
         for values, others in zip(vars(solution).values(), vars(again).values(), strict=True):
             values[none[better]] = others[better]
-        return solution
-
-    def _with_faint_again(self, pixels: np.ndarray, weights: np.ndarray | None, solution: Solution) -> Solution:
-        """The solution in single precision; of spectra that are nearly constant that in double precision.
-
-        What diffuse light explains of them is less than rounding leaves of their squares.
-        """
-        level = np.float32(_FAINT) * solution.i_s
-        bands = np.float32(pixels.shape[1]) if weights is None else weights.sum(1)
-        faint = ~(solution.i_d > level) & (solution.cost <= bands * level * level)
-        if not faint.any():
-            return solution
-        some = None if weights is None else weights[faint].astype(np.float64)
-        again = self._double(pixels[faint].astype(np.float64), some)
-        for values, others in zip(vars(solution).values(), vars(again).values(), strict=True):
-            values[faint] = others
         return solution
 
     @cached_property

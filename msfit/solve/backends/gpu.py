@@ -28,7 +28,14 @@ class GpuSolver:
         The box of the pigments.
     device : torch.device or str
         Where the kernel runs: a GPU, or the CPU in Triton's interpreter.
+
+    Attributes
+    ----------
+    wide : int, optional
+        Channels of which the kernel evaluates the model at once, by default as many as suit the device.
     """
+
+    wide: int | None = None
 
     def __init__(
         self, form: Constants, skin: Skin, lower: np.ndarray, upper: np.ndarray, device: torch.device | str
@@ -52,9 +59,8 @@ class GpuSolver:
         from msfit.solve.kernels.triton_fit import fit
 
         unit = units_of_tensor(pixels)
-        ends = fit(
-            pixels / unit, weights, self.form, self.spectra, self.grid, self.channels, TOLERANCE["float32"], MOST_STEPS
-        )
+        tables = self.form, self.spectra, self.grid, self.channels
+        ends = fit(pixels / unit, weights, *tables, TOLERANCE["float32"], MOST_STEPS, self.wide)
         _, _, i_d, i_s, cost, converged, steps = ends.unbind(1)
         solution = Solution(ends[:, :2], i_d, i_s, cost, converged > 0, steps.to(torch.int16))
         return solution.scaled(unit[:, 0])

@@ -27,9 +27,11 @@ from msfit.solve.kernels.numba_polynomials import ACROSS, TERMS
 from msfit.solve.kernels.numba_search import RANK
 from msfit.solve.kernels.polynomials import SearchTable
 
-# Pixels of a program, on a GPU and at most in the interpreter, where a wide block costs as much as a narrow one; and
-# columns of the grid, filled up to a power of two.
-_BLOCK, _BLOCK_INTERPRETED, _COLUMNS = 64, 8192, 16
+# Pixels of a program, and channels of which the exact model is evaluated at once: on a GPU, one by one; in the
+# interpreter, where an operation on many numbers takes hardly longer than one on few, as many as keep this number.
+_BLOCK, _WIDE, _INTERPRETED = 64, 1, 2**16
+# Columns of the grid, filled up to a power of two.
+_COLUMNS = 16
 # Columns of a solution: f_mel, f_blood, i_d, i_s, cost, whether it converged, and the number of steps.
 RESULTS = 7
 _LOWEST: tl.constexpr = tl.constexpr(-1e30)
@@ -108,18 +110,20 @@ def fit(
     channels: Channels | None,
     tolerance: float,
     most_steps: int,
+    wide: int | None = None,
 ) -> Tensor:
     """Solutions (n, RESULTS) of pixels (n, channel) float32, with weights (n, channel) >= 0 or None for ones.
 
     `form` are the constants of the skin, `spectra` (wavelength, 8) the same on the device; `grid` its tables;
-    `channels` None where a channel is the model at one wavelength.
+    `channels` None where a channel is the model at one wavelength; `wide`, a power of two, channels of which the model
+    is evaluated at once, by default as many as suit the device.
     """
     number, count = pixels.shape
     results = torch.empty((RESULTS, number), dtype=torch.float32, device=pixels.device)
     if number == 0:
         return results.T
     pixels = pixels.contiguous()
-    block = _BLOCK if pixels.is_cuda else min(_BLOCK_INTERPRETED, max(_BLOCK, triton.next_power_of_2(number)))
+    block, usual = (_BLOCK, _WIDE) if pixels.is_cuda else _interpreted(number, count)
     unused = pixels  # where a kernel reads nothing
     first, length, share = (unused,) * 3 if channels is None else (channels.first, channels.length, channels.share)
     with torch.cuda.device_of(pixels):  # Triton launches on the current one
@@ -145,11 +149,18 @@ def fit(
             WEIGHTED=weights is not None,
             MIXED=channels is not None,
             BLOCK=block,
+            WIDE=wide or usual,
             COLUMNS=_COLUMNS,
             TERMS=TERMS,
             num_warps=2,
         )
     return results.T
+
+
+def _interpreted(number: int, count: int) -> tuple[int, int]:
+    """Pixels of a block and channels at once, both powers of two, for so many in the interpreter."""
+    block = min(2**13, max(_BLOCK, triton.next_power_of_2(number)))
+    return block, min(triton.next_power_of_2(count), max(1, _INTERPRETED // block))
 
 
 @triton.jit
@@ -179,14 +190,62 @@ def _skin(spectra, at, x_0, x_1, thickness):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _channel(spectra, first, length, share, widest, c, x_0, x_1, thickness, MIXED: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Reflectance of a channel and its derivatives by melanin and blood."""
+def _beside(values, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Values (lane,) as they meet those of channels: (lane, 1) where there are several at once."""
+    if WIDE == 1:
+        return values
+    else:
+        return values[:, None]
+
+
+@triton.jit
+def _channels(c, count, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The channels from c on that are evaluated at once, the last of all instead of those behind it: c or (1, WIDE)."""
+    if WIDE == 1:
+        return c
+    else:
+        return tl.minimum(c + tl.arange(0, WIDE), count - 1)[None, :]
+
+
+@triton.jit
+def _sample(pixels, weights, at, here, c, count, WEIGHTED: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Pixels at channels and their weights: (lane,) or (lane, WIDE), without weight behind the last."""
+    if WIDE == 1:
+        y = tl.load(pixels + at + c, mask=here, other=0.0)
+        w = tl.load(weights + at + c, mask=here, other=0.0) if WEIGHTED else 1.0
+        return y, w
+    else:
+        channel = (c + tl.arange(0, WIDE))[None, :]
+        known = here[:, None] & (channel < count)
+        y = tl.load(pixels + at[:, None] + channel, mask=known, other=0.0)
+        if WEIGHTED:
+            return y, tl.load(weights + at[:, None] + channel, mask=known, other=0.0)
+        else:
+            return y, known.to(tl.float32)
+
+
+@triton.jit
+def _sum(values, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Over the channels at once: (lane,)."""
+    if WIDE == 1:
+        return values
+    else:
+        return tl.sum(values, axis=1)
+
+
+@triton.jit
+def _channel(  # type: ignore[no-untyped-def]
+    spectra, first, length, share, widest, c, x_0, x_1, thickness, MIXED: tl.constexpr, WIDE: tl.constexpr
+):
+    """Reflectance of channels and its derivatives by melanin and blood."""
     if MIXED:
-        r, r_0, r_1 = x_0 * 0.0, x_0 * 0.0, x_0 * 0.0
-        start = tl.load(first + c)
-        for k in range(tl.load(length + c)):
-            part = tl.load(share + c * widest + k)
-            q, q_0, q_1 = _skin(spectra, start + k, x_0, x_1, thickness)
+        start, many = tl.load(first + c), tl.load(length + c)
+        zero = x_0 * 0.0 if WIDE == 1 else x_0 * 0.0 + start.to(tl.float32) * 0.0
+        r, r_0, r_1 = zero, zero, zero
+        for k in range(many if WIDE == 1 else widest):
+            part = tl.load(share + c * widest + k)  # 0 behind a channel's last wavelength
+            own = start + k if WIDE == 1 else start + tl.minimum(k, many - 1)
+            q, q_0, q_1 = _skin(spectra, own, x_0, x_1, thickness)
             r, r_0, r_1 = r + part * q, r_0 + part * q_0, r_1 + part * q_1
     else:
         r, r_0, r_1 = _skin(spectra, c, x_0, x_1, thickness)
@@ -196,25 +255,27 @@ def _channel(spectra, first, length, share, widest, c, x_0, x_1, thickness, MIXE
 @triton.jit
 def _evaluate(  # type: ignore[no-untyped-def]
     pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, x_0, x_1, y_mean, total, tiny,
-    WEIGHTED: tl.constexpr, MIXED: tl.constexpr,
+    WEIGHTED: tl.constexpr, MIXED: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """The projected objective with its shadings, its gradient and Gauss-Newton Hessian, both halved.
 
     The model is evaluated anew in each of three passes over the channels, because that costs less than to store it.
     """
+    m, b = _beside(x_0, WIDE), _beside(x_1, WIDE)
     mean, mean_0, mean_1 = x_0 * 0.0, x_0 * 0.0, x_0 * 0.0
-    for c in range(count):
-        w = tl.load(weights + at + c, mask=here, other=0.0) if WEIGHTED else 1.0
-        r, r_0, r_1 = _channel(spectra, first, length, share, widest, c, x_0, x_1, thickness, MIXED)
-        mean, mean_0, mean_1 = mean + w * r, mean_0 + w * r_0, mean_1 + w * r_1
+    for c in range(0, count, WIDE):
+        _, w = _sample(pixels, weights, at, here, c, count, WEIGHTED, WIDE)
+        own = _channels(c, count, WIDE)
+        r, r_0, r_1 = _channel(spectra, first, length, share, widest, own, m, b, thickness, MIXED, WIDE)
+        mean, mean_0, mean_1 = mean + _sum(w * r, WIDE), mean_0 + _sum(w * r_0, WIDE), mean_1 + _sum(w * r_1, WIDE)
     mean, mean_0, mean_1 = mean / total, mean_0 / total, mean_1 / total
-    rr, ry = x_0 * 0.0, x_0 * 0.0
-    for c in range(count):
-        y = tl.load(pixels + at + c, mask=here, other=0.0)
-        w = tl.load(weights + at + c, mask=here, other=0.0) if WEIGHTED else 1.0
-        r, _, _ = _channel(spectra, first, length, share, widest, c, x_0, x_1, thickness, MIXED)
-        rr += w * (r - mean) * (r - mean)
-        ry += w * (r - mean) * y
+    rr, ry, level = x_0 * 0.0, x_0 * 0.0, _beside(mean, WIDE)
+    for c in range(0, count, WIDE):
+        y, w = _sample(pixels, weights, at, here, c, count, WEIGHTED, WIDE)
+        own = _channels(c, count, WIDE)
+        r, _, _ = _channel(spectra, first, length, share, widest, own, m, b, thickness, MIXED, WIDE)
+        rr += _sum(w * (r - level) * (r - level), WIDE)
+        ry += _sum(w * (r - level) * y, WIDE)
     i_d = ry / tl.maximum(rr, tiny)
     i_s = y_mean - i_d * mean
     whole = rr + total * mean * mean
@@ -226,19 +287,22 @@ def _evaluate(  # type: ignore[no-untyped-def]
     # while i_s is free it takes over what is common to all channels
     specular = tl.where(i_s > 0.0, 1.0, 0.0)
     square = tl.maximum(tl.where(i_s > 0.0, rr, whole), tiny)
-    mean, mean_0, mean_1 = mean * specular, mean_0 * specular, mean_1 * specular
+    level, level_0 = _beside(mean * specular, WIDE), _beside(mean_0 * specular, WIDE)
+    level_1, d, g = _beside(mean_1 * specular, WIDE), _beside(i_d, WIDE), _beside(i_s, WIDE)
     cost, re, e_0, e_1 = x_0 * 0.0, x_0 * 0.0, x_0 * 0.0, x_0 * 0.0
     c_0, c_1, c_00, c_01, c_11 = x_0 * 0.0, x_0 * 0.0, x_0 * 0.0, x_0 * 0.0, x_0 * 0.0
-    for c in range(count):
-        y = tl.load(pixels + at + c, mask=here, other=0.0)
-        w = tl.load(weights + at + c, mask=here, other=0.0) if WEIGHTED else 1.0
-        r, r_0, r_1 = _channel(spectra, first, length, share, widest, c, x_0, x_1, thickness, MIXED)
-        e = y - i_d * r - i_s
-        r, r_0, r_1 = r - mean, r_0 - mean_0, r_1 - mean_1
+    for c in range(0, count, WIDE):
+        y, w = _sample(pixels, weights, at, here, c, count, WEIGHTED, WIDE)
+        own = _channels(c, count, WIDE)
+        r, r_0, r_1 = _channel(spectra, first, length, share, widest, own, m, b, thickness, MIXED, WIDE)
+        e = y - d * r - g
+        r, r_0, r_1 = r - level, r_0 - level_0, r_1 - level_1
         we, wr, w0, w1 = w * e, w * r, w * r_0, w * r_1
-        cost, re, e_0, e_1 = cost + we * e, re + we * r, e_0 + we * r_0, e_1 + we * r_1
-        c_0, c_1 = c_0 + wr * r_0, c_1 + wr * r_1
-        c_00, c_01, c_11 = c_00 + w0 * r_0, c_01 + w0 * r_1, c_11 + w1 * r_1
+        cost, re = cost + _sum(we * e, WIDE), re + _sum(we * r, WIDE)
+        e_0, e_1 = e_0 + _sum(we * r_0, WIDE), e_1 + _sum(we * r_1, WIDE)
+        c_0, c_1 = c_0 + _sum(wr * r_0, WIDE), c_1 + _sum(wr * r_1, WIDE)
+        c_00, c_01 = c_00 + _sum(w0 * r_0, WIDE), c_01 + _sum(w0 * r_1, WIDE)
+        c_11 = c_11 + _sum(w1 * r_1, WIDE)
     g_0, g_1 = i_d * (c_0 * re / square - e_0), i_d * (c_1 * re / square - e_1)
     h_00 = i_d * i_d * tl.maximum(c_00 - c_0 * c_0 / square, 0.0)
     h_11 = i_d * i_d * tl.maximum(c_11 - c_1 * c_1 / square, 0.0)
@@ -508,8 +572,8 @@ def _fraction(fractions, node, axis, far, low, high):  # type: ignore[no-untyped
 def _fit(  # type: ignore[no-untyped-def]
     pixels, weights, spectra, first, length, share, basis, directions, ratios, on_grid, expansions, limits, fractions,
     results, number, count, widest, rows, columns, thickness, low_0, low_1, high_0, high_1, tolerance,
-    most_steps, tiny, eps, WEIGHTED: tl.constexpr, MIXED: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
-    TERMS: tl.constexpr,
+    most_steps, tiny, eps, WEIGHTED: tl.constexpr, MIXED: tl.constexpr, BLOCK: tl.constexpr, WIDE: tl.constexpr,
+    COLUMNS: tl.constexpr, TERMS: tl.constexpr,
 ):  # fmt: skip
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     here = lane < number
@@ -547,7 +611,7 @@ def _fit(  # type: ignore[no-untyped-def]
             x_1 = _fraction(fractions, node, 1, v, low_1, high_1)
             i_d, i_s, cost, g_0, g_1, h_00, h_01, h_11 = _evaluate(
                 pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, x_0, x_1, y_mean,
-                total, tiny, WEIGHTED, MIXED,
+                total, tiny, WEIGHTED, MIXED, WIDE,
             )  # fmt: skip
             c_00, c_01, c_11, damping = zero, zero, zero, zero
             converged, steps = zero, zero
@@ -567,7 +631,7 @@ def _fit(  # type: ignore[no-untyped-def]
                 t_0, t_1 = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
                 n_d, n_s, n_cost, n_g0, n_g1, n_h00, n_h01, n_h11 = _evaluate(
                     pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, t_0, t_1,
-                    y_mean, total, tiny, WEIGHTED, MIXED,
+                    y_mean, total, tiny, WEIGHTED, MIXED, WIDE,
                 )  # fmt: skip
                 # the last step of a lane is taken too: it is evaluated anyhow
                 better = (n_cost <= cost + rounding) & (last > 0)

@@ -1,0 +1,199 @@
+"""The kernel for GPUs beside the CPU's, without a GPU: in Triton's interpreter.
+
+Usage: python -m benchmarks.gpu.interpreted [--only WORD ...] [--few] [--out DIR]
+
+Faces of the archive (ISSA), the 71 cheeks and the face of ISET where they are at hand ($MSFIT_REFERENCE_DATA), and
+uniform noise, of which 2,000 pixels: every skin model at 3, 6, 31 and 148 bands; then weights, missing bands, held
+pigments, narrow bounds, channels of a camera, and the model evaluated channel by channel, as a GPU does it. A line a
+case and kind of pixel, and DIR/gpu_interpreted.json.
+
+--few    a representative of every branch with few pixels, as the tests do it
+--only   cases in whose name one of these words stands, as "31 bands"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import msfit
+from benchmarks import record
+from benchmarks.gpu.equality import differences
+from msfit.io.datasets.issa import load_faces
+from msfit.skin.channels import through
+from msfit.skin.models import get_model
+from msfit.solve.backends.cpu import CpuSolver
+from msfit.solve.backends.gpu import GpuSolver
+
+MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025", "msfit-issa-2026")
+BANDS = (3, 6, 31, 148)
+_SPAN = (415.0, 700.0)  # of the faces' wavelengths and of every model
+_LED = 20.0  # width [nm] of a channel
+
+
+@dataclass(frozen=True)
+class Case:
+    """A skin model on so many bands (or channels) and what is asked of the fit; `many` pixels of a kind at most."""
+
+    model: str
+    bands: int
+    problem: str = "plain"
+    many: int = 1000
+    noise: bool = True
+
+    @property
+    def name(self) -> str:
+        """As it is called in the record."""
+        return f"{self.model}, {self.bands} {'channels' if self.problem == 'channels' else 'bands'}, {self.problem}"
+
+
+def cases(few: bool = False) -> list[Case]:
+    """All of them, or one of each branch with few pixels."""
+    if few:
+        # noise has more local minima and takes more steps: once is enough
+        others = [
+            Case("jacques-km", 6, "weights"),
+            Case("alotaibi-smith-2019", 12, "held blood"),
+            Case("msfit-issa-2025", 6, "channels"),
+            Case("msfit-issa-2026", 6, "one by one"),
+        ]
+        return [Case("msfit-issa-2026", 31, many=40), *(replace(case, many=40, noise=False) for case in others)]
+    plain = [Case(model, bands) for bands in BANDS for model in MODELS]
+    problems = ("weights", "missing bands", "held melanin", "held blood", "narrow bounds")
+    others = [Case(model, bands, problem, 300) for problem in problems for bands in (6, 31) for model in MODELS[::2]]
+    through_lamps = [Case(model, count, "channels", 300) for count in (3, 6, 16) for model in MODELS]
+    one_by_one = [Case(model, 6, "one by one", 300) for model in MODELS]  # as a GPU evaluates the model
+    return [*plain, *others, *through_lamps, *one_by_one, Case("msfit-issa-2026", 148, "weights", 100)]
+
+
+def compare(case: Case) -> dict[str, dict[str, Any]]:
+    """How far the kernel ends from the CPU, by kind of pixel."""
+    model = get_model(case.model)
+    nm = np.linspace(*_SPAN, case.bands)
+    skin = model.in_numpy(nm)
+    kinds = {kind: _resampled(spectra, own, nm) for kind, (spectra, own) in _measured(case.many).items()}
+    if case.problem == "channels":
+        lamps = msfit.Channels.gaussian(np.linspace(450, 660, case.bands).tolist(), _LED)
+        skin = through(model, lamps).in_numpy(lamps.centres)
+        kinds = {kind: _through(lamps, spectra, own) for kind, (spectra, own) in _measured(case.many).items()}
+    assert skin is not None
+    if case.noise:
+        kinds["noise"] = np.random.default_rng(0).random((2 * case.many, case.bands), np.float32)
+    kinds = {kind: pixels[pixels.mean(1) > 1e-12] for kind, pixels in kinds.items()}
+    lower, upper = _box(case)
+    pixels = np.concatenate(list(kinds.values()))
+    weights = _weights(case, pixels.shape)
+    if case.problem == "missing bands":  # `fit` puts zeros there
+        assert weights is not None
+        pixels = np.where(weights > 0, pixels, np.float32(0))
+    gpu, cpu = GpuSolver.over(skin, lower, upper, "cpu"), CpuSolver.over(skin, lower, upper, np.float32)
+    assert gpu is not None
+    assert cpu is not None
+    if case.problem == "one by one":
+        gpu.wide = 1
+    sent = None if weights is None else torch.from_numpy(weights)
+    found, expected = gpu(torch.from_numpy(pixels), sent).numpy(), cpu(pixels, weights)
+    apart, first = {}, 0
+    for kind, some in kinds.items():
+        part = slice(first, first := first + len(some))
+        apart[kind] = differences(
+            found.take(part),
+            expected.take(part),
+            skin,
+            pixels[part],
+            (lower, upper),
+            None if weights is None else weights[part],
+        )
+    return apart
+
+
+def _box(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """The pigments' bounds."""
+    parameters = get_model(case.model).parameters[:2]
+    lower, upper = np.array([one.paper if case.problem == "narrow bounds" else one.wide for one in parameters]).T
+    for name, axis, value in (("held melanin", 0, 0.1), ("held blood", 1, 0.03)):
+        if case.problem == name:
+            lower[axis] = upper[axis] = value
+    return lower, upper
+
+
+def _weights(case: Case, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Weights (n, band) of a problem that has them; every fourth band of all pixels counts."""
+    if case.problem not in ("weights", "missing bands"):
+        return None
+    values = [0.0, 0.5, 1.0, 2.0] if case.problem == "weights" else [0.0, 1.0]
+    weights = np.random.default_rng(3).choice(values, shape).astype(np.float32)
+    weights[:, :: max(1, shape[1] // 8)] = 1
+    return weights
+
+
+def _measured(many: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Measured reflectances with their wavelengths, by kind."""
+    faces = load_faces().cube
+    spectra = np.asarray(faces.reflectance)
+    kinds = {"archive": (spectra[:: max(1, len(spectra) // many)][:many], faces.wavelengths)}
+    folder = Path(os.environ.get("MSFIT_REFERENCE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if folder.is_dir():
+        cheeks = msfit.load(folder / "iset_cheeks.mat")
+        kinds["cheeks"] = np.asarray(cheeks.reflectance).reshape(-1, cheeks.wavelengths.size)[:many], cheeks.wavelengths
+        face = msfit.load(
+            folder / "iset_face_spatial_illuminant_reflectance.mat", wavelengths=np.arange(400.0, 701.0, 10.0)
+        )
+        seen = np.asarray(face.reflectance).reshape(-1, face.wavelengths.size)
+        seen = seen[np.isfinite(seen).all(1)]
+        kinds["face"] = seen[:: max(1, len(seen) // many)][:many], face.wavelengths
+    return kinds
+
+
+def _resampled(spectra: np.ndarray, own: np.ndarray, nm: np.ndarray) -> np.ndarray:
+    return np.stack([np.interp(nm, own, spectrum) for spectrum in spectra]).astype(np.float32)
+
+
+def _through(lamps: msfit.Channels, spectra: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Measured reflectance as channels see it."""
+    nm, shares, _ = lamps.shares(float(own[0]), float(own[-1]))
+    return (np.stack([np.interp(nm, own, spectrum) for spectrum in spectra]) @ shares.T).astype(np.float32)
+
+
+def run(chosen: list[Case]) -> Iterator[tuple[Case, dict[str, dict[str, Any]], float]]:
+    """Each case with its figures and the seconds it took."""
+    for case in chosen:
+        began = time.perf_counter()
+        yield case, compare(case), time.perf_counter() - began
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare and write; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--few", action="store_true")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="WORD")
+    parser.add_argument("--out", type=Path, default=record.RESULTS)
+    options = parser.parse_args(arguments)
+    os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
+    figures: dict[str, Any] = {}
+    for case, apart, seconds in run([c for c in cases(options.few) if any(word in c.name for word in options.only)]):
+        figures[case.name] = {**apart, "seconds": round(seconds, 1)}
+        for kind, found in apart.items():
+            rmse = max(found["rmse above"], found["rmse below"])
+            print(
+                f"{case.name:44s} {kind:8s} {found['pixels']:5d} pixels, rmse {rmse:.1e}, "
+                f"{found['relative, worst of sharp']:.1e} of {100 * found['sharp']:.0f} % sharp, "
+                f"other status {found['other status']}, {json.dumps(found['worst of all'])}",
+                flush=True,
+            )
+        record.write("gpu_interpreted", figures, options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
