@@ -29,7 +29,7 @@ docs: .venv/installed-docs-all    ## the site, in build/docs: warnings are error
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
 
 test-all: $(INSTALLED) ## the slow tests too
-	$(TEST) -m ""
+	HYPOTHESIS_PROFILE=thorough $(TEST) -m ""
 
 dist: .venv/installed-docs-all    ## wheel and source archive, checked as the package index checks them
 	rm -rf dist

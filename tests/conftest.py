@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 from hypothesis import settings
 
-settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
-settings.load_profile("repeatable")
+# Few examples by default; `make test-all` asks for more.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=25)
+settings.register_profile("thorough", settings.get_profile("repeatable"), max_examples=200)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Tests run side by side: one thread each is faster than all of them competing for the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,8 +34,16 @@ for model in ("alotaibi-smith-2019", "msfit-issa-2026", "jacques-km"):
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile the kernels once, before workers side by side would each compile them, not to the same last digit."""
-    if "PYTEST_XDIST_WORKER" not in os.environ and not session.config.option.collectonly:
-        subprocess.run([sys.executable, "-c", _COMPILE], check=False, cwd=Path(__file__).resolve().parents[1])
+    if "PYTEST_XDIST_WORKER" in os.environ or session.config.option.collectonly:
+        return
+    root = Path(__file__).resolve().parents[1]
+    kernels = root / "msfit" / "solve" / "kernels"
+    stamp, sources = kernels / "__pycache__" / "compiled", [*(root / "msfit").rglob("*.py"), Path(numba.__file__)]
+    if stamp.is_file() and stamp.stat().st_mtime > max(source.stat().st_mtime for source in sources):
+        return
+    if subprocess.run([sys.executable, "-c", _COMPILE], check=False, cwd=root).returncode == 0:
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.touch()
 
 
 @pytest.fixture(scope="session")

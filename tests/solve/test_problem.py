@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import lsq_linear, minimize, nnls
 
@@ -61,6 +61,7 @@ def test_shadings_equal_scipy_nnls(seed: int, weighted: bool) -> None:
 
 
 @pytest.mark.parametrize("bounds", BOUNDS)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), prior=st.booleans())
 def test_shadings_within_bounds_equal_scipys(bounds: ShadingBounds, seed: int, prior: bool) -> None:
     rng = np.random.default_rng(seed)
