@@ -18,30 +18,35 @@ from msfit.skin.calibrated import constants
 from msfit.synth.people import lab
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-REFERENCE, CALIBRATED = "alotaibi-smith-2019", "msfit-issa-2025"
-MEDIAN_SKIN = torch.tensor([[0.09, 0.006]], dtype=torch.float64)
+REFERENCE, FIRST, SECOND = "alotaibi-smith-2019", "msfit-issa-2025", "msfit-issa-2026"
+# f_mel and f_blood of the median spectrum, on the scale of each model
+MEDIAN_SKIN = {FIRST: (0.09, 0.006), SECOND: (0.067, 0.0037)}
 
 
 def draw(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult]) -> None:
-    """Write all figures to docs/images."""
+    """Write all figures to docs/images: the first calibration beside the reference, the second beside the first."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name, figure in {
-        "skin_residuals": residuals(faces, index, fits),
-        "skin_meaning": meaning(faces, index, fits),
-        "skin_constants": spectra(faces),
-        "skin_effects": effects(faces),
+        "skin_residuals": residuals(faces, index, fits, (REFERENCE, FIRST)),
+        "skin_meaning": meaning(faces, index, fits, (REFERENCE, FIRST)),
+        "skin_constants": spectra(faces, FIRST),
+        "skin_effects": effects(faces, FIRST),
         "skin_profiles": profiles(),
+        "skin_residuals_2026": residuals(faces, index, fits, (FIRST, SECOND)),
+        "skin_meaning_2026": meaning(faces, index, fits, (FIRST, SECOND)),
+        "skin_constants_2026": spectra(faces, SECOND),
+        "skin_effects_2026": effects(faces, SECOND),
     }.items():
         figure.savefig(IMAGES / f"{name}.png", dpi=110)
 
 
-def residuals(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult]) -> Figure:
+def residuals(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult], models: tuple[str, str]) -> Figure:
     """Mean residual spectra before and after, by group and by site."""
     figure = new_figure(10, 7)
     head(figure, "What the models leave over", f"mean of measured minus fitted, {len(index):,} spectra of test persons")
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
     for row, labels in enumerate((faces.archive.group[index], faces.archive.site[index])):
-        for column, model in enumerate((REFERENCE, CALIBRATED)):
+        for column, model in enumerate(models):
             result, panel = fits[model], axes[row, column]
             fitted = result.i_d[:, None] * msfit.reflectance(
                 result.f_mel, result.f_blood, faces.wavelengths, model=model
@@ -55,7 +60,7 @@ def residuals(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult])
     return figure
 
 
-def meaning(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult]) -> Figure:
+def meaning(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult], models: tuple[str, str]) -> Figure:
     """Pigments beside what a colorimeter says of the same spectra, by group."""
     colour = lab(faces.spectra[index].numpy(), faces.wavelengths)
     angle = np.degrees(np.arctan2(colour[:, 0] - 50, colour[:, 2]))
@@ -63,7 +68,7 @@ def meaning(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult]) -
     figure = new_figure(10, 7)
     head(figure, "What the pigments mean", f"{len(index):,} spectra of test persons, pigments in volume fractions")
     axes = figure.subplots(2, 2, sharey="col")
-    for row, model in enumerate((REFERENCE, CALIBRATED)):
+    for row, model in enumerate(models):
         result = fits[model]
         pairs = (
             (result.f_mel, angle, "individual typology angle [degrees]", "f_mel"),
@@ -79,10 +84,10 @@ def meaning(faces: Faces, index: np.ndarray, fits: dict[str, msfit.FitResult]) -
     return figure
 
 
-def spectra(faces: Faces) -> Figure:
+def spectra(faces: Faces, model: str) -> Figure:
     """Absorption and scattering: the textbook's and the estimates."""
     nm = faces.wavelengths
-    values = {row.name: row.estimate for row in constants(CALIBRATED)}
+    values = {row.name: row.estimate for row in constants(model)}
     textbook = {
         "melanin_exponent": 3.33,
         "baseline_constant": 0.244,
@@ -92,6 +97,8 @@ def spectra(faces: Faces) -> Figure:
         "oxygen_saturation": 0.75,
         "rayleigh_share": 0.409,
         "mie_exponent": 0.702,
+        "bandwidth": 0.0,
+        "baseline_blood": 0.0,
     }
     plain = {name: 0.0 if "_cosine_" in name else textbook.get(name, value) for name, value in values.items()}
     figure = new_figure(10, 6)
@@ -99,7 +106,7 @@ def spectra(faces: Faces) -> Figure:
     head(figure, "The spectra inside the model", how)
     axes = figure.subplots(2, 2).ravel()
     for chosen, colour in ((plain, "#9ca3af"), (values, "#222222")):
-        layers = Form(constants(CALIBRATED), nm, held=chosen).skin(torch.empty(0, dtype=torch.float64)).layers
+        layers = Form(constants(model), nm, held=chosen).skin(torch.empty(0, dtype=torch.float64)).layers
         thickness = 1e-4 * chosen["epidermis_thickness"]
         blood = layers.absorption_blood + layers.absorption
         drawn = {
@@ -118,10 +125,11 @@ def spectra(faces: Faces) -> Figure:
     return figure
 
 
-def effects(faces: Faces) -> Figure:
+def effects(faces: Faces, model: str) -> Figure:
     """What each constant does to median skin: reflectance one prior standard deviation above less one below."""
-    form = Form(constants(CALIBRATED), faces.wavelengths, corrected=("melanin", "baseline"))
-    estimate = {row.name: row.estimate for row in constants(CALIBRATED)}
+    form = Form(constants(model), faces.wavelengths)
+    estimate = {row.name: row.estimate for row in constants(model)}
+    skin = torch.tensor([MEDIAN_SKIN[model]], dtype=torch.float64)
     z = form.coordinates(estimate)
     figure = new_figure(10, 4.6)
     how = "reflectance, one standard deviation of the prior up less one down, i_d = 1"
@@ -131,7 +139,7 @@ def effects(faces: Faces) -> Figure:
         if row.role != "cosine":
             step = torch.zeros_like(z)
             step[number] = 1
-            change = form.skin(z + step).reflectance(MEDIAN_SKIN) - form.skin(z - step).reflectance(MEDIAN_SKIN)
+            change = form.skin(z + step).reflectance(skin) - form.skin(z - step).reflectance(skin)
             style = "-" if number < 5 else "--"
             panel.plot(faces.wavelengths, change[0], style, label=row.name.replace("_", " "), linewidth=1.4)
     panel.legend(fontsize=7.5, frameon=False, ncols=2)
@@ -140,9 +148,9 @@ def effects(faces: Faces) -> Figure:
 
 
 def profiles() -> Figure:
-    """Profiles of the objective over the literature's ranges, from the calibration's record."""
+    """Profiles of the objective over the literature's ranges, from the first calibration's record."""
     figures: dict[str, Any] = json.loads((record.RESULTS / "calibrate_skin.json").read_text())["figures"]
-    rows = {row.name: row for row in constants(CALIBRATED)}
+    rows = {row.name: row for row in constants(FIRST)}
     least = min(min(profile["objective"]) for profile in figures["profiles"].values())
     figure = new_figure(11, 5.2)
     how = "objective less its least, all other constants estimated anew, prior off; red: estimate"

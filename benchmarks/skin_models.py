@@ -23,7 +23,7 @@ from scipy.stats import rankdata, spearmanr
 
 import msfit
 from benchmarks import record, skin_model_figures
-from benchmarks.calibration import Faces
+from benchmarks.calibration import GLOSS, Faces
 from msfit.mask import skin_mask
 from msfit.skin.held_out import TABLE
 from msfit.skin.models import DEFAULT_MODEL, get_model
@@ -179,17 +179,64 @@ def _of_persons(values: np.ndarray, member: np.ndarray) -> np.ndarray:
     return np.asarray(np.bincount(member, values) / np.bincount(member))
 
 
-def level(faces: Faces, index: np.ndarray, found: msfit.FitResult) -> dict[str, float]:
-    """How much tone the level carries though the instruments light all skin alike; f_mel where the level is known."""
+def level(faces: Faces, index: np.ndarray, found: msfit.FitResult) -> dict[str, Any]:
+    """How much tone the level carries though the instruments light all skin alike, and what pigments tell if more is
+    known or other bands count: i_d at its median, i_s at what a surface returns, four times the weight on 620-700 nm.
+    """
     assert found.cube is not None
     angle = _typology(lab(faces.spectra[index].numpy(), faces.wavelengths))
     member = np.unique(faces.archive.person[index], return_inverse=True)[1]
+    origin = faces.archive.origin[index]
+    names, laboratory = np.unique(origin, return_inverse=True)
     i_d = np.asarray(found.i_d)
-    known = msfit.fit(found.cube, model=found.model, hold={"i_d": float(np.median(i_d))})
+    log = np.log(i_d)
+    beside = [v - (np.bincount(laboratory, v) / np.bincount(laboratory))[laboratory] for v in (log, angle)]
+    fits = {
+        "level_known": msfit.fit(found.cube, model=found.model, hold={"i_d": float(np.median(i_d))}),
+        "gloss_known": msfit.fit(found.cube, model=found.model, hold={"i_s": GLOSS}),
+        "both_known": msfit.fit(found.cube, model=found.model, hold={"i_d": float(np.median(i_d)), "i_s": GLOSS}),
+        "red_weighted": msfit.fit(found.cube, model=found.model, weights={(620, 700): 4.0}),
+    }
     return {
-        "log_i_d_sd": _round(np.log(i_d).std()),
+        "log_i_d_sd": _round(log.std()),
+        "log_i_d_sd_within_persons": _round((log - _of_persons(log, member)[member]).std()),
+        "log_i_d_sd_within_laboratories": _round(beside[0].std()),
+        "log_i_d_robust_sd": _round(1.4826 * np.median(np.abs(log - np.median(log)))),
+        "log_i_d_sd_by_site": {
+            str(site): _round(log[faces.archive.site[index] == site].std())
+            for site in np.unique(faces.archive.site[index])
+        },
+        "log_i_d_by_laboratory": {
+            str(name): [_round(log[origin == name].mean()), _round(log[origin == name].std())] for name in names
+        },
+        "without_chins": _beardless(faces, index, i_d, np.asarray(found.f_mel), angle),
         "i_d_and_typology_angle_of_persons": _round(spearmanr(_of_persons(i_d, member), _of_persons(angle, member))[0]),
-        "f_mel_and_typology_angle_level_known": _round(spearmanr(known.f_mel, angle)[0]),
+        "the_same_within_laboratories": _round(spearmanr(*(_of_persons(v, member) for v in beside))[0]),
+        "f_mel_and_typology_angle_level_known": _round(spearmanr(fits["level_known"].f_mel, angle)[0]),
+        **{name: _told(faces, index, fit, angle) for name, fit in fits.items()},
+    }
+
+
+def _beardless(
+    faces: Faces, index: np.ndarray, i_d: np.ndarray, f_mel: np.ndarray, angle: np.ndarray
+) -> dict[str, float]:
+    """Rows of the level without chins: between the hairs of a beard skin is darker, by any model, without melanin."""
+    bare = faces.archive.site[index] != "chin"
+    member = np.unique(faces.archive.person[index][bare], return_inverse=True)[1]
+    of_persons = [_of_persons(v[bare], member) for v in (i_d, angle)]
+    return {
+        "log_i_d_sd": _round(np.log(i_d[bare]).std()),
+        "i_d_and_typology_angle_of_persons": _round(spearmanr(*of_persons)[0]),
+        "f_mel_and_typology_angle": _round(spearmanr(f_mel[bare], angle[bare])[0]),
+    }
+
+
+def _told(faces: Faces, index: np.ndarray, found: msfit.FitResult, angle: np.ndarray) -> dict[str, Any]:
+    colour = lab(faces.spectra[index].numpy(), faces.wavelengths)
+    return {
+        "rmse": _spread(np.asarray(found.rmse)),
+        "f_mel_and_typology_angle": _round(spearmanr(found.f_mel, angle)[0]),
+        "f_blood_and_a_at_fixed_L": partial_correlation(np.asarray(found.f_blood), colour[:, 1], colour[:, 0]),
     }
 
 

@@ -69,7 +69,8 @@ CANDIDATES = {
 class Trial:
     """`free`: candidates that are estimated; `held`: constants that keep a value; `effects`: what laboratories have of
     their own, of "gain", "offset", "shift" and "width"; `gloss`: where i_s is thought to lie; `cosines`: how many a
-    correction has; `balance`: spectra count by the size of their group to minus this power.
+    correction has; `balance`: spectra count by the size of their group to minus this power; `without`: a site whose
+    spectra nothing is estimated from.
     """
 
     free: tuple[str, ...] = ()
@@ -79,6 +80,7 @@ class Trial:
     gloss: float = GLOSS
     cosines: int = 6
     balance: float = 0.0
+    without: str = ""
 
 
 # What a trial may be made of, alone or several together: "bandwidth-10, cosines-9".
@@ -106,11 +108,14 @@ CHANGES: dict[str, dict[str, Any]] = {
     "width": {"effects": ("width",)},
     "level-x10": {"weights": {"level": 1.0}},
     "level-x100": {"weights": {"level": 10.0}},
+    "gloss-x10": {"weights": {"gloss": 1.0}},
+    "gloss-x100": {"weights": {"gloss": 10.0}},
     "prior/3": {"weights": {"prior": 0.001}},
     "prior x3": {"weights": {"prior": 0.009}},
     "corner-0.02": {"weights": {"corner": 0.02}},
     "balance-0.5": {"balance": 0.5},
     "balance-1": {"balance": 1.0},
+    "no-chins": {"without": "chin"},
 }
 
 
@@ -293,6 +298,7 @@ def estimate(faces: Faces, trial: Trial, index: np.ndarray, start: Calibration |
     form = TrialForm(rows, faces.wavelengths, held=held, upper=upper)
     z = form.coordinates({row.name: row.estimate for row in rows}).clamp(form.low, form.high)
     result = Estimate(form, start or Calibration(z, float("inf"), 0))
+    index = index[faces.archive.site[index] != trial.without]
     origin = faces.archive.origin[index]
     _, group, size = np.unique(faces.archive.group[index], return_inverse=True, return_counts=True)
     counts = torch.from_numpy(size[group] ** -trial.balance)
@@ -424,6 +430,7 @@ def meaning(faces: Faces, index: np.ndarray, spectra: Tensor, point: Solution, f
     in_laboratory = [np.bincount(member, v) / np.bincount(member) for v in in_laboratory]
     level = float(np.median(i_d))
     known = found.fit(spectra, shadings=((level, level), (0.0, np.inf)))
+    surface = found.fit(spectra, shadings=((0.0, np.inf), (GLOSS, GLOSS)))
     rmse = (known.cost / spectra.shape[1]).sqrt()
     return {
         "i_d_and_angle": _digits(spearmanr(*of_persons)[0]),
@@ -434,6 +441,8 @@ def meaning(faces: Faces, index: np.ndarray, spectra: Tensor, point: Solution, f
         "f_mel_and_angle_known": _digits(spearmanr(known.x[:, 0], angle)[0]),
         "f_blood_and_a": _digits(partial_correlation(point.x[:, 1].numpy(), colour[:, 1], colour[:, 0])),
         "f_blood_and_a_known": _digits(partial_correlation(known.x[:, 1].numpy(), colour[:, 1], colour[:, 0])),
+        "f_mel_and_angle_gloss_known": _digits(spearmanr(surface.x[:, 0], angle)[0]),
+        "f_blood_and_a_gloss_known": _digits(partial_correlation(surface.x[:, 1].numpy(), colour[:, 1], colour[:, 0])),
         "rmse_known": [_digits(rmse.median()), _digits(rmse.quantile(0.95))],
     }
 
