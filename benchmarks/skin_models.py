@@ -25,6 +25,7 @@ import msfit
 from benchmarks import record, skin_model_figures
 from benchmarks.calibration import GLOSS, Faces
 from msfit.mask import skin_mask
+from msfit.metrics.clinical import ita_class
 from msfit.skin.held_out import TABLE
 from msfit.skin.models import DEFAULT_MODEL, get_model
 from msfit.synth.files import read_truth
@@ -78,6 +79,7 @@ def main() -> None:
                 for group, value in errors(faces, test, found)["rmse_by_group"].items()
             },
             "by_group": by_group(faces, test, found, floors),
+            "by_tone": by_tone(faces, test, found),
             "level": level(faces, test, found),
             "saturation_free": saturation(faces, test, model),
             "persons_interval": intervals(faces, test, found),
@@ -175,6 +177,24 @@ def by_group(faces: Faces, index: np.ndarray, found: msfit.FitResult, floors: np
     return rows
 
 
+def by_tone(faces: Faces, index: np.ndarray, found: msfit.FitResult) -> dict[str, Any]:
+    """Of each class of skin tone, by the mean angle of a person: persons, RMSE, share at a bound, f_mel."""
+    angle = _typology(lab(faces.spectra[index].numpy(), faces.wavelengths))
+    member = np.unique(faces.archive.person[index], return_inverse=True)[1]
+    tone = ita_class(_of_persons(angle, member)[member])
+    held = np.logical_or(*[np.isin(getattr(found, name), ends) for name, ends in found.bounds.items()])
+    return {
+        str(name): {
+            "persons": len(np.unique(member[own])),
+            "rmse": _spread(np.asarray(found.rmse)[own]),
+            "at_a_bound": _round(held[own].mean()),
+            "f_mel": _round(np.median(np.asarray(found.f_mel)[own])),
+        }
+        for name in np.unique(tone)
+        for own in [tone == name]
+    }
+
+
 def _of_persons(values: np.ndarray, member: np.ndarray) -> np.ndarray:
     return np.asarray(np.bincount(member, values) / np.bincount(member))
 
@@ -240,18 +260,22 @@ def _told(faces: Faces, index: np.ndarray, found: msfit.FitResult, angle: np.nda
     }
 
 
-def saturation(faces: Faces, index: np.ndarray, model: str) -> dict[str, float] | None:
-    """With the saturation free: how far medians of groups lie apart, and those of laboratories."""
+def saturation(faces: Faces, index: np.ndarray, model: str) -> dict[str, Any] | None:
+    """With the saturation free: how far medians of groups lie apart, and those of laboratories.
+
+    The same from 500-620 nm, where haemoglobin's bands are and melanin's spectrum is nearly a straight line.
+    """
     if not get_model(model).extras:
         return None
-    found = msfit.fit(
-        faces.spectra[index].numpy(), faces.wavelengths, model=model, free=("f_mel", "f_blood", "saturation")
-    )
-    values = np.asarray(found.extra["saturation"])
-    return {
-        kind: _round(np.ptp([np.median(values[labels == name]) for name in np.unique(labels)]))
-        for kind, labels in (("groups", faces.archive.group[index]), ("laboratories", faces.archive.origin[index]))
-    }
+    free = ("f_mel", "f_blood", "saturation")
+    spectra, found = faces.spectra[index].numpy(), {}
+    for what, bands in (("", None), (" 500-620 nm", "500:620")):
+        fit = msfit.fit(spectra, faces.wavelengths, model=model, free=free, bands=bands)
+        values = np.asarray(fit.extra["saturation"])
+        for kind, labels in (("groups", faces.archive.group[index]), ("laboratories", faces.archive.origin[index])):
+            medians = [np.median(values[labels == name]) for name in np.unique(labels)]
+            found[kind + what] = _round(np.ptp(medians))
+    return found
 
 
 def intervals(faces: Faces, index: np.ndarray, found: msfit.FitResult, draws: int = 1000) -> dict[str, list[float]]:
