@@ -1,7 +1,8 @@
 """biofacenet: takes the face in a photograph apart into melanin, haemoglobin, diffuse and specular shading.
 
 In: a photograph. Out: a `FaceResult`, which is a FitResult of msfit with its pictures; edited photographs; scores.
-`networks` estimate, `photo` reads, `training` and `data` make the weights. The public names below load at first use.
+`networks` estimate, `surface` sees the whole face, `photo` reads, `training` and `data` make the weights. The public
+names below load at first use.
 """
 
 from __future__ import annotations
@@ -20,21 +21,29 @@ if TYPE_CHECKING:
     from biofacenet.prediction import load_model as load_model
     from biofacenet.prediction import predict as predict
     from biofacenet.result import FaceResult as FaceResult
+    from biofacenet.surface.frontal import FrontView as FrontView
+    from biofacenet.surface.frontal import frontal as frontal
+    from biofacenet.surface.unwrap import FaceTexture as FaceTexture
+    from biofacenet.surface.unwrap import unwrap as unwrap
     from biofacenet.training.run import train as train
 
 # Where each public name lives: loaded at first use, so that `import biofacenet` stays cheap.
 _HOME = {
     "Box": "photo.face",
     "FaceResult": "result",
+    "FaceTexture": "surface.unwrap",
+    "FrontView": "surface.frontal",
     "Model": "prediction",
     "edit": "editing",
     "evaluate": "evaluation",
     "face_mesh": "photo.located",
+    "frontal": "surface.frontal",
     "load_model": "prediction",
     "predict": "prediction",
     "prepare": "data.folder",
     "read_photo": "photo.reading",
     "train": "training.run",
+    "unwrap": "surface.unwrap",
 }
 __all__ = [*_HOME]  # noqa: PLE0604
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from msfit.data.result import Status as Status
     from msfit.errors import InputError as InputError
     from msfit.errors import InputWarning as InputWarning
+    from msfit.face.coordinates import face_coordinates as face_coordinates
     from msfit.fitting.dask_graph import fit_lazy as fit_lazy
     from msfit.fitting.in_memory import fit as fit
     from msfit.fitting.light import estimate_illuminant as estimate_illuminant
@@ -55,6 +56,7 @@ _HOME = {
     "models": "msfit.skin.models",
     "register_model": "msfit.skin.models",
     "align_bands": "msfit.align.bands",
+    "face_coordinates": "msfit.face.coordinates",
     "skin_mask": "msfit.mask",
     "check": "msfit.quality.check",
     "design_channels": "msfit.metrics.design",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from biofacenet.cli import data, photos, training
+from biofacenet.cli import data, photos, surface, training
 from msfit.cli.console import say
 
 # Plain help: typer's coloured one would load rich, which takes longer than all the rest.
@@ -30,5 +30,14 @@ def biofacenet(
     """Takes faces in photographs apart into melanin, haemoglobin, diffuse and specular shading."""
 
 
-for _command in (photos.predict, photos.edit, training.train, data.evaluate, data.prepare):
+_COMMANDS = (
+    photos.predict,
+    photos.edit,
+    surface.unwrap,
+    surface.frontal,
+    training.train,
+    data.evaluate,
+    data.prepare,
+)
+for _command in _COMMANDS:
     app.command()(_command)

@@ -135,13 +135,16 @@ def edit(
 
 
 def _where(box: str | None, whole: bool) -> Box | str:
-    from biofacenet.photo.face import parse_box
-
     if box is not None and whole:
         raise InputError("--box, --whole: both are given; expected one of them")
-    if box is not None:
-        return parse_box(box)
-    return "whole" if whole else "auto"
+    return "whole" if whole else parse_place(box)
+
+
+def parse_place(box: str | None) -> Box | str:
+    """Where the face is, of --box."""
+    from biofacenet.photo.face import parse_box
+
+    return "auto" if box is None else parse_box(box)
 
 
 def _model(weights: str, device: str) -> Model:

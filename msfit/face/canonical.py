@@ -23,7 +23,7 @@ class CanonicalFace(NamedTuple):
     vertices : float64 array (468, 3)
         Centimetres, x to the person's left, y up, z out of the face.
     uv : float64 array (468, 2)
-        Texture coordinates in [0, 1], v upwards.
+        Texture coordinates in [0, 1], v from forehead to chin; mirrored points lie at u and 1 - u.
     faces : int array (898, 3)
         Triangles, counter-clockwise from outside.
     mirror : int array (468,)

@@ -61,7 +61,7 @@ class FaceMesh:
 
     @property
     def uv(self) -> np.ndarray:
-        """Texture coordinates of the vertices: float64 (468, 2) in [0, 1], v upwards; the same for every face."""
+        """Texture coordinates of the vertices: float64 (468, 2) in [0, 1], v downwards; the same for every face."""
         return canonical_face().uv
 
     def outline(self) -> np.ndarray:

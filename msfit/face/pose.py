@@ -6,6 +6,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from msfit.face.canonical import canonical_face
 
@@ -41,12 +42,23 @@ def find_pose(vertices: np.ndarray) -> Pose:
     S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", IEEE TPAMI 13,
     1991.
     """
-    rigid = _rigid()
-    source = canonical_face().vertices[rigid]
+    rigid = still_vertices()
     target = np.asarray(vertices, np.float64)[rigid] * [1, -1, -1]
-    covariance = (target - target.mean(axis=0)).T @ (source - source.mean(axis=0))
-    left, _, right = np.linalg.svd(covariance)
-    turn = left @ np.diag([1, 1, np.sign(np.linalg.det(left @ right))]) @ right
+    return angles(align(canonical_face().vertices[rigid], target)[1])
+
+
+def align(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Scale, rotation (3, 3) and shift (3,) that carry `source` (n, 3) to `target` by least squares (Umeyama 1991)."""
+    middle, aim = source.mean(axis=0), target.mean(axis=0)
+    left, spread, right = np.linalg.svd((target - aim).T @ (source - middle))
+    signs = np.array([1, 1, np.sign(np.linalg.det(left @ right))])
+    turn = left @ np.diag(signs) @ right
+    scale = float(spread @ signs / np.square(source - middle).sum())
+    return scale, turn, aim - scale * turn @ middle
+
+
+def angles(turn: np.ndarray) -> Pose:
+    """The pose of a rotation (3, 3) from the head's frame to x right, y up, z towards the camera."""
     # turn = Rz(roll) Rx(-pitch) Ry(yaw)
     pitch = -np.arcsin(np.clip(turn[2, 1], -1, 1))
     yaw = np.arctan2(-turn[2, 0], turn[2, 2])
@@ -54,6 +66,12 @@ def find_pose(vertices: np.ndarray) -> Pose:
     return Pose(*(float(np.degrees(angle)) for angle in (yaw, pitch, roll)))
 
 
+def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """The rotation (3, 3) of a pose [degrees]: the inverse of `angles`."""
+    return Rotation.from_euler("ZXY", [roll, -pitch, yaw], degrees=True).as_matrix()
+
+
 @functools.cache
-def _rigid() -> np.ndarray:
+def still_vertices() -> np.ndarray:
+    """Indices of the vertices that jaw and lips leave in place."""
     return np.flatnonzero(canonical_face().vertices[:, 1] > _JAW)

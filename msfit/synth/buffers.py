@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from msfit.face.rays import Tracer
 from msfit.synth import props
 from msfit.synth.mesh import template
-from msfit.synth.rays import Tracer
 from msfit.synth.shape import random_shape, rotation
 
 # Region of a pixel.

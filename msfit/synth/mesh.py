@@ -16,6 +16,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from msfit.face.canonical import VERTICES, canonical_face
+from msfit.face.subdivision import loop_subdivision
 from msfit.face.zones import LOWER_LID, UPPER_LID
 
 FACE_VERTICES = VERTICES  # the first of a head; behind them the skull
@@ -80,42 +81,6 @@ def template(levels: int = 2) -> Template:
         step, faces = loop_subdivision(faces, refine.shape[0])
         refine, part = (step @ refine).tocsr(), np.tile(part, 4)
     return Template(vertices, uv, mirror, refine, faces, part, rim)
-
-
-def loop_subdivision(faces: np.ndarray, count: int) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """One step of Loop's subdivision as a matrix (new, old) and the new faces (4 f, 3); open rims stay open curves.
-
-    Source: C. Loop, "Smooth Subdivision Surfaces Based on Triangles", University of Utah, 1987.
-    """
-    halves = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    opposite = np.concatenate([faces[:, 2], faces[:, 0], faces[:, 1]])
-    edges, edge_of = np.unique(np.sort(halves, axis=1), axis=0, return_inverse=True)
-    edge_of = edge_of.reshape(-1)
-    uses = np.bincount(edge_of, minlength=len(edges))
-    index = np.arange(len(edges))
-    inner = uses == 2
-    on_rim = np.zeros(count, bool)
-    on_rim[edges[~inner]] = True
-
-    ends = np.where(inner, 3 / 8, 1 / 2)
-    odd = sparse.coo_matrix((np.repeat(ends, 2), (np.repeat(index, 2), edges.reshape(-1))), (len(edges), count))
-    across = inner[edge_of]
-    odd = odd + sparse.coo_matrix(
-        (np.full(across.sum(), 1 / 8), (edge_of[across], opposite[across])), (len(edges), count)
-    )
-
-    both = np.concatenate([edges, edges[:, ::-1]])
-    rim_edge = np.tile(~inner, 2)
-    neighbour = np.where(on_rim[both[:, 0]], rim_edge, True)
-    rows, columns = both[neighbour].T
-    valence = np.maximum(np.bincount(rows, minlength=count), 1)
-    beta = np.where(on_rim, 1 / 8, (5 / 8 - (3 / 8 + np.cos(2 * np.pi / valence) / 4) ** 2) / valence)
-    even = sparse.coo_matrix((beta[rows], (rows, columns)), (count, count)) + sparse.diags(1 - beta * valence)
-
-    first, second, third = (count + edge_of).reshape(3, -1)
-    a, b, c = faces.T
-    refined = [(a, first, third), (first, b, second), (third, second, c), (first, second, third)]
-    return sparse.vstack([even, odd]).tocsr(), np.concatenate([np.stack(corner, axis=1) for corner in refined])
 
 
 def _rim(faces: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from msfit.face.rays import Tracer
 from msfit.synth.mesh import FACE_VERTICES, SKULL_CENTRE, SKULL_RADII, template
-from msfit.synth.rays import Tracer
 
 # The vertex of the first ring behind the rim beside which an ear grows (rim vertex 234, mid-height of the ear).
 _EAR_RIM_VERTEX = 234

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from msfit.face.rays import Tracer
 from msfit.synth import light as lighting
 from msfit.synth.buffers import Buffers, directions, solid_angle
 from msfit.synth.light import Finish, Light, random_light, shade, soften
-from msfit.synth.rays import Tracer
 
 COUNT = 256
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from msfit.synth.mesh import FACE_VERTICES, loop_subdivision, template
+from msfit.face.subdivision import loop_subdivision
+from msfit.synth.mesh import FACE_VERTICES, template
 from msfit.synth.shape import EXPRESSION, IDENTITY, random_shape, rotation
 
 

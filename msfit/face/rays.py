@@ -13,7 +13,7 @@ class Tracer:
     """Triangles (face, 3, 3) ready to be hit by rays, given as origins and unit directions (n, 3) [cm]."""
 
     def __init__(self, triangles: np.ndarray) -> None:
-        scenes, meshes = need("embreex.rtcore_scene", "synth"), need("embreex.mesh_construction", "synth")
+        scenes, meshes = need("embreex.rtcore_scene", "face"), need("embreex.mesh_construction", "face")
         self._scene: Any = scenes.EmbreeScene()
         # the scene does not hold its meshes: they live as long as this does
         self._mesh = meshes.TriangleMesh(self._scene, np.ascontiguousarray(triangles, np.float32))

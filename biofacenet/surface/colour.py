@@ -1,0 +1,67 @@
+"""Colours of skin from its pigments, under one light and to one camera."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.ndimage import map_coordinates
+
+from biofacenet.result import FaceResult
+from msfit.colour.cameras import CameraModel
+from msfit.colour.illuminants import IlluminationModel, illuminant
+from msfit.colour.pipelines import pipeline, rgb_weights
+from msfit.colour.spectra import standard_observer
+from msfit.skin.models import get_model, reflectance
+
+# Nodes a side, spaced as the cube of a line, since colours change most where there is little pigment.
+_NODES = 96
+
+
+class SkinColour:
+    """Linear sRGB of skin by bilinear interpolation in a table over f_mel and f_blood.
+
+    Parameters
+    ----------
+    model : str
+        Skin model.
+    wavelengths : float array (band,)
+        [nm].
+    weights : float array (band, 3)
+        From reflectance to linear sRGB.
+    """
+
+    def __init__(self, model: str, wavelengths: np.ndarray, weights: np.ndarray) -> None:
+        self.weights = weights
+        self.highest = np.array([parameter.wide[1] for parameter in get_model(model).parameters[:2]])
+        nodes = np.linspace(0, 1, _NODES) ** 3
+        f_mel, f_blood = np.meshgrid(nodes * self.highest[0], nodes * self.highest[1], indexing="ij")
+        spectra = reflectance(f_mel.ravel(), f_blood.ravel(), wavelengths, model=model)
+        self._table = np.ascontiguousarray((spectra @ weights).reshape(_NODES, _NODES, 3), np.float32)
+
+    def __call__(self, f_mel: np.ndarray, f_blood: np.ndarray) -> np.ndarray:
+        """Linear sRGB (..., 3) of volume fractions (...)."""
+        shares = np.stack([np.ravel(f_mel) / self.highest[0], np.ravel(f_blood) / self.highest[1]])
+        where = np.cbrt(np.clip(shares, 0, 1)) * (_NODES - 1)
+        layers = [map_coordinates(layer, where, order=1, mode="nearest") for layer in np.moveaxis(self._table, 2, 0)]
+        return np.stack(layers, axis=-1).reshape(*np.shape(f_mel), 3)
+
+
+def photo_weights(result: FaceResult, light: str | None = None) -> np.ndarray:
+    """From reflectance to linear sRGB in the camera that was found: float64 (band, 3).
+
+    Parameters
+    ----------
+    result : FaceResult
+    light : str, optional
+        A name or a file, see `msfit.colour.illuminants.illuminant`; the light that was found if absent. White stays
+        white under any.
+    """
+    nm = np.asarray(result.wavelengths)
+    observer = torch.from_numpy(standard_observer().on(nm))
+    if light is None:
+        spectrum = IlluminationModel(nm)(torch.as_tensor(result.lighting, dtype=torch.float64))
+    else:
+        spectrum = torch.from_numpy(illuminant(light).on(nm))
+    numbers = torch.as_tensor(result.camera, dtype=torch.float64)
+    camera = CameraModel(nm, numbers.shape[-1])(numbers)
+    return np.asarray(rgb_weights(spectrum, camera, observer, pipeline("neutral")).numpy())

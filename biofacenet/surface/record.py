@@ -1,0 +1,225 @@
+"""One photograph taken over to the surface of the face in it."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from biofacenet.photo.face import Box, parse_box
+from biofacenet.photo.located import face_mesh
+from biofacenet.photo.reading import Photo, as_photo, linear_light
+from biofacenet.prediction import Model, predict
+from biofacenet.result import FaceResult
+from biofacenet.surface.colour import SkinColour, photo_weights
+from biofacenet.surface.light import FoundLight, coarse, find_light
+from msfit.data.result import Status, flagged
+from msfit.errors import InputError
+from msfit.face.again import look_again
+from msfit.face.detector import detect_faces
+from msfit.face.surface import DISTANCE, FaceSurface, lay_surface
+from msfit.face.texture import SHEET_CM, TEXTURE_SIZE, sample, texels
+
+#: A face that is turned further has no front view in the picture [degrees].
+LARGEST_YAW = 80.0
+# A texel counts in full where the cosine between its normal and the view is the second number, and not at the first.
+_GRAZING, _FRANK = 0.30, 0.60
+# Colours of a surface are not below this [linear sRGB].
+_DARKEST = 1e-4
+_MOST_GLOSS = 0.7
+# Texels with this cosine or more lie inside the face; others are compared with them, this share of which is skin.
+_SURELY_FACE, _NEARLY_ALL = 0.75, 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a photograph says of a face's surface. Squares are (size, size), NaN where it says nothing.
+
+    Attributes
+    ----------
+    source : str
+        File of the photograph, or "array".
+    photo : Photo
+    linear : float32 array (y, x, 3)
+        The photograph, linear sRGB.
+    result : FaceResult
+        Of the square around the face.
+    surface : FaceSurface
+        In the whole photograph.
+    light : FoundLight
+        From where the surface is lit.
+    diffuse, gloss : float arrays (fine,)
+        What that light makes of the vertices, as the head is turned in the photograph.
+    colour : SkinColour
+        Of skin under the light's spectrum and to the camera that were found.
+    weight : float32 array
+        0 to 1: how far a texel is seen, from its obliqueness, what hides it, and the masks of `result`.
+    facing : float32 array
+        Cosine between normal and view.
+    doubtful : bool array
+        Seen, but clipped or in deep shadow.
+    f_mel, f_blood, i_d, i_s : float32 arrays
+        Maps of the result.
+    std : dict of float32 arrays
+        Standard deviations of f_mel and f_blood, where the network states them.
+    body : float32 array (size, size, 3)
+        The photograph less its gloss, over the light's diffuse shading: the colour of the surface itself.
+    notes : tuple of str
+        For the user.
+    """
+
+    source: str
+    photo: Photo
+    linear: np.ndarray
+    result: FaceResult
+    surface: FaceSurface
+    corner: np.ndarray
+    light: FoundLight
+    diffuse: np.ndarray
+    gloss: np.ndarray
+    colour: SkinColour
+    weight: np.ndarray
+    facing: np.ndarray
+    doubtful: np.ndarray
+    f_mel: np.ndarray
+    f_blood: np.ndarray
+    i_d: np.ndarray
+    i_s: np.ndarray
+    std: dict[str, np.ndarray]
+    body: np.ndarray
+    notes: tuple[str, ...]
+
+    @functools.cached_property
+    def from_front(self) -> tuple[np.ndarray, np.ndarray]:
+        """Diffuse and specular shading at the vertices (fine,) of the head that faces the camera."""
+        return self.light.at(self.surface, self.surface.turned())
+
+
+def record(
+    photo: str | Path | Photo | np.ndarray,
+    model: Model | str | Path = "default",
+    *,
+    box: Box | str = "auto",
+    size: int = TEXTURE_SIZE,
+    camera: str = "perspective",
+    distance: float = DISTANCE,
+) -> Record:
+    """Take a photograph over to the surface of the face in it; parameters as of `biofacenet.unwrap`."""
+    source = str(photo) if isinstance(photo, str | Path) else "array"
+    photograph = as_photo(photo)
+    try:
+        mesh = face_mesh(photograph, box)
+        result = predict(photograph, model, box=box)
+    except InputError as error:
+        raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
+    picture8 = photograph.rgb if photograph.rgb.dtype == np.uint8 else (photograph.rgb >> 8).astype(np.uint8)
+    surface = look_again(picture8, lay_surface(mesh, camera, distance=distance))
+    if abs(surface.yaw) > LARGEST_YAW:
+        raise InputError(
+            f"{source}: the head is turned by {abs(surface.yaw):.0f} degrees; expected {LARGEST_YAW:.0f} or less, since"
+            " hardly half of a face is seen beyond"
+        )
+    linear = linear_light(photograph.rgb)
+    crop = parse_box(str(result.attrs["box"]))
+    corner = np.array([crop.x, crop.y])
+    light, diffuse, gloss = _light(surface, result, corner)
+    at = texels(size)
+    points, normals = at.at(surface.vertices), at.at(surface.normals)
+    places = surface.camera.project(points)[:, :2]
+    facing = np.einsum("nc,nc->n", normals, surface.camera.view(points))
+    seen = surface.seen(points, normals)
+    frank = np.clip((facing - _GRAZING) / (_FRANK - _GRAZING), 0, 1) * seen
+    # a texel that shows several pixels shows their mean
+    factor = max(1, round(surface.camera.scale * SHEET_CM / size))
+    maps = {name: getattr(result, name) for name in ("f_mel", "f_blood", "i_d", "i_s")}
+    std = {name: values for name, values in (result.std or {}).items() if name in ("f_mel", "f_blood")}
+    doubted = flagged(result.status, Status.DOUBTFUL).astype(np.float32)
+    layers = np.stack([*maps.values(), doubted, *std.values()], axis=2)
+    read = sample(reduced(layers, factor), (places - corner) / factor)
+    picture = sample(reduced(linear, factor), places / factor)
+    inside = np.isfinite(picture).all(axis=1)
+    body = without_light(picture, at.at(diffuse), at.at(gloss))
+    weight = np.where(inside, frank * frank * (3 - 2 * frank), 0) * _of_the_face(body, facing, inside & (frank > 0))
+    read[weight == 0] = np.nan
+    f_mel, f_blood, i_d, i_s, doubt = read.T[:5]
+    sheets = {
+        "weight": at.square(weight.astype(np.float32), 0.0),
+        "facing": at.square(facing.astype(np.float32)),
+        "doubtful": at.square(np.nan_to_num(doubt) > 0.5, False),
+        "body": at.square(
+            np.where((weight > 0)[:, None], without_light(picture, at.at(diffuse), at.at(gloss)), np.nan)
+        ),
+        "f_mel": at.square(f_mel),
+        "f_blood": at.square(f_blood),
+        "i_d": at.square(i_d),
+        "i_s": at.square(i_s),
+    }
+    return Record(
+        source=source,
+        photo=photograph,
+        linear=linear,
+        result=result,
+        corner=corner,
+        surface=surface,
+        light=light,
+        diffuse=diffuse,
+        gloss=gloss,
+        colour=SkinColour(result.model, np.asarray(result.wavelengths), photo_weights(result)),
+        std={name: at.square(values) for name, values in zip(std, read.T[5:], strict=True)},
+        notes=(*photograph.notes, *_faces(photograph, box)),
+        **sheets,
+    )
+
+
+def reduced(picture: np.ndarray, factor: int) -> np.ndarray:
+    """Means of blocks of factor x factor pixels of a picture (y, x[, channel]), leaving NaN out."""
+    if factor == 1:
+        return picture
+    height, width = (side // factor for side in picture.shape[:2])
+    cut = picture[: height * factor, : width * factor]
+    blocks = cut.reshape(height, factor, width, factor, *picture.shape[2:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # blocks of NaN alone
+        return np.asarray(np.nanmean(blocks, axis=(1, 3)))
+
+
+def _light(surface: FaceSurface, result: FaceResult, corner: np.ndarray) -> tuple[FoundLight, np.ndarray, np.ndarray]:
+    few = slice(coarse())
+    places = surface.camera.project(surface.vertices[few])[:, :2] - corner
+    facing = np.clip(surface.facing[few], 0, 1) * surface.seen(surface.vertices[few], surface.normals[few])
+    i_d, i_s = sample(np.stack([result.i_d, result.i_s], axis=2), places).T
+    return find_light(surface, i_d, i_s, facing)
+
+
+def _faces(photo: Photo, box: Box | str) -> tuple[str, ...]:
+    if isinstance(box, Box):
+        return ()
+    picture = photo.rgb if photo.rgb.dtype == np.uint8 else (photo.rgb >> 8).astype(np.uint8)
+    count = len(detect_faces(picture))
+    return (f"{count} faces found; the largest is taken (box: x,y,width,height for another)",) if count > 1 else ()
+
+
+def _of_the_face(body: np.ndarray, facing: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Bool (texel,): not what lies behind the face, at a rim that the mesh reaches over.
+
+    Oblique texels whose colour is further from that of the frank ones than nearly all of these are.
+    """
+    frank = seen & (facing > _SURELY_FACE)
+    if not frank.any():
+        return seen
+    colour = np.log(np.maximum(body, _DARKEST))
+    middle = np.median(colour[frank], axis=0)
+    covariance = np.cov(colour[frank].T) + 1e-4 * np.eye(3)
+    offset = colour - middle
+    distance = np.einsum("nc,cd,nd->n", offset, np.linalg.inv(covariance), offset)
+    return np.asarray(seen & ((facing > _SURELY_FACE) | (distance < np.quantile(distance[frank], _NEARLY_ALL))))
+
+
+def without_light(picture: np.ndarray, diffuse: np.ndarray, gloss: np.ndarray) -> np.ndarray:
+    """Colours (..., 3) of the surface itself: the picture less gloss, over diffuse shading (...)."""
+    # gloss is white, and at most a share of what the darkest channel has
+    gloss = np.minimum(gloss, _MOST_GLOSS * np.nan_to_num(picture).min(axis=-1))
+    return np.asarray(np.maximum(picture - gloss[..., None], _DARKEST) / diffuse[..., None])
