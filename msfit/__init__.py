@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from msfit.metrics.design import design_channels as design_channels
     from msfit.quality.check import check as check
     from msfit.rendering import render as render
+    from msfit.skin.likeness import doubt_unlike_skin as doubt_unlike_skin
+    from msfit.skin.likeness import skin_likeness as skin_likeness
     from msfit.skin.models import models as models
     from msfit.skin.models import reflectance as reflectance
     from msfit.skin.models import register_model as register_model
@@ -57,6 +59,8 @@ _HOME = {
     "register_model": "msfit.skin.models",
     "align_bands": "msfit.align.bands",
     "face_coordinates": "msfit.face.coordinates",
+    "doubt_unlike_skin": "msfit.skin.likeness",
+    "skin_likeness": "msfit.skin.likeness",
     "skin_mask": "msfit.mask",
     "check": "msfit.quality.check",
     "design_channels": "msfit.metrics.design",

@@ -179,6 +179,8 @@ Scheduler = Annotated[
 ]
 Resume = Annotated[bool, option(DISK, help="Go on with an unfinished OUT.part, or start anew.")]
 
+Doubt = Annotated[bool, typer.Option("--doubt", help="Status doubtful where spectra are unlike skin; in memory alone.")]
+
 
 def fit(
     inputs: Inputs,
@@ -223,6 +225,7 @@ def fit(
     memory: Memory = None,
     scheduler: Scheduler = None,
     resume: Resume = True,
+    doubt: Doubt = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave results that exist.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -266,6 +269,8 @@ def fit(
         "prior": None if prior is None else parse_prior(prior),
         "transmission": transmission,
     }
+    if doubt and (memory, scheduler) != (None, None):
+        raise InputError("doubt: looks at a picture in memory; leave out memory and scheduler")
     if align and (parallel, memory, scheduler) != (None, None, None):
         raise InputError(
             "align: brings the bands of one picture into register in memory; leave out parallel and memory"
@@ -297,6 +302,7 @@ def fit(
                     and plot is None
                     and not options.estimates_light
                     and not align
+                    and not doubt
                     and is_large(path, options.loading, result_path)
                 ):
                     result = stream(path, result_path, {**options.given(), "resume": resume}, quiet)
@@ -304,6 +310,8 @@ def fit(
                     if not quiet:
                         _mention_unfinished(result_path)
                     result = _fit_one(path, door, options, quiet, parallel, align)
+                    if doubt:
+                        result = _doubted(path, result, quiet)
                     save_outputs(result, result_path, figure_path, drawing)
             except InputError as error:
                 if len(inputs) == 1:
@@ -362,6 +370,18 @@ def _fit_one(
     if not quiet and more:
         complain(f"{path}: note: {more}")
     return result
+
+
+def _doubted(path: Path, result: FitResult, quiet: bool) -> FitResult:
+    from msfit.skin.likeness import doubt_unlike_skin
+
+    try:
+        doubted = doubt_unlike_skin(result)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if not quiet:
+        complain(f"{path}: note: {doubted.attrs['unlike_skin']:.1%} of the fitted pixels are unlike skin: doubtful")
+    return doubted
 
 
 def _mention_unfinished(output: Path) -> None:

@@ -37,7 +37,8 @@ class Status(enum.IntFlag):
     NOT_CONVERGED = 32
     #: Proved to be the global minimum, where the fit was certified.
     GLOBAL = 64
-    #: Of photographs: clipped or in deep shadow, so that the picture says little of the skin.
+    #: Of photographs: clipped or in deep shadow, so that the picture says little of the skin. Of spectra, where that
+    #: was asked for: unlike measured skin, see `msfit.skin_likeness`.
     DOUBTFUL = 128
     MASKED_BY_USER = 256
     MASKED_TOO_FEW_BANDS = 512
@@ -95,7 +96,7 @@ _ON_BOUNDS = {
 _MEANINGS = {
     Status.NO_DIFFUSE: "best explained without diffuse light: i_d is 0 and the pigments are undetermined (NaN)",
     Status.NOT_CONVERGED: "did not converge: the maps hold the best point found, or NaN where squares overflow",
-    Status.DOUBTFUL: "doubtful: the picture is clipped or in deep shadow",
+    Status.DOUBTFUL: "doubtful: the picture is clipped or in deep shadow, or the spectrum is unlike skin",
     Status.MASKED_BY_USER: "left out by the mask",
     Status.MASKED_TOO_FEW_BANDS: "masked: too few usable bands",
     Status.MASKED_NO_SIGNAL: "masked: its mean reflectance is not above 1e-12 (are light and radiance in one unit?)",
