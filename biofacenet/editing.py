@@ -33,7 +33,6 @@ _SKIN_FEATHER, _FACE_FEATHER = 0.02, 0.1
 # Colours are divided with this added, so that black stays quiet.
 _DARK = 1e-3
 _LARGEST_RATIO = 8.0
-_LEAST_SCALE = 0.05
 
 
 @dataclass(frozen=True)
@@ -110,14 +109,12 @@ class Editor:
             face = locate(self.photo, box)
             self.box = face.crop
             crop = self.photo.rgb[self.box.slices]
-            self.result: FaceResult = self.model.predict(crop, size=size)
             self._light = linear_light(crop)
             self._weight = self._share_of_change(face)
+            self.result: FaceResult = self.model.predict(crop, size=size, region=self._weight > 0, width=face.width)
         except InputError as error:
             raise InputError(f"{photo}: {error}" if isinstance(photo, str | Path) else str(error)) from None
-        self._before = {name: getattr(self.result, field) for name, field in EDITABLE.items()} | {
-            "specular": _gloss(self.result)
-        }
+        self._before = {name: getattr(self.result, field) for name, field in EDITABLE.items()}
         self._diffuse, self._shine = self._drawn(self._before)
 
     def edit(self, changes: Mapping[str, Change | str | float]) -> Edited:
@@ -126,9 +123,6 @@ class Editor:
         What is left without the gloss is multiplied by the ratio of what the decoder draws of the diffuse maps after
         and before, the gloss moved by its difference: what the maps do not hold, pores and hair, stays. Outside the
         skin of the face, and where nothing changes, every bit stays.
-
-        The gloss is what shines on top of the skin: i_s less the part of it that makes up for the skin model's misfit,
-        where the network tells that part.
 
         Parameters
         ----------
@@ -211,23 +205,10 @@ class Editor:
 
         skin = colour(maps)
         diffuse = maps["diffuse"][..., None] * skin
-        if (offset := _offset(self.result)) is not None:
+        if self.result.scale is not None:
             brightness = (skin.mean(axis=2) + _DARK) / (colour(self._before).mean(axis=2) + _DARK)
-            diffuse = diffuse + (maps["diffuse"] * offset * brightness)[..., None] * white
+            diffuse = diffuse + (maps["diffuse"] * self.result.misfit * brightness)[..., None] * white
         return diffuse, maps["specular"][..., None] * white
-
-
-def _offset(result: FaceResult) -> np.ndarray | None:
-    """What measured skin reflects beyond the model's, for each unit of i_d; None where the network does not tell."""
-    if result.scale is None or result.offset is None:
-        return None
-    return result.offset / np.maximum(result.scale, _LEAST_SCALE)
-
-
-def _gloss(result: FaceResult) -> np.ndarray:
-    """What shines on top of measured skin: i_s less what its offset takes of it."""
-    offset = _offset(result)
-    return result.i_s if offset is None else np.clip(result.i_s - result.i_d * offset, 0, None)
 
 
 def edit(

@@ -20,6 +20,8 @@ from biofacenet.networks.weights import Loaded, load_weights, shipped_weights, t
 from biofacenet.photo.face import Box
 from biofacenet.photo.located import check_opaque, check_skin, doubtful, locate
 from biofacenet.photo.reading import SMALLEST_SIDE, Photo, as_photo, linear_light, opaque
+from biofacenet.refinement import REFINEMENTS, NetworkErrors, misfit_of
+from biofacenet.refinement import refine as refine_maps
 from biofacenet.result import FaceResult
 from msfit.colour.colorimetry import rgb_weights
 from msfit.data.result import MAPS, STATUS_TYPE, Status
@@ -33,6 +35,10 @@ _AT_END = 0.005
 _LARGEST_SIZE = 8192
 # Where detail is looked for, unless said otherwise [pixels].
 _FINEST = 256
+# Of a face, as a share of the side of pictures that networks are trained on.
+_WIDTH = 0.6
+# Of the brightest channel: one step of 8 bits below white, and where one step is more than 5 % [linear].
+_CLIPPED, _SHADOW = 0.991, 0.007
 # Rows: f_mel inside, at the lower, at the upper end of its range; columns: f_blood.
 _STATUS = np.array(
     [
@@ -65,9 +71,19 @@ class Model:
         self.network: BioFaceNet = loaded.network.to(self.device).eval()
         self.training: Mapping[str, Any] = loaded.training
         self.decoder = Decoder(self.training["skin_model"]).to(self.device)
+        self.errors = NetworkErrors.of(self.training)
         self.size = trained_size(self.training)
 
-    def predict(self, rgb: Any, *, encoding: str | None = None, size: int | None = None) -> FaceResult:
+    def predict(
+        self,
+        rgb: Any,
+        *,
+        encoding: str | None = None,
+        size: int | None = None,
+        refine: bool | str | None = None,
+        region: np.ndarray | None = None,
+        width: float | None = None,
+    ) -> FaceResult:
         """Take a picture of a face apart, all of it.
 
         Parameters
@@ -80,16 +96,25 @@ class Model:
             Shorter side at which the network looks for detail [pixels]; 0: the picture's own; `Model.size` or less:
             none. If absent, the picture's own up to 256. The maps have the picture's size whatever it is, and their
             level and light come from a look at `Model.size`, see `biofacenet.networks.scales.predict_at_scales`.
+        refine : {True, "pixels", False}, optional
+            Whether the solver finishes what the network says, with the network's errors in bands of spatial frequency,
+            or with every pixel alone, see `biofacenet.refinement`. If absent, True where errors stand beside the
+            network's weights.
+        region : bool array (y, x), optional
+            The face's skin, where the solver finishes; if absent, all of the picture.
+        width : float, optional
+            Of the face [pixels]; if absent, of one that fills the picture as those in training do.
 
         Returns
         -------
         FaceResult
-            Maps (y, x), float32. Pixels that are not finite are masked.
+            Maps (y, x), float32. Pixels that are not finite are masked. Refined ones have `std`.
 
         Raises
         ------
         InputError
-            See `biofacenet.photo.reading.linear_light`; no pixel that is opaque; a size out of range.
+            See `biofacenet.photo.reading.linear_light`; no pixel that is opaque; a size out of range; another `refine`,
+            or one that the weights know no errors for.
 
         Examples
         --------
@@ -98,15 +123,20 @@ class Model:
         >>> result.f_mel, result.i_s                                     # doctest: +SKIP
         """
         started = time.perf_counter()
+        how = self._refinement(refine)
         linear = linear_light(rgb, encoding)
         is_opaque = np.asarray(opaque(np.asarray(rgb)[..., 3:]).all(axis=2))  # without alpha all of it
         check_opaque(is_opaque)
         photograph = np.isfinite(linear).all(axis=2)
         light = torch.from_numpy(np.where(photograph[..., None], linear, 0)).permute(2, 0, 1)[None].to(self.device)
         found = self.decompose(light, size)
+        std = None
+        if how:
+            inside = photograph & is_opaque if region is None else region & photograph & is_opaque
+            found, std = self._refined(found, linear, inside, width or _WIDTH * min(linear.shape[:2]), how)
         result = self._result(found, light, linear)
-        attrs = {**result.attrs, "seconds": time.perf_counter() - started}
-        result = masked(replace(result, attrs=attrs), photograph, Status.MASKED_NO_SIGNAL)
+        attrs = {**result.attrs, "refine": str(how).lower(), "seconds": time.perf_counter() - started}
+        result = masked(replace(result, attrs=attrs, std=std), photograph, Status.MASKED_NO_SIGNAL)
         return masked(result, is_opaque, Status.MASKED_BY_USER)
 
     @torch.inference_mode()
@@ -121,10 +151,41 @@ class Model:
             )
         return predict_at_scales(self.network, light, self.size, size or own)
 
+    def _refinement(self, refine: bool | str | None) -> bool | str:
+        if refine is None:
+            return self.errors is not None
+        if refine not in REFINEMENTS:
+            raise InputError(f"refine: found {refine!r}; expected True, 'pixels' or False")
+        if refine and self.errors is None:
+            raise InputError(
+                f"refine: the errors of {self.name} are not known; measure them (python -m benchmarks.network_errors),"
+                " or take the network alone (refine False)"
+            )
+        return refine
+
+    def _refined(
+        self, found: Prediction, linear: np.ndarray, inside: np.ndarray, width: float, how: bool | str
+    ) -> tuple[Prediction, dict[str, np.ndarray]]:
+        """The prediction with the solver's maps inside a region, and their standard deviations."""
+        assert self.errors is not None
+        brightest = linear.max(axis=2)
+        doubted = (brightest >= _CLIPPED) | (brightest < _SHADOW)
+        own = refine_maps(self.decoder, found, linear, inside, self.errors, width, doubted, in_bands=how is True)
+        maps = {"m_mel": own.m_mel, "m_blood": own.m_blood, "i_d": own.i_d}
+        maps["i_s"] = own.gloss + own.i_d * misfit_of(found)
+        within = torch.from_numpy(inside).to(self.device)
+        return found._replace(
+            **{
+                name: torch.where(within, torch.from_numpy(values).to(self.device), getattr(found, name))
+                for name, values in maps.items()
+            }
+        ), own.std
+
     @torch.inference_mode()
     def _result(self, prediction: Prediction, light: Tensor, linear: np.ndarray) -> FaceResult:
         reconstruction = self.decoder(*prediction[:6])
         albedo = skin_albedo(self.decoder, prediction)
+        misfit = torch.from_numpy(misfit_of(prediction)).to(prediction.i_d)
         rmse = (reconstruction - light).square().mean(1, keepdim=True).sqrt()
         (m_mel, m_blood), (highest_mel, highest_blood) = (prediction.m_mel, prediction.m_blood), HIGHEST_FRACTIONS
         lighting, camera = (values[0].double().cpu().numpy() for values in (prediction.lighting, prediction.camera))
@@ -132,7 +193,7 @@ class Model:
             f_mel=_map(fractions(m_mel, highest_mel)),
             f_blood=_map(fractions(m_blood, highest_blood)),
             i_d=_map(prediction.i_d),
-            i_s=_map(prediction.i_s),
+            i_s=_map(prediction.i_s - prediction.i_d * misfit).clip(min=0),
             rmse=_map(rmse),
             status=_STATUS[_end(m_mel), _end(m_blood)],
             model=self.decoder.model,
@@ -187,6 +248,7 @@ def predict(
     box: Box | str = "auto",
     mask: str = "auto",
     size: int | None = None,
+    refine: bool | str | None = None,
 ) -> FaceResult:
     """Take the face in a photograph apart.
 
@@ -203,7 +265,7 @@ def predict(
         region of the face's mesh, see `msfit.face.mesh.FaceMesh.skin`, whatever its colours; pixels that are clipped
         or in deep shadow keep their values and are `Status.DOUBTFUL`. Without it, and where the mesh is not sure: the
         colours of skin, inside an ellipse.
-    size : int, optional
+    size, refine : optional
         As of `Model.predict`.
 
     Returns
@@ -225,12 +287,15 @@ def predict(
     try:
         face = locate(photograph, box)
         rgb = photograph.rgb[face.crop.slices]
-        result = model.predict(rgb, size=size)
         looked_at = photograph.opaque[face.crop.slices]
+        region = None
+        if mask == "auto" or face.mesh is not None:
+            region = face.skin(linear_light(rgb))
         if mask == "auto":
-            assert result.picture is not None  # of every prediction
-            looked_at &= face.skin(result.picture)
+            assert region is not None
+            looked_at = looked_at & region
             check_skin(looked_at, "take all of it (mask none), or give another place (box: x,y,width,height)")
+        result = model.predict(rgb, size=size, refine=refine, region=region, width=face.width)
     except InputError as error:
         raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
     result = masked(result, looked_at, Status.MASKED_BY_USER)

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_LEAST_SCALE = 0.05
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class FaceResult(FitResult):
     """Maps of a face, (y, x), as of `msfit.FitResult`: its tools save, render and draw them.
 
+    `i_s` is gloss alone: what the skin model misses of measured skin is kept apart, in `misfit`. `std`, where the
+    solver finished, are standard deviations under what the network says and how wrong that is in training's pictures.
     `rmse` is the root mean squared difference of reconstruction and photograph in linear RGB, over the three channels
     of a pixel. `status` says where a pigment's head is at the end of its range. `wavelengths` are the decoder's.
 
@@ -49,6 +54,16 @@ class FaceResult(FitResult):
     offset: np.ndarray | None = None
     lighting: np.ndarray | None = None
     camera: np.ndarray | None = None
+
+    @property
+    def misfit(self) -> np.ndarray:
+        """What measured skin reflects beyond the model's for each unit of i_d [1], (y, x): no gloss, and not in i_s.
+
+        ``picture = i_d C (r + misfit) + i_s C 1``, C being light and camera. 0 where the network does not tell it.
+        """
+        if self.scale is None or self.offset is None:
+            return np.zeros_like(self.i_d)
+        return np.asarray(self.offset / np.maximum(self.scale, _LEAST_SCALE))
 
     def plot(self, **options: Any) -> Figure:
         """The panel: photograph, reconstruction, albedo, the four maps and what is left over.

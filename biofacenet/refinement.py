@@ -1,0 +1,174 @@
+"""The network's maps made exact: the three channels of each pixel fitted, with what the network says as a prior.
+
+The network says what is likely (means) and how wrong it is (standard deviations, in bands of spatial frequency); the
+solver says what the pixels say, see `msfit.solve.spatial.bands`. How wrong it is was measured on people that it was not
+trained on and stands beside its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from biofacenet.networks.decoder import HIGHEST_FRACTIONS, Decoder
+from biofacenet.networks.network import Prediction
+from msfit.errors import InputError
+from msfit.solve.spatial.bands import BandPrior, solve_in_bands
+
+#: Of `refine`: bands of frequency, every pixel alone, the network alone.
+REFINEMENTS = (True, "pixels", False)
+_LEAST_SCALE = 0.05
+_DARKEST = 1e-4
+# u of `fractions` is _LOWEST_U + (1 - _LOWEST_U) (m + 1) / 2
+_LOWEST_U = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkErrors:
+    """How wrong a network's maps are on people that it was not trained on.
+
+    Attributes
+    ----------
+    deviations : float64 array (4,)
+        Standard deviations of m_mel, m_blood, ln i_d, and of gloss in units of ``gloss_floor + gloss``.
+    gloss_floor : float
+    bands : BandPrior
+        Of errors in those units.
+    """
+
+    deviations: np.ndarray
+    gloss_floor: float
+    bands: BandPrior
+
+    @classmethod
+    def of(cls, training: Mapping[str, Any]) -> NetworkErrors | None:
+        """What stands beside a network's weights; None where nothing does."""
+        kept = training.get("errors")
+        if kept is None:
+            return None
+        try:
+            bands = BandPrior(
+                tuple(float(scale) for scale in kept["scales"]), np.array(kept["shares"]), np.array(kept["noise"])
+            )
+            deviations = np.array(kept["deviations"], np.float64)
+            if deviations.shape != (4,) or not (deviations > 0).all() or not np.isfinite(bands.shares).all():
+                raise ValueError
+            return cls(deviations, float(kept["gloss_floor"]), bands)
+        except (InputError, KeyError, TypeError, ValueError):
+            raise InputError(
+                "training.errors: not what `python -m benchmarks.network_errors` writes; measure them anew"
+            ) from None
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {
+            "deviations": self.deviations.tolist(),
+            "gloss_floor": self.gloss_floor,
+            "scales": list(self.bands.scales),
+            "shares": self.bands.shares.tolist(),
+            "noise": self.bands.noise.tolist(),
+        }
+
+    def roots(self, mean: np.ndarray) -> np.ndarray:
+        """Of the prior at means (..., 4): diagonal float32 (..., 4, 4)."""
+        root = np.zeros((*mean.shape, 4), np.float32)
+        for k in range(3):
+            root[..., k, k] = self.deviations[k]
+        root[..., 3, 3] = self.deviations[3] * (self.gloss_floor + mean[..., 3])
+        return root
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """Maps (y, x), NaN outside the region, and standard deviations of f_mel, f_blood, i_d and gloss by name."""
+
+    m_mel: np.ndarray
+    m_blood: np.ndarray
+    i_d: np.ndarray
+    gloss: np.ndarray
+    std: dict[str, np.ndarray]
+
+
+def unknowns(prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
+    """What a network says of a picture as (m_mel, m_blood, ln i_d, gloss), (y, x, 4), and the model's misfit (y, x).
+
+    The misfit is what measured skin reflects beyond the model's, ``offset / scale``, for each unit of i_d; gloss is
+    what i_s has beyond it. Zero of networks that do not tell it.
+    """
+    m_mel, m_blood, i_d, i_s = (values[0, 0].float().cpu().numpy() for values in prediction[:4])
+    misfit = misfit_of(prediction)
+    gloss = np.maximum(i_s - i_d * misfit, 0)
+    return np.stack([m_mel, m_blood, np.log(np.maximum(i_d, _DARKEST)), gloss], -1), misfit
+
+
+def misfit_of(prediction: Prediction) -> np.ndarray:
+    """``offset / scale`` (y, x), zero of networks that do not tell them."""
+    if prediction.scale is None or prediction.offset is None:
+        return np.zeros(tuple(prediction.i_d.shape[-2:]), np.float32)
+    ratio = prediction.offset[0, 0] / prediction.scale[0, 0].clamp(min=_LEAST_SCALE)
+    return np.asarray(ratio.float().cpu().numpy())
+
+
+@torch.inference_mode()
+def colours(decoder: Decoder, prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
+    """Colours of the skin model over (m_blood, m_mel) and of white, under the light and camera found."""
+    weights = decoder.weights(prediction.lighting, prediction.camera)[0]
+    return (decoder.spectra @ weights.to(decoder.spectra)).float().cpu().numpy(), weights.sum(0).float().cpu().numpy()
+
+
+def refine(
+    decoder: Decoder,
+    prediction: Prediction,
+    picture: np.ndarray,
+    region: np.ndarray,
+    errors: NetworkErrors,
+    width: float,
+    doubted: np.ndarray | None = None,
+    *,
+    in_bands: bool = True,
+) -> Refined:
+    """Fit the three channels of the pixels of a region, with what the network says as a prior.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        With a table.
+    prediction : Prediction
+        Of one picture.
+    picture : array (y, x, 3)
+        Linear sRGB.
+    region : bool array (y, x)
+    errors : NetworkErrors
+    width : float
+        Of the face [pixels].
+    doubted : bool array (y, x), optional
+        Clipped or in deep shadow.
+    in_bands : bool
+        Errors are split over bands of frequency; else every pixel stands alone.
+    """
+    mean, misfit = unknowns(prediction)
+    table, white = colours(decoder, prediction)
+    prior = errors.bands if in_bands else errors.bands.together()
+    solution = solve_in_bands(
+        picture, region, mean, errors.roots(mean), table, white, misfit, prior, width, doubted=doubted
+    )
+    m_mel, m_blood, level, gloss = np.moveaxis(solution.x, -1, 0)
+    i_d = np.exp(level)
+    deviation = np.moveaxis(solution.std, -1, 0)
+    std = {
+        "f_mel": _slope(m_mel, HIGHEST_FRACTIONS[0]) * deviation[0],
+        "f_blood": _slope(m_blood, HIGHEST_FRACTIONS[1]) * deviation[1],
+        "i_d": i_d * deviation[2],
+        "i_s": deviation[3],
+    }
+    return Refined(m_mel, m_blood, i_d, gloss, std)
+
+
+def _slope(m: np.ndarray, highest: float) -> np.ndarray:
+    """Of `biofacenet.networks.decoder.fractions` by m."""
+    u = _LOWEST_U + (1 - _LOWEST_U) * (m + 1) / 2
+    return np.asarray(highest * 3 * u**2 * (1 - _LOWEST_U) / 2)
