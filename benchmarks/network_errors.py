@@ -1,9 +1,10 @@
 """How wrong a network's maps are on people that it was not trained on, band by band of spatial frequency.
 
-Usage: python -m benchmarks.network_errors [--weights NAME|FILE] [--write] [--pictures N]
+Usage: python -m benchmarks.network_errors [--weights NAME|FILE] [--write] [--scenes N] [--keep DIR] [--make K]
 
-Pictures of the training stream with people of the validation split, all classes of skin tone alike, at 256 x 256, as
-photographs of 8 bits. Errors of (m_mel, m_blood, ln i_d, gloss), in units of their standard deviations, are split in
+Scenes with people of the validation split, all classes of skin tone alike, a head and a light each, in three pictures
+of 8 bits: under D65 by the mean camera, and under two lights and cameras of the training stream. Scenes are kept; --make
+makes one. Errors of (m_mel, m_blood, ln i_d, gloss), in units of their standard deviations, are split in
 bands between Gaussians of SCALES of the face's width, and so are the logarithms of the picture less those of what the
 true maps make under the light and camera found. Their second moments are the prior and the noise of
 `msfit.solve.spatial.bands`; --write puts them beside the weights (training.errors). The share of pixels within the
@@ -23,17 +24,26 @@ import torch
 from scipy import ndimage
 
 from benchmarks.photographs.folder import display, linear
-from biofacenet.data.synthetic import Source, draw
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS, fractions, head_units
 from biofacenet.networks.network import Prediction
 from biofacenet.networks.weights import shipped_weights
 from biofacenet.photo.located import doubtful
 from biofacenet.prediction import Model, load_model
 from biofacenet.refinement import NetworkErrors, colours, refine, unknowns
+from msfit.colour.cameras import CameraModel, mean_camera
+from msfit.colour.colorimetry import rgb_weights
+from msfit.colour.illuminants import IlluminationModel
+from msfit.colour.pipelines import pipeline
+from msfit.colour.pipelines import rgb_weights as weights_of
+from msfit.colour.spectra import standard_observer
 from msfit.io.output import written_whole
 from msfit.solve.spatial.bands import FLOOR, BandPrior, _smoother
+from msfit.synth.bank import cache_folder
+from msfit.synth.people import ITA_CLASSES, wearable
+from msfit.synth.scene import make_scene
+from msfit.synth.truth import fitted_pigments
 
-SIDE, HEADS = 256, 16
+SIDE, PICTURES, SPLIT = 224, 3, "validation"
 #: Of the face's width.
 SCALES = (0.2, 0.07, 0.025, 0.01)
 _GLOSS_FLOOR = 0.03
@@ -61,31 +71,66 @@ class Seen(NamedTuple):
         return float(np.ptp(np.flatnonzero(self.mask.any(0))) + 1)
 
 
-def pictures(model: Model, count: int, seed: int = 7, split: str = "validation") -> Iterator[Seen]:
-    """Pictures of the stream with what the network says of them."""
-    source = Source(split, seed, HEADS, model.decoder.model, SIDE, balance=1.0)
-    rng = np.random.default_rng(seed)
-    chosen = [k for k in range(200 * count) if rng.random() < source.chances([k])[0]][:count]
-    for start in range(0, count, 8):
-        drawn = draw(source, chosen[start : start + 8])
-        for k in range(len(drawn["image"])):
-            yield _seen(model, {name: values[k].numpy() for name, values in drawn.items()})
+def made(number: int, folder: Path) -> Path:
+    """A scene of the validation split, kept in a folder: pictures and truth; a head, a person each."""
+    path = folder / f"{number}.npz"
+    if path.is_file():
+        return path
+    rng = np.random.default_rng((77, number))
+    tones = [tone for tone in ITA_CLASSES if any(one.ita_class == tone for one in wearable(SPLIT))]
+    own = [one for one in wearable(SPLIT) if one.ita_class == tones[number % len(tones)]]
+    person = own[int(rng.integers(len(own)))]
+    scene = make_scene(1000 + number, size=SIDE, split=SPLIT, person=person.person)
+    truth = scene.truth
+    seen = (scene.radiance / scene.illuminant).astype(np.float32)
+    images = np.stack([seen @ weights for weights in lights_and_cameras(rng, truth.wavelengths)]).astype(np.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as part, part.open("wb") as file:
+        np.savez(
+            file, images=images, mask=truth.mask, reflectance=truth.reflectance[truth.mask].astype(np.float32),
+            i_d=truth.i_d, i_s=truth.i_s, wavelengths=truth.wavelengths,
+        )  # fmt: skip
+    return path
 
 
-def _seen(model: Model, one: dict[str, np.ndarray]) -> Seen:
-    shown = display(np.moveaxis(one["image"], 0, -1))
+def lights_and_cameras(rng: np.random.Generator, wavelengths: np.ndarray) -> list[np.ndarray]:
+    """Weights (band, 3) from reflectance to linear RGB: D65 and the mean camera, and others at random."""
+    lamps, cameras = IlluminationModel(wavelengths), CameraModel(wavelengths)
+    observer = torch.from_numpy(standard_observer().on(wavelengths))
+    found = [rgb_weights(wavelengths, "D65", mean_camera())]
+    for _ in range(PICTURES - 1):
+        light = lamps(torch.from_numpy(rng.normal(size=15) * 2.0))
+        camera = cameras(torch.from_numpy(np.clip(rng.normal(size=2), -3, 3)))
+        found.append(weights_of(light, camera, observer, pipeline("neutral")).numpy())
+    return found
+
+
+def pictures(model: Model, count: int, folder: Path) -> Iterator[Seen]:
+    """Pictures of scenes of the validation split, with what the network says of them."""
+    for number in range(count):
+        kept = np.load(made(number, folder))
+        mask = kept["mask"]
+        fitted = fitted_pigments(kept["reflectance"], kept["wavelengths"], model.decoder.model, "float32")
+        maps = {name: np.zeros(mask.shape) for name in fitted}
+        for name, values in fitted.items():
+            maps[name][mask] = values
+        for image in kept["images"]:
+            yield _seen(model, image, mask, maps, kept["i_d"], kept["i_s"])
+
+
+def _seen(
+    model: Model, image: np.ndarray, mask: np.ndarray, maps: dict[str, np.ndarray], i_d: np.ndarray, i_s: np.ndarray
+) -> Seen:
+    shown = display(image)
     picture = linear(shown)
     prediction = model.decompose(torch.from_numpy(picture).permute(2, 0, 1)[None])
     said, misfit = unknowns(prediction)
-    mask = one["mask"][0] > 0.5
-    scale, offset = (np.maximum(one[name][0], 1e-3 if name == "scale" else 0) for name in ("scale", "offset"))
+    scale, offset = np.maximum(maps["scale"], 1e-3), np.maximum(maps["offset"], 0)
     m = [
-        np.clip(head_units(one[name][0].astype(float), most), -1, 1)
+        np.clip(head_units(maps[name], most), -1, 1)
         for name, most in zip(("f_mel", "f_blood"), HIGHEST_FRACTIONS, strict=True)
     ]
-    # maps of samples are in measured terms
-    i_d = np.maximum(one["i_d"][0] * scale, 1e-4)
-    true = np.stack([*m, np.log(i_d), one["i_s"][0]], -1)
+    true = np.stack([*m, np.log(np.maximum(i_d * scale, 1e-4)), i_s], -1)
     table, white = colours(model.decoder, prediction)
     inner = ndimage.binary_erosion(mask, iterations=1)
     return Seen(picture, inner, true, said, misfit, offset / scale, prediction, table, white, doubtful(shown))
@@ -190,17 +235,23 @@ def main() -> None:
     """Measure, print, and write where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="default")
-    parser.add_argument("--pictures", type=int, default=36)
+    parser.add_argument("--scenes", type=int, default=24)
+    parser.add_argument("--keep", type=Path, default=cache_folder() / "network_errors", help="folder of the scenes")
+    parser.add_argument("--make", type=int, help="make this scene alone")
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
+    if chosen.make is not None:
+        made(chosen.make, chosen.keep)
+        return
     model = load_model(chosen.weights, "cpu")
-    faces = list(pictures(model, chosen.pictures))
-    # every second one is for trying
-    errors = measured(faces[::2])
+    faces = list(pictures(model, chosen.scenes, chosen.keep))
+    # people of the second half are for trying
+    half = len(faces) // 2
+    errors = measured(faces[:half])
     print("deviations", errors.deviations.round(4), "scales", SCALES)
     for k, share in enumerate(errors.bands.shares):
         print("band", k, "share", np.diag(share).round(3), "noise", np.sqrt(np.diag(errors.bands.noise[k])).round(4))
-    for name, own in tried(model, faces[1::2], errors).items():
+    for name, own in tried(model, faces[half:], errors).items():
         print(name, {key: round(value, 4) for key, value in own.items()})
     if chosen.write:
         errors = measured(faces)
