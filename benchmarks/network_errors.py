@@ -3,8 +3,8 @@
 Usage: python -m benchmarks.network_errors [--weights NAME|FILE] [--write] [--scenes N] [--keep DIR] [--make K]
 
 Scenes with people of the validation split, all classes of skin tone alike, a head and a light each, in three pictures
-of 8 bits: under D65 by the mean camera, and under two lights and cameras of the training stream. Scenes are kept; --make
-makes one. Errors of (m_mel, m_blood, ln i_d, gloss), in units of their standard deviations, are split in
+of 8 bits: under D65 by the mean camera, and under two lights and cameras of the training stream. Scenes are kept;
+--make makes one. Errors of (m_mel, m_blood, ln i_d, gloss), in units of their standard deviations, are split in
 bands between Gaussians of SCALES of the face's width, and so are the logarithms of the picture less those of what the
 true maps make under the light and camera found. Their second moments are the prior and the noise of
 `msfit.solve.spatial.bands`; --write puts them beside the weights (training.errors). The share of pixels within the
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from biofacenet.networks.network import Prediction
 from biofacenet.networks.weights import shipped_weights
 from biofacenet.photo.located import doubtful
 from biofacenet.prediction import Model, load_model
-from biofacenet.refinement import NetworkErrors, colours, refine, unknowns
+from biofacenet.refinement import WAYS, NetworkErrors, Refined, colours, refine, unknowns
 from msfit.colour.cameras import CameraModel, mean_camera
 from msfit.colour.colorimetry import rgb_weights
 from msfit.colour.illuminants import IlluminationModel
@@ -43,7 +44,7 @@ from msfit.synth.people import ITA_CLASSES, wearable
 from msfit.synth.scene import make_scene
 from msfit.synth.truth import fitted_pigments
 
-SIDE, PICTURES, SPLIT = 224, 3, "validation"
+SIDE, PICTURES, SPLIT = 160, 3, "validation"
 #: Of the face's width.
 SCALES = (0.2, 0.07, 0.025, 0.01)
 _GLOSS_FLOOR = 0.03
@@ -144,14 +145,13 @@ def drawn(x: np.ndarray, misfit: np.ndarray, table: np.ndarray, white: np.ndarra
     return np.exp(x[:, 2:3]) * (skin + misfit[:, None] * white) + x[:, 3:] * white
 
 
-def measured(faces: list[Seen]) -> NetworkErrors:
+def measured(model: Model, faces: list[Seen]) -> NetworkErrors:
     """Second moments of the errors of faces, each of which counts the same."""
-    gloss_unit = [_GLOSS_FLOOR + face.said[..., 3] for face in faces]
-    plain = [face.true - face.said for face in faces]
-    for error, unit in zip(plain, gloss_unit, strict=True):
-        error[..., 3] /= unit
     inside = [face.mask & ~face.doubted for face in faces]
-    deviations = np.sqrt(np.mean([np.square(error[m]).mean(0) for error, m in zip(plain, inside, strict=True)], axis=0))
+    first = NetworkErrors(np.ones(4), _GLOSS_FLOOR, BandPrior((), np.eye(4)[None], np.eye(3)[None]))
+    plain = [_units(face, first) for face in faces]
+    squares = [np.square(error[m]).mean(0) for error, m in zip(plain, inside, strict=True)]
+    deviations = np.sqrt(np.mean(squares, axis=0))
     count = len(SCALES) + 1
     shares, noise = np.zeros((count, 4, 4)), np.zeros((count, 3, 3))
     for face, error, mask in zip(faces, plain, inside, strict=True):
@@ -166,7 +166,29 @@ def measured(faces: list[Seen]) -> NetworkErrors:
     # what is never wrong would hold a band still for ever
     shares += 1e-4 * np.eye(4)
     noise += 1e-5 * np.eye(3)
-    return NetworkErrors(deviations, _GLOSS_FLOOR, BandPrior(SCALES, shares, noise))
+    # bands overlap, and what they share is in none of them
+    whole = 1 / np.sqrt(np.diag(shares.sum(0)))
+    shares *= whole[:, None] * whole
+    errors = NetworkErrors(deviations, _GLOSS_FLOOR, BandPrior(SCALES, shares, noise))
+    return replace(errors, widened={name: _widened(model, faces, errors, name == "bands") for name in WAYS})
+
+
+def _widened(model: Model, faces: list[Seen], errors: NetworkErrors, bands: bool) -> np.ndarray:
+    """What makes 68 % of the pixels lie within the stated deviations, a face counting as much as another."""
+    ratios = []
+    for face in faces:
+        found = refined(model, face, errors, bands)
+        mask = face.mask & ~face.doubted
+        off = np.abs(_stacked(found) - face.true)[mask]
+        said = found.deviations[mask]
+        ratios.append(np.quantile(off / np.maximum(said, 1e-9), 0.68, axis=0))
+    return np.median(ratios, axis=0)
+
+
+def _units(face: Seen, errors: NetworkErrors) -> np.ndarray:
+    """The network's errors in units of its prior's root (y, x, 4)."""
+    root = errors.roots(face.said, face.prediction, face.misfit).astype(float)
+    return np.asarray(np.linalg.solve(root, (face.true - face.said)[..., None])[..., 0])
 
 
 def in_bands(values: np.ndarray, mask: np.ndarray, width: float) -> list[np.ndarray]:
@@ -188,18 +210,23 @@ def tried(model: Model, faces: list[Seen], errors: NetworkErrors) -> dict[str, A
         sums: dict[str, list[float]] = {}
         for face in faces:
             if bands is None:
-                x = face.said
-                std = None
+                x, std = face.said, None
             else:
-                found = refine(
-                    model.decoder, face.prediction, face.picture, face.mask, errors, face.width, face.doubted,
-                    in_bands=bands,
-                )  # fmt: skip
-                x = np.stack([found.m_mel, found.m_blood, np.log(found.i_d), found.gloss], -1)
-                std = found.std
+                found = refined(model, face, errors, bands)
+                x, std = _stacked(found), found.std
             _score(face, x, std, sums)
         figures[name] = {key: float(np.mean(values)) for key, values in sums.items()}
     return figures
+
+
+def refined(model: Model, face: Seen, errors: NetworkErrors, bands: bool) -> Refined:
+    """What the solver makes of a face."""
+    given = face.prediction, face.picture, face.mask, errors, face.width, face.doubted
+    return refine(model.decoder, *given, in_bands=bands)
+
+
+def _stacked(found: Refined) -> np.ndarray:
+    return np.stack([found.m_mel, found.m_blood, np.log(found.i_d), found.gloss], -1)
 
 
 def _score(face: Seen, x: np.ndarray, std: dict[str, np.ndarray] | None, sums: dict[str, list[float]]) -> None:
@@ -247,14 +274,14 @@ def main() -> None:
     faces = list(pictures(model, chosen.scenes, chosen.keep))
     # people of the second half are for trying
     half = len(faces) // 2
-    errors = measured(faces[:half])
+    errors = measured(model, faces[:half])
     print("deviations", errors.deviations.round(4), "scales", SCALES)
     for k, share in enumerate(errors.bands.shares):
         print("band", k, "share", np.diag(share).round(3), "noise", np.sqrt(np.diag(errors.bands.noise[k])).round(4))
     for name, own in tried(model, faces[half:], errors).items():
         print(name, {key: round(value, 4) for key, value in own.items()})
     if chosen.write:
-        errors = measured(faces)
+        errors = measured(model, faces)
         path = Path(chosen.weights)
         path = path if path.suffix else shipped_weights(chosen.weights)
         described = path.with_suffix(".json")
