@@ -31,6 +31,15 @@ Size = Annotated[
         metavar="N", help="Shorter side at which detail is seen [pixels]; 0: the picture's. Default: up to 256."
     ),
 ]
+Refine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="bands|pixels|none",
+        help="How the solver finishes what the network says. Default: bands, where the network's errors are known.",
+        show_default=False,
+    ),
+]
+_REFINEMENTS = {None: None, "bands": True, "pixels": "pixels", "none": False}
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 
@@ -49,6 +58,7 @@ def predict(
     whole: Whole = False,
     mask: Annotated[str, typer.Option(metavar="auto|none", help="Skin of the face alone, or everything.")] = "auto",
     size: Size = None,
+    refine: Refine = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -58,13 +68,15 @@ def predict(
     where = _where(box, whole)
     if mask not in ("auto", "none"):
         raise InputError(f"--mask: found {mask!r}; expected auto or none")
+    if refine not in _REFINEMENTS:
+        raise InputError(f"--refine: found {refine!r}; expected bands, pixels or none")
     model = _model(weights, device)
     from biofacenet.prediction import predict as predict_photo
 
     failed: list[Path] = []
     for path, result_path, figure_path in zip(photos, results, figures, strict=True):
         try:
-            result = predict_photo(path, model, box=where, mask=mask, size=size)
+            result = predict_photo(path, model, box=where, mask=mask, size=size, refine=_REFINEMENTS[refine])
             save_outputs(result, result_path, figure_path)
         except InputError as error:
             if len(photos) == 1:

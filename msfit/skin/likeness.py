@@ -85,7 +85,7 @@ def skin_likeness(cube: Cube | FitResult | np.ndarray, wavelengths: np.ndarray |
     --------
     >>> import msfit
     >>> bands = np.arange(400.0, 701.0, 10.0)
-    >>> like = skin_likeness(msfit.reflectance([0.03, 0.2], 0.02, bands), bands)
+    >>> like = skin_likeness(msfit.reflectance([0.05, 0.1], 0.01, bands), bands)
     >>> (like > 0.01).tolist(), bool(skin_likeness(0.3 + 0 * bands, bands) > 0.01)
     ([True, True], False)
     """
