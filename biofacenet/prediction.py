@@ -27,6 +27,7 @@ from msfit.colour.colorimetry import rgb_weights
 from msfit.data.result import MAPS, STATUS_TYPE, Status
 from msfit.errors import InputError
 from msfit.fitting.devices import torch_device
+from msfit.solve.spatial.bands import FLOOR
 
 #: Pixels that are looked at: skin inside the face, or all.
 MASKS = ("auto", "none")
@@ -130,11 +131,12 @@ class Model:
         photograph = np.isfinite(linear).all(axis=2)
         light = torch.from_numpy(np.where(photograph[..., None], linear, 0)).permute(2, 0, 1)[None].to(self.device)
         found = self.decompose(light, size)
-        std = None
+        std, gains = None, np.ones(3)
         if how:
             inside = photograph & is_opaque if region is None else region & photograph & is_opaque
             found, std = self._refined(found, linear, inside, width or _WIDTH * min(linear.shape[:2]), how)
-        result = self._result(found, light, linear)
+            gains = self._gains(found, light, inside)
+        result = self._result(found, light, linear, gains)
         attrs = {**result.attrs, "refine": str(how).lower(), "seconds": time.perf_counter() - started}
         result = masked(replace(result, attrs=attrs, std=std), photograph, Status.MASKED_NO_SIGNAL)
         return masked(result, is_opaque, Status.MASKED_BY_USER)
@@ -182,8 +184,18 @@ class Model:
         ), own.std
 
     @torch.inference_mode()
-    def _result(self, prediction: Prediction, light: Tensor, linear: np.ndarray) -> FaceResult:
-        reconstruction = self.decoder(*prediction[:6])
+    def _gains(self, found: Prediction, light: Tensor, inside: np.ndarray) -> np.ndarray:
+        """By what the channels (3,) differ from the maps' picture, a median over a region: light taken wrongly."""
+        if not inside.any():
+            return np.ones(3)
+        drawn = self.decoder(*found[:6])
+        within = torch.from_numpy(inside).to(self.device)
+        ratio = ((light + FLOOR) / (drawn + FLOOR).clamp(min=0.1 * FLOOR))[0][:, within]
+        return ratio.median(1).values.double().cpu().numpy()
+
+    @torch.inference_mode()
+    def _result(self, prediction: Prediction, light: Tensor, linear: np.ndarray, gains: np.ndarray) -> FaceResult:
+        reconstruction = self.decoder(*prediction[:6]) * torch.from_numpy(gains).to(light)[:, None, None]
         albedo = skin_albedo(self.decoder, prediction)
         misfit = torch.from_numpy(misfit_of(prediction)).to(prediction.i_d)
         rmse = (reconstruction - light).square().mean(1, keepdim=True).sqrt()
@@ -204,6 +216,7 @@ class Model:
                 "rmse_label": "RMSE of linear RGB [1]",
                 "lighting": json.dumps(lighting.round(4).tolist()),
                 "camera": json.dumps(camera.round(4).tolist()),
+                "gains": json.dumps(gains.round(4).tolist()),
             },
             picture=linear,
             reconstruction=_image(reconstruction),

@@ -44,7 +44,9 @@ class FaceResult(FitResult):
 
     Notes
     -----
-    `attrs` holds `network`, `box` (x,y,width,height of the maps in the photograph), `lighting` and `camera`.
+    `attrs` holds `network`, `box` (x,y,width,height of the maps in the photograph), `lighting`, `camera`, `gains`: by
+    what red, green and blue of the photograph differ in the median from what maps, light and camera make, where the
+    solver finished; the reconstruction has them.
     """
 
     picture: np.ndarray | None = None
