@@ -67,6 +67,10 @@ class FaceResult(FitResult):
             return np.zeros_like(self.i_d)
         return np.asarray(self.offset / np.maximum(self.scale, _LEAST_SCALE))
 
+    def spectra(self, rows: slice = slice(None)) -> np.ndarray:
+        """Reflectance of what was seen, ``i_d (r + misfit) + i_s`` [1]: as of `msfit.FitResult.spectra`."""
+        return super().spectra(rows) + (self.i_d * self.misfit)[rows][..., None]
+
     def plot(self, **options: Any) -> Figure:
         """The panel: photograph, reconstruction, albedo, the four maps and what is left over.
 

@@ -134,7 +134,10 @@ def _of_result(result: FitResult, weights: np.ndarray, *, albedo: bool) -> np.nd
         if not albedo:
             # Without diffuse light the pigments are unknown (NaN), and do not matter.
             i_d = result.i_d[rows, ..., None]
-            colour = np.where(i_d == 0, 0, i_d * colour) + result.i_s[rows, ..., None] * weights.sum(axis=0)
+            grey = result.i_s[rows, ..., None]
+            if (misfit := getattr(result, "misfit", None)) is not None:  # of photographs, see biofacenet.FaceResult
+                grey = grey + i_d * misfit[rows, ..., None]
+            colour = np.where(i_d == 0, 0, i_d * colour) + grey * weights.sum(axis=0)
         image[rows] = colour
     return image
 

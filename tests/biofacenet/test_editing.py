@@ -92,7 +92,7 @@ def test_a_photograph_that_the_decoder_drew_is_edited_as_it_draws(
         return np.rint(65535 * encode_srgb(torch.from_numpy(sum(parts))).numpy()).astype(np.uint16)  # type: ignore[arg-type]
 
     photo = drawn()
-    monkeypatch.setattr(Model, "predict", lambda self, rgb, size=None: known)
+    monkeypatch.setattr(Model, "predict", lambda self, rgb, **options: known)
     editor = Editor(photo, model, box="whole")
     editor._weight = np.ones_like(editor._weight)
     edited = editor.edit({"melanin": "+0.05", "blood": "x1.5", "specular": "0.01"})
