@@ -29,7 +29,7 @@ _HIGHEST = dict(zip(EDITABLE, (*HIGHEST_FRACTIONS, 10.0, 10.0), strict=True))
 _CHANGE = re.compile(r"(?P<sign>[xX*+-]?)(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)")
 # The change fades out inside the skin's edge, at hair and eyes, and more slowly where the face goes over into the neck,
 # over these shares of the face's width.
-_SKIN_FEATHER, _FACE_FEATHER = 0.02, 0.1
+_SKIN_FEATHER, _FACE_FEATHER = 0.015, 0.05
 # Colours are divided with this added, so that black stays quiet.
 _DARK = 1e-3
 _LARGEST_RATIO = 8.0

@@ -12,6 +12,7 @@ outside the project. Nothing may be chosen by these figures.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path, default=ROOT / "data_iset" / "scenes")
     parser.add_argument("--weights", default="default")
     parser.add_argument("--panels", type=Path)
-    parser.add_argument("--only", nargs="+", help="methods")
+    parser.add_argument("--only", nargs="+", help="methods; others keep the figures that they have")
     parser.add_argument("--without", nargs="+", default=[], choices=("exam", "moved", "edits", "photos"))
     parser.add_argument("--name", default="photographs", help="of the file of figures")
     chosen = parser.parse_args()
@@ -61,7 +62,17 @@ def main() -> None:
                 _draw(f"{face.name}, {face.attrs['ita_class']}", drawn, chosen.panels)
     if chosen.photos.is_dir() and "photos" not in chosen.without:
         figures["photographs"] = _photographs(chosen, model, ways, figures.get("stand-ins", {}))
+    kept = record.RESULTS / f"{chosen.name}.json"
+    if kept.is_file():
+        figures = _joined(json.loads(kept.read_text(encoding="utf-8"))["figures"], figures)
     record.write(chosen.name, figures)
+
+
+def _joined(kept: Any, new: Any) -> Any:
+    """Figures of before with those that were measured now."""
+    if not isinstance(kept, dict) or not isinstance(new, dict):
+        return new
+    return {name: _joined(kept.get(name), new[name]) if name in new else kept[name] for name in {**kept, **new}}
 
 
 def _photographs(

@@ -149,7 +149,7 @@ def of_apart(face: Apart, method: Method) -> tuple[dict[str, Any], dict[str, Map
     for title, k in (("D", 0.0), ("D + S", 1.0), ("D + 3 S", 3.0)):
         maps = found[title] = method(face.photograph(k), "auto")
         inside = maps.fitted & maps.face & face.mask[maps.crop.slices]
-        own = {
+        own: dict[str, Any] = {
             "f_mel": float(np.nanmedian(maps.f_mel[inside])),
             "gloss below 0.02": float((maps.gloss[inside] < _NO_GLOSS).mean()),
             "i_s below 0.02": float((maps.i_s[inside] < _NO_GLOSS).mean()),
