@@ -205,7 +205,7 @@ class Editor:
 
         skin = colour(maps)
         diffuse = maps["diffuse"][..., None] * skin
-        if self.result.scale is not None:
+        if self.result.misfit is not None:
             brightness = (skin.mean(axis=2) + _DARK) / (colour(self._before).mean(axis=2) + _DARK)
             diffuse = diffuse + (maps["diffuse"] * self.result.misfit * brightness)[..., None] * white
         return diffuse, maps["specular"][..., None] * white

@@ -131,12 +131,13 @@ class Model:
         photograph = np.isfinite(linear).all(axis=2)
         light = torch.from_numpy(np.where(photograph[..., None], linear, 0)).permute(2, 0, 1)[None].to(self.device)
         found = self.decompose(light, size)
+        misfit = misfit_of(found)
         std, gains = None, np.ones(3)
         if how:
             inside = photograph & is_opaque if region is None else region & photograph & is_opaque
-            found, std = self._refined(found, linear, inside, width or _WIDTH * min(linear.shape[:2]), how)
+            found, std = self._refined(found, misfit, linear, inside, width or _WIDTH * min(linear.shape[:2]), how)
             gains = self._gains(found, light, inside)
-        result = self._result(found, light, linear, gains)
+        result = self._result(found, misfit, light, linear, gains)
         attrs = {**result.attrs, "refine": str(how).lower(), "seconds": time.perf_counter() - started}
         result = masked(replace(result, attrs=attrs, std=std), photograph, Status.MASKED_NO_SIGNAL)
         return masked(result, is_opaque, Status.MASKED_BY_USER)
@@ -147,10 +148,7 @@ class Model:
         own = min(int(light.shape[-2]), int(light.shape[-1]))
         if size is None:
             size = max(self.size, min(own, _FINEST))
-        if size != 0 and not SMALLEST_SIDE <= size <= _LARGEST_SIZE:
-            raise InputError(
-                f"size: found {size}; expected {SMALLEST_SIDE} to {_LARGEST_SIZE} pixels, or 0 for the picture's own"
-            )
+        _check_size(size)
         return predict_at_scales(self.network, light, self.size, size or own)
 
     def _refinement(self, refine: bool | str | None) -> bool | str:
@@ -166,7 +164,13 @@ class Model:
         return refine
 
     def _refined(
-        self, found: Prediction, linear: np.ndarray, inside: np.ndarray, width: float, how: bool | str
+        self,
+        found: Prediction,
+        misfit: np.ndarray,
+        linear: np.ndarray,
+        inside: np.ndarray,
+        width: float,
+        how: bool | str,
     ) -> tuple[Prediction, dict[str, np.ndarray]]:
         """The prediction with the solver's maps inside a region, and their standard deviations."""
         assert self.errors is not None
@@ -174,7 +178,7 @@ class Model:
         doubted = (brightest >= _CLIPPED) | (brightest < _SHADOW)
         own = refine_maps(self.decoder, found, linear, inside, self.errors, width, doubted, in_bands=how is True)
         maps = {"m_mel": own.m_mel, "m_blood": own.m_blood, "i_d": own.i_d}
-        maps["i_s"] = own.gloss + own.i_d * misfit_of(found)
+        maps["i_s"] = own.gloss + own.i_d * misfit
         within = torch.from_numpy(inside).to(self.device)
         return found._replace(
             **{
@@ -194,10 +198,11 @@ class Model:
         return ratio.median(1).values.double().cpu().numpy()
 
     @torch.inference_mode()
-    def _result(self, prediction: Prediction, light: Tensor, linear: np.ndarray, gains: np.ndarray) -> FaceResult:
+    def _result(
+        self, prediction: Prediction, misfit: np.ndarray, light: Tensor, linear: np.ndarray, gains: np.ndarray
+    ) -> FaceResult:
         reconstruction = self.decoder(*prediction[:6]) * torch.from_numpy(gains).to(light)[:, None, None]
         albedo = skin_albedo(self.decoder, prediction)
-        misfit = torch.from_numpy(misfit_of(prediction)).to(prediction.i_d)
         rmse = (reconstruction - light).square().mean(1, keepdim=True).sqrt()
         (m_mel, m_blood), (highest_mel, highest_blood) = (prediction.m_mel, prediction.m_blood), HIGHEST_FRACTIONS
         lighting, camera = (values[0].double().cpu().numpy() for values in (prediction.lighting, prediction.camera))
@@ -205,7 +210,7 @@ class Model:
             f_mel=_map(fractions(m_mel, highest_mel)),
             f_blood=_map(fractions(m_blood, highest_blood)),
             i_d=_map(prediction.i_d),
-            i_s=_map(prediction.i_s - prediction.i_d * misfit).clip(min=0),
+            i_s=(_map(prediction.i_s) - _map(prediction.i_d) * misfit).clip(min=0),
             rmse=_map(rmse),
             status=_STATUS[_end(m_mel), _end(m_blood)],
             model=self.decoder.model,
@@ -221,6 +226,7 @@ class Model:
             picture=linear,
             reconstruction=_image(reconstruction),
             albedo=_image(albedo),
+            misfit=misfit,
             scale=None if prediction.scale is None else _map(prediction.scale),
             offset=None if prediction.offset is None else _map(prediction.offset),
             lighting=lighting,
@@ -298,6 +304,7 @@ def predict(
     photograph = as_photo(photo)
     model = model if isinstance(model, Model) else load_model(model)
     try:
+        _check_size(size)
         face = locate(photograph, box)
         rgb = photograph.rgb[face.crop.slices]
         looked_at = photograph.opaque[face.crop.slices]
@@ -335,6 +342,13 @@ def masked(result: FaceResult, kept: np.ndarray, why: Status) -> FaceResult:
         return result
     maps: dict[str, Any] = {name: np.where(lost, np.float32(np.nan), getattr(result, name)) for name in MAPS}
     return replace(result, **maps, status=np.where(lost, STATUS_TYPE(why), result.status))
+
+
+def _check_size(size: int | None) -> None:
+    if size and not SMALLEST_SIDE <= size <= _LARGEST_SIZE:
+        raise InputError(
+            f"size: found {size}; expected {SMALLEST_SIDE} to {_LARGEST_SIZE} pixels, or 0 for the picture's own"
+        )
 
 
 def _end(m: Tensor) -> np.ndarray:

@@ -123,11 +123,12 @@ def unknowns(prediction: Prediction) -> tuple[np.ndarray, np.ndarray]:
 
 
 def misfit_of(prediction: Prediction) -> np.ndarray:
-    """``offset / scale`` (y, x), zero of networks that do not tell them."""
+    """``offset / scale`` (y, x), as far as i_s has it; zero of networks that do not tell them."""
     if prediction.scale is None or prediction.offset is None:
         return np.zeros(tuple(prediction.i_d.shape[-2:]), np.float32)
     ratio = prediction.offset[0, 0] / prediction.scale[0, 0].clamp(min=_LEAST_SCALE)
-    return np.asarray(ratio.float().cpu().numpy())
+    most = prediction.i_s[0, 0] / prediction.i_d[0, 0].clamp(min=_DARKEST)
+    return np.asarray(torch.minimum(ratio, most).float().cpu().numpy())
 
 
 @torch.inference_mode()

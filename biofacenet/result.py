@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_LEAST_SCALE = 0.05
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class FaceResult(FitResult):
     """Maps of a face, (y, x), as of `msfit.FitResult`: its tools save, render and draw them.
@@ -35,6 +32,9 @@ class FaceResult(FitResult):
     albedo : float32 array (y, x, 3)
         Diffuse reflectance of the skin under D65, linear sRGB: ``scale r + offset`` where the network tells these, else
         r.
+    misfit : float32 array (y, x)
+        What measured skin reflects beyond the model's for each unit of i_d [1]: ``picture = i_d C (r + misfit) + i_s C
+        1``, C being light and camera. 0 where the network does not tell it.
     scale, offset : float32 array (y, x), optional
         Measured skin from the skin model's.
     lighting : float64 array (15,)
@@ -52,24 +52,16 @@ class FaceResult(FitResult):
     picture: np.ndarray | None = None
     reconstruction: np.ndarray | None = None
     albedo: np.ndarray | None = None
+    misfit: np.ndarray | None = None
     scale: np.ndarray | None = None
     offset: np.ndarray | None = None
     lighting: np.ndarray | None = None
     camera: np.ndarray | None = None
 
-    @property
-    def misfit(self) -> np.ndarray:
-        """What measured skin reflects beyond the model's for each unit of i_d [1], (y, x): no gloss, and not in i_s.
-
-        ``picture = i_d C (r + misfit) + i_s C 1``, C being light and camera. 0 where the network does not tell it.
-        """
-        if self.scale is None or self.offset is None:
-            return np.zeros_like(self.i_d)
-        return np.asarray(self.offset / np.maximum(self.scale, _LEAST_SCALE))
-
     def spectra(self, rows: slice = slice(None)) -> np.ndarray:
         """Reflectance of what was seen, ``i_d (r + misfit) + i_s`` [1]: as of `msfit.FitResult.spectra`."""
-        return super().spectra(rows) + (self.i_d * self.misfit)[rows][..., None]
+        found = super().spectra(rows)
+        return found if self.misfit is None else found + (self.i_d * self.misfit)[rows][..., None]
 
     def plot(self, **options: Any) -> Figure:
         """The panel: photograph, reconstruction, albedo, the four maps and what is left over.

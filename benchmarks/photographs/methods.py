@@ -110,6 +110,7 @@ def _network(rgb: np.ndarray, box: str, model: Model, how: bool | str) -> Maps:
     seconds = time.perf_counter() - began
     crop = Box(*(int(part) for part in str(result.attrs["box"]).split(",")))
     assert result.picture is not None
+    assert result.misfit is not None
     assert result.reconstruction is not None
     assert result.albedo is not None
     return Maps(

@@ -84,7 +84,7 @@ def test_a_photograph_that_the_decoder_drew_is_edited_as_it_draws(
     }
     maps = {name: values.astype(np.float32) for name, values in maps.items()}
     start = model.predict(np.random.default_rng(0).random((80, 80, 3)), encoding="linear")
-    known = replace(start, **maps, scale=None, offset=None)
+    known = replace(start, **maps, misfit=None)
 
     def drawn(**values: np.ndarray) -> np.ndarray:
         named = {name: maps[held] for name, held in EDITABLE.items()}

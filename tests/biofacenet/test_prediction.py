@@ -21,6 +21,7 @@ from biofacenet.networks.weights import Loaded
 from biofacenet.photo.face import parse_box
 from biofacenet.photo.reading import Photo, linear_light, read_photo, write_photo
 from biofacenet.prediction import masked
+from biofacenet.result import FaceResult
 from msfit.data.result import MAPS, Status
 from msfit.errors import InputError
 
@@ -95,26 +96,31 @@ def test_a_picture_of_the_trained_size_is_seen_once(model: Model, face: np.ndarr
     light = torch.from_numpy(linear_light(small)).permute(2, 0, 1)[None]
     with torch.inference_mode():
         found = model.network(light)
-    result = model.predict(small)
+    result = model.predict(small, refine=False)
+    assert result.misfit is not None
     assert_allclose(result.f_mel, fractions(found.m_mel, 0.43)[0, 0], rtol=1e-5)
-    assert_allclose(result.i_s, found.i_s[0, 0], rtol=1e-5)
-    assert_array_equal(model.predict(small, size=0).f_mel, result.f_mel)
+    assert_allclose(result.i_s + result.i_d * result.misfit, found.i_s[0, 0], rtol=1e-5)
+    assert_array_equal(model.predict(small, size=0, refine=False).f_mel, result.f_mel)
 
 
 def test_larger_pictures_keep_level_and_light_and_gain_detail(model: Model, face: np.ndarray) -> None:
-    coarse, fine = model.predict(face, size=64), model.predict(face, size=0)
+    coarse, fine = (model.predict(face, size=size, refine=False) for size in (64, 0))
     assert_array_equal(coarse.lighting, fine.lighting)
     assert_array_equal(coarse.camera, fine.camera)
 
     def cells(values: np.ndarray) -> np.ndarray:
         return values.reshape(24, 8, 24, 8).mean(axis=(1, 3))
 
+    def shading(result: FaceResult, name: str) -> np.ndarray:
+        assert result.misfit is not None
+        return result.i_d if name == "i_d" else result.i_s + result.i_d * result.misfit
+
     for name in ("i_d", "i_s"):
-        one, two = getattr(coarse, name), getattr(fine, name)
+        one, two = shading(coarse, name), shading(fine, name)
         assert_allclose(cells(two).mean(), cells(one).mean(), rtol=0.02)
         assert np.abs(np.diff(two, axis=0)).mean() > 1.1 * np.abs(np.diff(one, axis=0)).mean()
     assert model.predict(face[:100], size=48).shape == (100, 192)
-    assert_array_equal(model.predict(face).i_d, fine.i_d)  # 192 pixels are seen as they are
+    assert_array_equal(model.predict(face, refine=False).i_d, fine.i_d)  # 192 pixels are seen as they are
 
 
 def test_tiles_do_not_show(model: Model, face: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ def test_gloss_and_misfit_make_up_the_picture(model: Model, face: np.ndarray) ->
     """``i_d C (r + misfit) + i_s C 1`` is the reconstruction; i_s is never negative."""
     result = model.predict(face)
     assert (result.i_s[result.fitted] >= 0).all()
+    assert result.misfit is not None
     assert (result.misfit >= 0).all()
     assert result.reconstruction is not None
     assert result.albedo is not None
