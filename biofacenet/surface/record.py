@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +113,8 @@ def record(
     try:
         mesh = face_mesh(photograph, box)
         result = predict(photograph, model, box=box)
+        if result.misfit is not None:  # a haze over the skin, as which the light that is found has it
+            result = replace(result, i_s=result.i_s + result.i_d * result.misfit)
     except InputError as error:
         raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
     picture8 = photograph.rgb if photograph.rgb.dtype == np.uint8 else (photograph.rgb >> 8).astype(np.uint8)
