@@ -4,8 +4,8 @@ Usage: python -m benchmarks.gpu.interpreted [--only WORD ...] [--few] [--out DIR
 
 Faces of the archive (ISSA), the 71 cheeks and the face of ISET where they are at hand ($MSFIT_REFERENCE_DATA), and
 uniform noise, of which 2,000 pixels: every skin model at 3, 6, 31 and 148 bands; then weights, missing bands, held
-pigments, narrow bounds, channels of a camera, and the model evaluated channel by channel, as a GPU does it. A line a
-case and kind of pixel, and DIR/gpu_interpreted.json.
+pigments, narrow bounds, bounds of the shadings (against the reference in torch), channels of a camera, and the model
+evaluated channel by channel, as a GPU does it. A line a case and kind of pixel, and DIR/gpu_interpreted.json.
 
 --few    a representative of every branch with few pixels, as the tests do it
 --only   cases in whose name one of these words stands, as "31 bands"
@@ -34,10 +34,15 @@ from msfit.skin.channels import through
 from msfit.skin.models import get_model
 from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.backends.gpu import GpuSolver
+from msfit.solve.backends.reference import ReferenceSolver
+from msfit.solve.problem import NON_NEGATIVE
+from msfit.solve.solution import Solution
 
 MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025", "msfit-issa-2026")
 BANDS = (3, 6, 31, 148)
 _SPAN = (415.0, 700.0)  # of the faces' wavelengths and of every model
+#: Of the shadings, in the cases that have them: in the way of many pixels.
+BOUNDS = ((0.3, 0.9), (0.01, 0.05))
 _LED = 20.0  # width [nm] of a channel
 
 
@@ -66,10 +71,11 @@ def cases(few: bool = False) -> list[Case]:
             Case("alotaibi-smith-2019", 12, "held blood"),
             Case("msfit-issa-2025", 6, "channels"),
             Case("msfit-issa-2026", 6, "one by one"),
+            Case("msfit-issa-2026", 8, "bounded shadings"),
         ]
         return [Case("msfit-issa-2026", 31, many=40), *(replace(case, many=40, noise=False) for case in others)]
     plain = [Case(model, bands) for bands in BANDS for model in MODELS]
-    problems = ("weights", "missing bands", "held melanin", "held blood", "narrow bounds")
+    problems = ("weights", "missing bands", "held melanin", "held blood", "narrow bounds", "bounded shadings")
     others = [Case(model, bands, problem, 300) for problem in problems for bands in (6, 31) for model in MODELS[::2]]
     through_lamps = [Case(model, count, "channels", 300) for count in (3, 6, 16) for model in MODELS]
     one_by_one = [Case(model, 6, "one by one", 300) for model in MODELS]  # as a GPU evaluates the model
@@ -96,13 +102,20 @@ def compare(case: Case) -> dict[str, dict[str, Any]]:
     if case.problem == "missing bands":  # `fit` puts zeros there
         assert weights is not None
         pixels = np.where(weights > 0, pixels, np.float32(0))
-    gpu, cpu = GpuSolver.over(skin, lower, upper, "cpu"), CpuSolver.over(skin, lower, upper, np.float32)
+    shadings = BOUNDS if case.problem == "bounded shadings" else NON_NEGATIVE
+    gpu, cpu = GpuSolver.over(skin, lower, upper, "cpu", shadings), CpuSolver.over(skin, lower, upper, np.float32)
     assert gpu is not None
     assert cpu is not None
     if case.problem == "one by one":
         gpu.wide = 1
     sent = None if weights is None else torch.from_numpy(weights)
-    found, expected = gpu(torch.from_numpy(pixels), sent).numpy(), cpu(pixels, weights)
+    found = gpu(torch.from_numpy(pixels), sent).numpy()
+    if case.problem == "bounded shadings":  # by the reference in torch
+        reference = ReferenceSolver(skin.to(torch.float64), *map(torch.from_numpy, (lower, upper)), shadings)
+        exact = vars(reference(torch.from_numpy(pixels).double()).numpy()).values()
+        expected = Solution(*(values.astype(np.float32) if values.dtype == np.float64 else values for values in exact))
+    else:
+        expected = cpu(pixels, weights)
     apart, first = {}, 0
     for kind, some in kinds.items():
         part = slice(first, first := first + len(some))
@@ -113,6 +126,7 @@ def compare(case: Case) -> dict[str, dict[str, Any]]:
             pixels[part],
             (lower, upper),
             None if weights is None else weights[part],
+            shadings,
         )
     return apart
 

@@ -174,14 +174,14 @@ def _in_time(site: Site, name: str, data: DataConfig, drawing: float, networks: 
 
     The time that is left less the seconds for `drawing` is shared by so many networks.
     """
-    config = replace(read_config("compact"), name=name, network=read_config(name).network, data=data)
+    compact = read_config("compact")
+    batch = _BATCH if not site.rehearsed else 4
+    training = replace(compact.training, batch=batch, panels=0)
+    config = replace(compact, name=name, network=read_config(name).network, data=data, training=training)
     if site.rehearsed:
-        training = replace(config.training, batch=4, steps=4, epoch=2, warmup=1, panels=0, device="cpu")
-        return replace(config, training=training)
+        return replace(config, training=replace(training, steps=4, epoch=2, warmup=1, device="cpu"))
     rate = _steps(site, config, _BATCH)["per_second"]
     # validation, and pictures that are made worse on the processor, take their time too
     steps = max(50, int(0.6 * rate * (site.left - drawing) / networks))
     epoch, warmup = max(25, steps // 12), min(500, steps // 20)
-    return replace(
-        config, training=replace(config.training, batch=_BATCH, steps=steps, epoch=epoch, warmup=warmup, panels=0)
-    )
+    return replace(config, training=replace(training, steps=steps, epoch=epoch, warmup=warmup))

@@ -189,8 +189,7 @@ class Worker:
             from msfit.solve.robust import solve_robustly
 
             solution = solve_robustly(solver, solution, y, loss)
-        if self.shadings == NON_NEGATIVE:
-            solution = self.finished(solution, y, loss.squares(y), scale)
+        solution = self.finished(solution, y, loss.squares(y), scale)
         gap, proved = None, None
         if self.certificate is not None:
             from msfit.solve.certificate.certificate import GLOBAL_GAP
@@ -210,6 +209,8 @@ class Worker:
 
     def finished(self, solution: Solution, y: Tensor, weights: Tensor | None, scale: np.ndarray | None) -> Solution:
         """The solution, spectra that are constant or nearly so seen to, as `kernel` does it on a CPU."""
+        if self.shadings != NON_NEGATIVE:
+            return solution
         solver = self.solver
         on_gpu = isinstance(solver, PigmentSolver) and not isinstance(solver.kernel, CpuSolver | None)
         if on_gpu and self.criterion.huber is None:

@@ -7,12 +7,13 @@ sums of squares with weights or none,  `backends.cpu`      search, polynomials (
 two-layer skin, on a CPU                                   descent in numba, float32 and float64, without torch
 the same, spectra kept as              `backends.low_rank` the same on few coordinates of many bands
 coefficients, 64 bands or more
-float32, weights or none, two-layer    `backends.gpu`      pixels to solutions in one kernel: nothing leaves the chip
-skin, on a GPU with Triton
+float32, weights or none, bounds of    `backends.gpu`      pixels to solutions in one kernel: nothing leaves the chip
+the shadings or none, two-layer skin,
+on a GPU with Triton
 users' own models, plain, on a CPU     `backends.          search and polynomials in numba, descent in torch
                                        reference`
-priors, bounds of the shadings,        `backends.          all in torch, on any device and in any type
-all else                               reference`
+priors, bounds of the shadings on a    `backends.          all in torch, on any device and in any type
+CPU, all else                          reference`
 Huber's loss                           `robust`            rounds of weighted fits by the reference
 extra parameters                       `extras`            these solvers at every node of a lattice over the extras,
                                                            then the reference's descent in all parameters
@@ -99,7 +100,7 @@ class PigmentSolver:
         self.box = np.asarray(low, np.float64), np.asarray(high, np.float64)
         self.kernel: CpuSolver | GpuSolver | None = None
         self.table: SearchTable | None = None
-        if backend == "auto" and shadings == NON_NEGATIVE:
+        if backend == "auto" and (shadings == NON_NEGATIVE or self.device.startswith("cuda")):
             # a user's function stays in torch
             layered = not hasattr(skin, "function")
             self._choose(skin.to(np.float64) if of_torch and layered else skin, layered)
@@ -110,7 +111,7 @@ class PigmentSolver:
         elif layered and self.device.startswith("cuda") and self.dtype == np.float32:
             from msfit.solve.backends.gpu import GpuSolver
 
-            self.kernel = GpuSolver.over(skin, *self.box, self.device)
+            self.kernel = GpuSolver.over(skin, *self.box, self.device, self.shadings)
         if self.kernel is None and self.device == "cpu":
             self.table = SearchTable.over(self.skin, Grid.over(self.skin, self.lower, self.upper), *self._tensors)
 

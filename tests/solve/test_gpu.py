@@ -34,8 +34,13 @@ def agree(name: str, kinds: dict[str, dict[str, Any]]) -> None:
     for kind, apart in kinds.items():
         where = name, kind, apart
         assert max(apart["rmse above"], apart["rmse below"]) < 2e-6, where
+        # the reference ends elsewhere within the tolerance of a descent, which the CPU's kernel shares to the last step
+        if name.endswith("bounded shadings"):
+            assert apart["not converged"] == [0, 0], where
+            assert apart["relative, worst of sharp"] < 1e-2, where
+            assert apart["rmse where it is another"] < 2e-7, where
         # three channels leave a curve of minima, on which ends may lie anywhere
-        if determined:
+        elif determined:
             assert apart["not converged"] == [0, 0], where
             assert apart["relative, worst of sharp"] < 1e-4, where
             # of noise, two minima may be equally deep
@@ -60,7 +65,7 @@ def test_kernel_ends_where_the_cpu_does_of_every_model(case: Case, tmp_path: Pat
     agree(case.name, figures[case.name])
 
 
-@pytest.mark.parametrize("kind", [pytest.param("plain", marks=pytest.mark.slow), "weights and channels"])
+@pytest.mark.parametrize("kind", [pytest.param("plain", marks=pytest.mark.slow), "weights, bounds and channels"])
 def test_kernel_compiles_for_a_gpu_that_is_not_here(kind: str) -> None:
     """Ahead of time, for an H100: what the interpreter takes need not be what the compiler takes."""
     script = """
@@ -70,10 +75,12 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from msfit.solve.kernels.triton_fit import _fit
 both = sys.argv[1] != "plain"
-constants = {"WEIGHTED": both, "MIXED": both, "BLOCK": 64, "WIDE": 1, "COLUMNS": 16, "TERMS": 24}
+constants = {"WEIGHTED": both, "BOUNDED": both, "MIXED": both, "BLOCK": 64, "WIDE": 1}
+constants |= {"COLUMNS": 32 if both else 16, "TERMS": 24, "PLATEAU": 1 + 1e-6}
 kinds = {"first": "*i32", "length": "*i32", **dict.fromkeys(constants, "constexpr")}
 kinds |= dict.fromkeys(("number", "count", "widest", "rows", "columns", "most_steps"), "i32")
-kinds |= dict.fromkeys(("thickness", "low_0", "low_1", "high_0", "high_1", "tolerance", "tiny", "eps"), "fp32")
+numbers = "thickness", "low_d", "high_d", "low_s", "high_s", "low_0", "low_1", "high_0", "high_1", "tolerance"
+kinds |= dict.fromkeys((*numbers, "tiny", "eps"), "fp32")
 signature = {name: kinds.get(name, "*fp32") for name in _fit.arg_names}
 kernel = triton.compile(ASTSource(fn=_fit, signature=signature, constexprs=constants), target=GPUTarget("cuda", 90, 32))
 assert kernel.asm["cubin"]

@@ -1,4 +1,4 @@
-"""The fit of two-layer skin on a GPU, in single precision, with weights or without: one Triton kernel."""
+"""The fit of two-layer skin on a GPU, in single precision, with weights and bounds of shadings: one Triton kernel."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor
 from msfit.skin.registry import Skin
 from msfit.solve.kernels.constants import Constants, constants
 from msfit.solve.kernels.polynomials import SearchTable
+from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
-from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
+from msfit.solve.tolerances import FINE_NODES, MOST_STEPS, TOLERANCE
 from msfit.solve.units import units_of_tensor
 
 
@@ -28,6 +29,8 @@ class GpuSolver:
         The box of the pigments.
     device : torch.device or str
         Where the kernel runs: a GPU, or the CPU in Triton's interpreter.
+    shadings : ShadingBounds
+        Bounds of i_d and i_s.
 
     Attributes
     ----------
@@ -38,29 +41,42 @@ class GpuSolver:
     wide: int | None = None
 
     def __init__(
-        self, form: Constants, skin: Skin, lower: np.ndarray, upper: np.ndarray, device: torch.device | str
+        self,
+        form: Constants,
+        skin: Skin,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        device: torch.device | str,
+        shadings: ShadingBounds = NON_NEGATIVE,
     ) -> None:
         from msfit.solve.kernels import triton_fit  # Triton is not needed where there is no GPU
 
-        grid = Grid.over(skin, lower, upper)
-        self.form = form
-        self.grid = triton_fit.Grid.of(SearchTable.over(skin, grid, lower, upper), grid.spectra, device)
+        self.form, self.shadings = form, shadings
+        if shadings == NON_NEGATIVE:
+            grid = Grid.over(skin, lower, upper)
+            self.grid = triton_fit.Grid.of(SearchTable.over(skin, grid, lower, upper), grid.spectra, device)
+        else:
+            fine = Grid.over(skin, lower, upper, FINE_NODES)
+            self.grid = triton_fit.Grid.of_nodes(fine, lower, upper, device)
         self.spectra = torch.from_numpy(form.spectra).to(device)
         self.channels = triton_fit.Channels.of(form.mixing, device) if form.mixing.size else None
 
     @classmethod
-    def over(cls, skin: Skin, lower: np.ndarray, upper: np.ndarray, device: str) -> GpuSolver | None:
+    def over(
+        cls, skin: Skin, lower: np.ndarray, upper: np.ndarray, device: str, shadings: ShadingBounds = NON_NEGATIVE
+    ) -> GpuSolver | None:
         """For a skin over a box, or None where there is no Triton or no kernel for it."""
         form = None if find_spec("triton") is None else constants(skin)
-        return None if form is None else cls(form, skin, lower, upper, device)
+        return None if form is None else cls(form, skin, lower, upper, device, shadings)
 
     def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:
         """Of each pixel (n, band) float32, with weights (n, band) or None for ones, the minimum."""
         from msfit.solve.kernels.triton_fit import fit
 
-        unit = units_of_tensor(pixels)
+        # bounds of shadings are those of pixels as they are
+        unit = units_of_tensor(pixels) if self.shadings == NON_NEGATIVE else torch.ones_like(pixels[:, :1])
         tables = self.form, self.spectra, self.grid, self.channels
-        ends = fit(pixels / unit, weights, *tables, TOLERANCE["float32"], MOST_STEPS, self.wide)
+        ends = fit(pixels / unit, weights, *tables, TOLERANCE["float32"], MOST_STEPS, self.shadings, self.wide)
         _, _, i_d, i_s, cost, converged, steps = ends.unbind(1)
         solution = Solution(ends[:, :2], i_d, i_s, cost, converged > 0, steps.to(torch.int16))
         return solution.scaled(unit[:, 0])

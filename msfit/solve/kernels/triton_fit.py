@@ -6,8 +6,9 @@ and tables: coordinates and the search of a grid (`numba_search`), expansions ab
 chip. The spectra of a block (64 pixels of 31 channels: 8 KB) stay in the first-level cache, so that reading them again
 costs no traffic.
 
-A channel is a weighted sum of the model at a few wavelengths, a band the model at one. With weights, or where a channel
-is missing, the search compares channels one by one instead of coordinates, and descents begin at the nodes.
+A channel is a weighted sum of the model at a few wavelengths, a band the model at one. With weights, where a channel
+is missing or shadings are bounded, the search compares channels one by one instead of coordinates, and descents begin
+at the nodes.
 
 With TRITON_INTERPRET=1 in the environment before Triton is imported, the kernel runs on a CPU, slowly.
 """
@@ -26,12 +27,13 @@ from msfit.solve.kernels.constants import Constants
 from msfit.solve.kernels.numba_polynomials import ACROSS, TERMS
 from msfit.solve.kernels.numba_search import RANK
 from msfit.solve.kernels.polynomials import SearchTable
+from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
+from msfit.solve.search import Grid as SearchGrid
+from msfit.solve.tolerances import PLATEAU
 
 # Pixels of a program, and channels of which the exact model is evaluated at once: on a GPU, one by one; in the
 # interpreter, where an operation on many numbers takes hardly longer than one on few, as many as keep this number.
 _BLOCK, _WIDE, _INTERPRETED = 64, 1, 2**16
-# Columns of the grid, filled up to a power of two.
-_COLUMNS = 16
 # Columns of a solution: f_mel, f_blood, i_d, i_s, cost, whether it converged, and the number of steps.
 RESULTS = 7
 _LOWEST: tl.constexpr = tl.constexpr(-1e30)
@@ -42,8 +44,9 @@ _TINY, _EPS = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).eps
 class Grid:
     """The tables of a skin over a box on the device, as the kernel reads them; all float32.
 
-    `basis` (channel, 16): directions of the coordinates. `directions` (row, 16, column): of each node, by coordinate;
-    `ratios` (row, 3, column): see `numba_search.NODE`. `spectra` (row, channel, column): reflectance at the nodes.
+    Columns are filled up to a power of two. `basis` (channel, 16): directions of the coordinates. `directions`
+    (row, 16, column): of each node, by coordinate; `ratios` (row, 3, column): see `numba_search.NODE`. `spectra` (row,
+    channel, column): reflectance at the nodes.
     `expansions` (node, 18, 24), `limits` (node, 4), `fractions` (node, 2, 3): see `numba_polynomials.refine`.
     `lower` and `upper` (2,), the box.
     """
@@ -63,19 +66,54 @@ class Grid:
     def of(cls, table: SearchTable, spectra: np.ndarray, device: torch.device | str) -> Grid:
         """From the tables of the CPU, and the reflectance (node, channel) at their nodes."""
         rows, columns = table.nodes.shape[:2]
-        if columns >= _COLUMNS:
-            raise ValueError(f"table: found {columns} columns; expected fewer than {_COLUMNS}")
-        directions = np.zeros((rows, 1 + ACROSS, _COLUMNS), np.float32)
+        wide = _filled(columns)
+        directions = np.zeros((rows, 1 + ACROSS, wide), np.float32)
         directions[:, 1 : 1 + RANK, :columns] = table.nodes[..., :RANK].transpose(0, 2, 1)
-        ratios = np.ones((rows, 3, _COLUMNS), np.float32)
+        ratios = np.ones((rows, 3, wide), np.float32)
         ratios[..., :columns] = table.nodes[..., RANK:].transpose(0, 2, 1)
-        on_grid = np.ones((rows, spectra.shape[1], _COLUMNS), np.float32)
-        on_grid[..., :columns] = spectra.reshape(rows, columns, -1).transpose(0, 2, 1)
-        arrays = (table.basis, directions, ratios, on_grid, table.expansions, table.limits, table.fractions)
+        arrays = (
+            table.basis,
+            directions,
+            ratios,
+            _on_grid(spectra, rows, columns),
+            table.expansions,
+            table.limits,
+            table.fractions,
+        )
         basis, *others = (torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device) for a in arrays)
         names = ("directions", "ratios", "spectra", "expansions", "limits", "fractions")
         low, high = ((float(end[0]), float(end[1])) for end in (table.lower, table.upper))
         return cls((rows, columns), basis, **dict(zip(names, others, strict=True)), lower=low, upper=high)
+
+    @classmethod
+    def of_nodes(cls, grid: SearchGrid, lower: np.ndarray, upper: np.ndarray, device: torch.device | str) -> Grid:
+        """For the search by channels alone: from the nodes of a grid, without coordinates and expansions."""
+        rows, columns = grid.shape
+        fractions = np.zeros((rows * columns, 2, 3), np.float32)
+        fractions[:, :, 0] = grid.x
+        spectra, ends, none = (
+            torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(device)
+            for values in (_on_grid(grid.spectra, rows, columns), fractions, np.zeros(1))
+        )
+        low, high = ((float(end[0]), float(end[1])) for end in (lower, upper))
+        return cls((rows, columns), none, none, none, spectra, none, none, ends, low, high)
+
+    @property
+    def columns(self) -> int:
+        """Columns as the kernel reads them."""
+        return self.spectra.shape[2]
+
+
+def _filled(columns: int) -> int:
+    """Columns filled up to a power of two, at least one of them empty."""
+    return max(16, triton.next_power_of_2(columns + 1))
+
+
+def _on_grid(spectra: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Reflectance (node, channel) by row, channel and filled-up column."""
+    filled = np.ones((rows, spectra.shape[1], _filled(columns)), np.float32)
+    filled[..., :columns] = spectra.reshape(rows, columns, -1).transpose(0, 2, 1)
+    return filled
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +148,14 @@ def fit(
     channels: Channels | None,
     tolerance: float,
     most_steps: int,
+    shadings: ShadingBounds = NON_NEGATIVE,
     wide: int | None = None,
 ) -> Tensor:
     """Solutions (n, RESULTS) of pixels (n, channel) float32, with weights (n, channel) >= 0 or None for ones.
 
     `form` are the constants of the skin, `spectra` (wavelength, 8) the same on the device; `grid` its tables;
-    `channels` None where a channel is the model at one wavelength; `wide`, a power of two, channels of which the model
-    is evaluated at once, by default as many as suit the device.
+    `channels` None where a channel is the model at one wavelength; `shadings` bounds of i_d and i_s. `wide`, a power
+    of two: channels of which the model is evaluated at once, by default as many as suit the device.
     """
     number, count = pixels.shape
     results = torch.empty((RESULTS, number), dtype=torch.float32, device=pixels.device)
@@ -141,17 +180,20 @@ def fit(
             1 if channels is None else share.shape[1],
             *grid.shape,
             float(form.thickness),
+            *(float(end) for bounds in shadings for end in bounds),
             *(grid.lower[0], grid.lower[1], grid.upper[0], grid.upper[1]),
             tolerance,
             most_steps,
             _TINY,
             _EPS,
             WEIGHTED=weights is not None,
+            BOUNDED=shadings != NON_NEGATIVE,
             MIXED=channels is not None,
             BLOCK=block,
             WIDE=wide or usual,
-            COLUMNS=_COLUMNS,
+            COLUMNS=grid.columns,
             TERMS=TERMS,
+            PLATEAU=PLATEAU,
             num_warps=2,
         )
     return results.T
@@ -253,9 +295,31 @@ def _channel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _bounded_pair(rr, ry, mean, y_mean, total, low_d, high_d, low_s, high_s, tiny):  # type: ignore[no-untyped-def]
+    """Least squares in both shadings within bounds, and by how much they lower the square: see `problem.bounded_pair`.
+
+    From the square rr of a reflectance about its mean and its product ry with the pixel, weighted sums of `total`.
+    """
+    free_d = ry / tl.maximum(rr, tiny)
+    free_s = y_mean - free_d * mean
+    d_first, s_second = _clip(free_d, low_d, high_d), _clip(free_s, low_s, high_s)
+    s_first = _clip(y_mean - d_first * mean, low_s, high_s)
+    whole = tl.maximum(rr + total * mean * mean, tiny)
+    d_second = _clip((ry + total * mean * (y_mean - s_second)) / whole, low_d, high_d)
+    miss_first, miss_second = s_first - (y_mean - d_first * mean), s_second - (y_mean - d_second * mean)
+    first = d_first * (2.0 * ry - rr * d_first) - total * miss_first * miss_first
+    second = d_second * (2.0 * ry - rr * d_second) - total * miss_second * miss_second
+    out_d, out_s = free_d != d_first, free_s != s_second
+    other = out_s & ((out_d == 0) | (second > first))
+    decrease = tl.where(other, second, first) + total * y_mean * y_mean
+    return tl.where(other, d_second, d_first), tl.where(other, s_second, s_first), decrease
+
+
+@triton.jit
 def _evaluate(  # type: ignore[no-untyped-def]
     pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, x_0, x_1, y_mean, total, tiny,
-    WEIGHTED: tl.constexpr, MIXED: tl.constexpr, WIDE: tl.constexpr,
+    low_d, high_d, low_s, high_s, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, MIXED: tl.constexpr,
+    WIDE: tl.constexpr,
 ):  # fmt: skip
     """The projected objective with its shadings, its gradient and Gauss-Newton Hessian, both halved.
 
@@ -276,17 +340,23 @@ def _evaluate(  # type: ignore[no-untyped-def]
         r, _, _ = _channel(spectra, first, length, share, widest, own, m, b, thickness, MIXED, WIDE)
         rr += _sum(w * (r - level) * (r - level), WIDE)
         ry += _sum(w * (r - level) * y, WIDE)
-    i_d = ry / tl.maximum(rr, tiny)
-    i_s = y_mean - i_d * mean
     whole = rr + total * mean * mean
-    diffuse_only = i_s < 0.0
-    i_d = tl.where(diffuse_only, (ry + total * mean * y_mean) / tl.maximum(whole, tiny), i_d)
-    diffuse = i_d > 0.0
-    i_s = tl.where(diffuse, tl.where(diffuse_only, 0.0, i_s), tl.maximum(y_mean, 0.0))
-    i_d = tl.where(diffuse, i_d, 0.0)
-    # while i_s is free it takes over what is common to all channels
-    specular = tl.where(i_s > 0.0, 1.0, 0.0)
-    square = tl.maximum(tl.where(i_s > 0.0, rr, whole), tiny)
+    if BOUNDED:
+        i_d, i_s, _ = _bounded_pair(rr, ry, mean, y_mean, total, low_d, high_d, low_s, high_s, tiny)
+        # while a shading is free it takes over what follows it
+        specular = tl.where((i_s > low_s) & (i_s < high_s), 1.0, 0.0)
+        diffuse = tl.where((i_d > low_d) & (i_d < high_d), 1.0, 0.0)
+    else:
+        i_d = ry / tl.maximum(rr, tiny)
+        i_s = y_mean - i_d * mean
+        diffuse_only = i_s < 0.0
+        i_d = tl.where(diffuse_only, (ry + total * mean * y_mean) / tl.maximum(whole, tiny), i_d)
+        lit = i_d > 0.0
+        i_s = tl.where(lit, tl.where(diffuse_only, 0.0, i_s), tl.maximum(y_mean, 0.0))
+        i_d = tl.where(lit, i_d, 0.0)
+        # while i_s is free it takes over what is common to all channels
+        specular = tl.where(i_s > 0.0, 1.0, 0.0)
+    square = tl.maximum(tl.where(specular > 0.0, rr, whole), tiny)
     level, level_0 = _beside(mean * specular, WIDE), _beside(mean_0 * specular, WIDE)
     level_1, d, g = _beside(mean_1 * specular, WIDE), _beside(i_d, WIDE), _beside(i_s, WIDE)
     cost, re, e_0, e_1 = x_0 * 0.0, x_0 * 0.0, x_0 * 0.0, x_0 * 0.0
@@ -303,6 +373,8 @@ def _evaluate(  # type: ignore[no-untyped-def]
         c_0, c_1 = c_0 + _sum(wr * r_0, WIDE), c_1 + _sum(wr * r_1, WIDE)
         c_00, c_01 = c_00 + _sum(w0 * r_0, WIDE), c_01 + _sum(w0 * r_1, WIDE)
         c_11 = c_11 + _sum(w1 * r_1, WIDE)
+    if BOUNDED:
+        c_0, c_1 = c_0 * diffuse, c_1 * diffuse
     g_0, g_1 = i_d * (c_0 * re / square - e_0), i_d * (c_1 * re / square - e_1)
     h_00 = i_d * i_d * tl.maximum(c_00 - c_0 * c_0 / square, 0.0)
     h_11 = i_d * i_d * tl.maximum(c_11 - c_1 * c_1 / square, 0.0)
@@ -372,8 +444,8 @@ def _explained(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _explained_by_channels(  # type: ignore[no-untyped-def]
-    pixels, weights, at, here, on_grid, row, column, columns, count, y_mean, total, WEIGHTED: tl.constexpr,
-    COLUMNS: tl.constexpr,
+    pixels, weights, at, here, on_grid, row, column, columns, count, y_mean, total, low_d, high_d, low_s, high_s, tiny,
+    WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The same from the channels themselves, with their weights."""
     zero = y_mean[:, None] * 0.0 + tl.zeros_like(column)[None, :].to(tl.float32)
@@ -387,9 +459,15 @@ def _explained_by_channels(  # type: ignore[no-untyped-def]
     flat = (y_mean * y_mean * total)[:, None]
     spread = squares - sums * sums / total[:, None]
     contrast = cross - y_mean[:, None] * sums
-    beside, alone = tl.maximum(contrast, 0.0), tl.maximum(cross, 0.0)
-    specular = (y_mean * total)[:, None] * spread >= contrast * sums
-    value = tl.where(specular, flat + beside * beside / spread, alone * alone / squares)
+    if BOUNDED:
+        mean, whole = sums / total[:, None], total[:, None] + zero
+        _, _, value = _bounded_pair(
+            spread, contrast, mean, y_mean[:, None] + zero, whole, low_d, high_d, low_s, high_s, tiny
+        )
+    else:
+        beside, alone = tl.maximum(contrast, 0.0), tl.maximum(cross, 0.0)
+        specular = (y_mean * total)[:, None] * spread >= contrast * sums
+        value = tl.where(specular, flat + beside * beside / spread, alone * alone / squares)
     return tl.where(column[None, :] < columns, value, _LOWEST)
 
 
@@ -406,15 +484,15 @@ def _insert(value, node, h_0, h_1, h_2, h_3, n_0, n_1, n_2, n_3):  # type: ignor
 
 @triton.jit
 def _search(  # type: ignore[no-untyped-def]
-    pixels, weights, at, here, z, white, directions, ratios, on_grid, rows, columns, count, y_mean, total,
-    WEIGHTED: tl.constexpr, COLUMNS: tl.constexpr,
+    pixels, weights, at, here, z, white, floor, directions, ratios, on_grid, rows, columns, count, y_mean, total,
+    low_d, high_d, low_s, high_s, tiny, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The nodes (lane,) of up to four local maxima of what is explained, the highest first; -1 where there are none."""
     column = tl.arange(0, COLUMNS)
     before = tl.zeros_like(y_mean).to(tl.int32)[:, None] + ((column + COLUMNS - 1) % COLUMNS)[None, :]
     after = tl.zeros_like(y_mean).to(tl.int32)[:, None] + ((column + 1) % COLUMNS)[None, :]
     # where no diffuse light helps, the objective is a plateau up to rounding: a node on it is no minimum of its own
-    plateau = (white * white * (1.0 + 1e-6))[:, None]
+    plateau = floor[:, None]
     nothing = plateau * 0.0 + tl.zeros_like(column)[None, :].to(tl.float32) + _LOWEST
     value, along, along_before = nothing, nothing, nothing
     h_0 = white * 0.0 + _LOWEST
@@ -428,10 +506,11 @@ def _search(  # type: ignore[no-untyped-def]
     for row in range(rows + 1):
         value_next, along_next = nothing, nothing
         if row < rows:
-            if WEIGHTED:
+            if WEIGHTED or BOUNDED:
                 value_next = _explained_by_channels(
-                    pixels, weights, at, here, on_grid, row, column, columns, count, y_mean, total, WEIGHTED, COLUMNS
-                )
+                    pixels, weights, at, here, on_grid, row, column, columns, count, y_mean, total, low_d, high_d,
+                    low_s, high_s, tiny, WEIGHTED, BOUNDED, COLUMNS,
+                )  # fmt: skip
             else:
                 value_next = _explained(
                     z_1, z_2, z_3, z_4, z_5, z_6, z_7, z_8, z_9, z_10, z_11, z_12, white, directions, ratios, row,
@@ -571,9 +650,9 @@ def _fraction(fractions, node, axis, far, low, high):  # type: ignore[no-untyped
 )
 def _fit(  # type: ignore[no-untyped-def]
     pixels, weights, spectra, first, length, share, basis, directions, ratios, on_grid, expansions, limits, fractions,
-    results, number, count, widest, rows, columns, thickness, low_0, low_1, high_0, high_1, tolerance,
-    most_steps, tiny, eps, WEIGHTED: tl.constexpr, MIXED: tl.constexpr, BLOCK: tl.constexpr, WIDE: tl.constexpr,
-    COLUMNS: tl.constexpr, TERMS: tl.constexpr,
+    results, number, count, widest, rows, columns, thickness, low_d, high_d, low_s, high_s, low_0, low_1, high_0,
+    high_1, tolerance, most_steps, tiny, eps, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, MIXED: tl.constexpr,
+    BLOCK: tl.constexpr, WIDE: tl.constexpr, COLUMNS: tl.constexpr, TERMS: tl.constexpr, PLATEAU: tl.constexpr,
 ):  # fmt: skip
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     here = lane < number
@@ -588,14 +667,18 @@ def _fit(  # type: ignore[no-untyped-def]
         y_mean += w * y
         energy += w * y * y
         total += w
-        if not WEIGHTED:
+        if not (WEIGHTED or BOUNDED):
             z += y[:, None] * tl.load(basis + c * 16 + k)[None, :]
     total = tl.maximum(total, tiny)
     y_mean = y_mean / total
     white = y_mean * tl.sqrt(total)
+    floor = white * white * PLATEAU
+    if BOUNDED:
+        dark = _clip(y_mean, low_s, high_s)
+        floor = tl.where(low_d > 0.0, _LOWEST, total * dark * (2.0 * y_mean - dark) * PLATEAU)
     n_0, n_1, n_2, n_3 = _search(
-        pixels, weights, at, here, z, white, directions, ratios, on_grid, rows, columns, count, y_mean, total,
-        WEIGHTED, COLUMNS,
+        pixels, weights, at, here, z, white, floor, directions, ratios, on_grid, rows, columns, count, y_mean, total,
+        low_d, high_d, low_s, high_s, tiny, WEIGHTED, BOUNDED, COLUMNS,
     )  # fmt: skip
     b_0, b_1, b_d, b_s, b_cost = zero, zero, zero, zero, zero + float("inf")
     b_converged, b_steps = zero, zero
@@ -605,13 +688,13 @@ def _fit(  # type: ignore[no-untyped-def]
         if tl.max(used.to(tl.int32), axis=0) > 0:
             node = tl.maximum(node, 0)
             u, v = zero, zero
-            if not WEIGHTED:
+            if not (WEIGHTED or BOUNDED):
                 u, v = _refine(z, white, node, expansions, limits, TERMS)
             x_0 = _fraction(fractions, node, 0, u, low_0, high_0)
             x_1 = _fraction(fractions, node, 1, v, low_1, high_1)
             i_d, i_s, cost, g_0, g_1, h_00, h_01, h_11 = _evaluate(
                 pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, x_0, x_1, y_mean,
-                total, tiny, WEIGHTED, MIXED, WIDE,
+                total, tiny, low_d, high_d, low_s, high_s, WEIGHTED, BOUNDED, MIXED, WIDE,
             )  # fmt: skip
             c_00, c_01, c_11, damping = zero, zero, zero, zero
             converged, steps = zero, zero
@@ -631,7 +714,7 @@ def _fit(  # type: ignore[no-untyped-def]
                 t_0, t_1 = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
                 n_d, n_s, n_cost, n_g0, n_g1, n_h00, n_h01, n_h11 = _evaluate(
                     pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, t_0, t_1,
-                    y_mean, total, tiny, WEIGHTED, MIXED, WIDE,
+                    y_mean, total, tiny, low_d, high_d, low_s, high_s, WEIGHTED, BOUNDED, MIXED, WIDE,
                 )  # fmt: skip
                 # the last step of a lane is taken too: it is evaluated anyhow
                 better = (n_cost <= cost + rounding) & (last > 0)
