@@ -80,7 +80,7 @@ def test_any_shape_can_be_drawn(shape: tuple[int, ...]) -> None:
     words(a_result(shape))
 
 
-@pytest.mark.parametrize("shape", [(5, 6), (9,)])
+@pytest.mark.parametrize("shape", [(5, 6), pytest.param((9,), marks=pytest.mark.slow)])
 def test_nothing_fitted_can_be_drawn(shape: tuple[int, ...]) -> None:
     result = masked(a_result(shape), np.ones(shape, bool))
     assert "nothing fitted" in words(result)
@@ -92,7 +92,7 @@ def test_without_the_cube_the_fit_itself_is_shown(shape: tuple[int, ...]) -> Non
     assert ("rendered from the fit" in text) == (len(shape) == 2)
 
 
-@pytest.mark.parametrize("shape", [(5, 6), (9,)])
+@pytest.mark.parametrize("shape", [(5, 6), pytest.param((9,), marks=pytest.mark.slow)])
 def test_a_model_that_is_not_registered_has_no_curve(shape: tuple[int, ...]) -> None:
     text = words(a_result(shape, model="of-another-session"))
     assert "not registered here" in text or "no spectra with fits at hand" in text
