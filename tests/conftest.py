@@ -38,7 +38,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     root = Path(__file__).resolve().parents[1]
     kernels = root / "msfit" / "solve" / "kernels"
-    stamp, sources = kernels / "__pycache__" / "compiled", [*(root / "msfit").rglob("*.py"), Path(numba.__file__)]
+    stamp, sources = kernels / "__pycache__" / "compiled", [*kernels.glob("*.py"), Path(numba.__file__)]
     if stamp.is_file() and stamp.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return
     if subprocess.run([sys.executable, "-c", _COMPILE], check=False, cwd=root).returncode == 0:
