@@ -35,6 +35,11 @@ from msfit.synth.standins import standins
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025", "msfit-issa-2026")
 INNER_ARM = 7  # the archive's code
+# Cheek and lips of one man in ISETCam's scene and in the CAVE database's picture, found by eye.
+SITES = {
+    "ISET": {"cheek": np.s_[122:140, 68:84], "lips": np.s_[151:158, 98:116]},
+    "CAVE": {"cheek": np.s_[275:310, 225:258], "lips": np.s_[358:374, 290:330]},
+}
 
 
 def main() -> None:
@@ -88,6 +93,8 @@ def main() -> None:
         }
         if (chosen.reference / "cave_face.mat").is_file():
             figures["models"][model] |= elsewhere(chosen.reference, model)
+        if (chosen.reference / "iset_face_spatial_illuminant.mat").is_file():
+            figures["models"][model]["one_man"] = one_man(chosen.reference, model)
         if chosen.scenes:
             figures["models"][model]["standins"] = standin_gloss(chosen.scenes, model)
         if chosen.workbook:
@@ -460,6 +467,22 @@ def standin_gloss(folder: Path, model: str) -> dict[str, Any]:
         "glossy": scores(seen & (gloss > 0.005)),
         "by_tone": {str(name): scores(seen & (classes == name)) for name in np.unique(classes)},
     }
+
+
+def one_man(folder: Path, model: str) -> dict[str, Any]:
+    """One man in two scenes: f_mel and f_blood of cheek and lips, and the share of the lips on the bound of f_blood."""
+    scenes = {"ISET": msfit.load(folder / "iset_face_spatial_illuminant.mat"), "CAVE": cave_face(folder)}
+    rows = {}
+    for scene, cube in scenes.items():
+        found = msfit.fit(cube, model=model, bands="420:700")
+        top = found.bounds["f_blood"][1]
+        for site, box in SITES[scene].items():
+            rows[f"{scene}, {site}"] = {
+                "f_mel": _round(np.nanmedian(found.f_mel[box])),
+                "f_blood": _round(np.nanmedian(found.f_blood[box])),
+                "f_blood_at_its_upper_bound": _round((found.f_blood[box] >= top).mean()),
+            }
+    return rows
 
 
 def whole_archive(workbook: Path, faces: Faces, model: str) -> dict[str, Any]:
