@@ -111,7 +111,8 @@ def compare(case: Case) -> dict[str, dict[str, Any]]:
     sent = None if weights is None else torch.from_numpy(weights)
     found = gpu(torch.from_numpy(pixels), sent).numpy()
     if case.problem == "bounded shadings":  # by the reference in torch
-        reference = ReferenceSolver(skin.to(torch.float64), *map(torch.from_numpy, (lower, upper)), shadings)
+        low, high = torch.from_numpy(lower), torch.from_numpy(upper)
+        reference = ReferenceSolver(skin.to(torch.float64), low, high, shadings)
         exact = vars(reference(torch.from_numpy(pixels).double()).numpy()).values()
         expected = Solution(*(values.astype(np.float32) if values.dtype == np.float64 else values for values in exact))
     else:
