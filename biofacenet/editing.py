@@ -20,7 +20,7 @@ from biofacenet.photo.skin import face_ellipse, feathered, skin_in_picture
 from biofacenet.prediction import Model, load_model
 from biofacenet.result import FaceResult
 from msfit.colour.transforms import encode_srgb
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 
 #: What can be changed, by the name it has in words, and the map it is of.
 EDITABLE = {"melanin": "f_mel", "blood": "f_blood", "diffuse": "i_d", "specular": "i_s"}
@@ -211,6 +211,7 @@ class Editor:
         return diffuse, maps["specular"][..., None] * white
 
 
+@names_nearest
 def edit(
     photo: str | Path | Photo | np.ndarray,
     changes: Mapping[str, Change | str | float],

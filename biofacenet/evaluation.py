@@ -19,7 +19,7 @@ from biofacenet.networks.decoder import HIGHEST_FRACTIONS, fractions
 from biofacenet.networks.network import Prediction
 from biofacenet.networks.tiles import overview
 from biofacenet.prediction import Model, load_model, skin_albedo
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.metrics import COLUMNS, Decomposition, decomposition_rmse
 
 _BATCH = 25
@@ -93,6 +93,7 @@ class Report:
         return "\n".join([head, *lines])
 
 
+@names_nearest
 def evaluate(
     folder: str | Path,
     model: Model | str | Path = "default",

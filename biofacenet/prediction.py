@@ -25,7 +25,7 @@ from biofacenet.refinement import refine as refine_maps
 from biofacenet.result import FaceResult
 from msfit.colour.colorimetry import rgb_weights
 from msfit.data.result import MAPS, STATUS_TYPE, Status
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.fitting.devices import torch_device
 from msfit.solve.spatial.bands import FLOOR
 
@@ -234,6 +234,7 @@ class Model:
         )
 
 
+@names_nearest
 def load_model(name_or_path: str | Path = "default", device: str = "auto") -> Model:
     """A network that takes pictures apart.
 
@@ -260,6 +261,7 @@ def load_model(name_or_path: str | Path = "default", device: str = "auto") -> Mo
     return Model(load_weights(path, chosen), path.stem, chosen)
 
 
+@names_nearest
 def predict(
     photo: str | Path | Photo | np.ndarray,
     model: Model | str | Path = "default",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from msfit.data.later import later
 from msfit.data.result import FitResult
+from msfit.errors import names_nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,17 +65,18 @@ class FaceResult(FitResult):
         found = super().spectra(rows)
         return found if self.misfit is None else found + (self.i_d * self.misfit)[rows][..., None]
 
-    def plot(self, **options: Any) -> Figure:
+    @names_nearest
+    def plot(self, *, ranges: Mapping[str, tuple[float, float]] | None = None) -> Figure:  # type: ignore[override]
         """The panel: photograph, reconstruction, albedo, the four maps and what is left over.
 
         Parameters
         ----------
-        **options
-            `ranges`: {name of a map: (low, high)} of its colours, so that panels can be compared.
+        ranges : mapping, optional
+            {name of a map: (low, high)} of its colours, so that panels can be compared.
 
         Returns
         -------
         matplotlib.figure.Figure
             Not attached to a window; `savefig` writes it.
         """
-        return later("biofacenet.panel").face_panel(self, **options)
+        return later("biofacenet.panel").face_panel(self, ranges)

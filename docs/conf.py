@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+from figures import filled  # noqa: E402
 
 from msfit import __version__  # noqa: E402
 
@@ -44,3 +46,8 @@ plot_formats = [("png", 110)]
 plot_basedir = str(ROOT / "examples")
 
 linkcheck_anchors = False
+
+
+def setup(app):
+    """Figures of pages are those of benchmarks/results."""
+    app.connect("source-read", lambda _, __, source: source.__setitem__(0, filled(source[0])))

@@ -1,4 +1,12 @@
-"""The one exception that means: what came in is wrong, not the program."""
+"""The one exception that means: what came in is wrong, not the program; and what a call that is wrong is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class InputError(ValueError):
@@ -9,10 +17,49 @@ class InputError(ValueError):
     """
 
 
+class NoIlluminant(InputError):
+    """Counts or radiance without their light: sound data that want a white reference."""
+
+
 def said(error: Exception) -> str:
     """What an exception of some library says first, on one line, for quoting in an `InputError`."""
     first, *_ = str(error).strip().split("\n\n")  # advice or a traceback may follow
     return " ".join(first.split()) or type(error).__name__
+
+
+def unknown_keyword(
+    function: str, name: str, known: Iterable[str], nearest_of: Iterable[str] | None = None
+) -> TypeError:
+    """What Python says of a keyword that a function does not have, with the nearest that it (or a sibling) has.
+
+    Examples
+    --------
+    >>> str(unknown_keyword("load", "varible", ["variable", "white"]))
+    "load() got an unexpected keyword argument 'varible'; did you mean 'variable'?"
+    """
+    import difflib
+
+    known = list(known)
+    near = difflib.get_close_matches(name, known if nearest_of is None else list(nearest_of), 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+    return TypeError(f"{function}() got an unexpected keyword argument {name!r}; {hint}")
+
+
+def names_nearest(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A public function, whose unknown keywords are refused with the nearest that it has."""
+    import functools
+
+    code = function.__code__
+    known = [name for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if name != "self"]
+
+    @functools.wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for name in kwargs:
+            if name not in known:
+                raise unknown_keyword(function.__name__, name, known)
+        return function(*args, **kwargs)
+
+    return checked
 
 
 class InputWarning(UserWarning):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from msfit.data.cube import Cube
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.io.extras import need
 from msfit.skin.chromophores import extinction
 
@@ -26,6 +26,7 @@ _REACH = 4  # pixels that the smoothing looks to each side
 _SMALLEST = 0.0005  # of the picture: smaller patches are chance
 
 
+@names_nearest
 def skin_mask(cube: Cube) -> np.ndarray:
     """Find skin in a picture.
 

@@ -15,13 +15,14 @@ from msfit.colour.spectra import Spectrum
 from msfit.colour.transforms import encode_srgb
 from msfit.data.cube import Cube
 from msfit.data.result import FitResult
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.skin.models import reflectance
 
 # Samples read at a time: blocks of rows of about 32 MiB in float64.
 _SAMPLES_A_BLOCK = 1 << 22
 
 
+@names_nearest
 def render(
     cube_or_result: Cube | FitResult,
     illuminant: str | Path | Spectrum | np.ndarray = "D65",

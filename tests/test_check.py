@@ -96,6 +96,7 @@ def test_a_band_that_moved(scene: msfit.Cube, by: tuple[float, float]) -> None:
     moved = with_band(scene, 530, lambda band: shift(band, by, order=3, mode="nearest"))
     report = msfit.check(moved)
     assert kinds(report) == {"moved": (530.0,)}
+    assert "msfit fit --align" in str(report)
     found = report.shifts[530.0]
     np.testing.assert_allclose(found, [-by[0], -by[1]], atol=0.15)
     before, after = (np.abs(c.values - scene.values)[8:-8, 8:-8, 13].mean() for c in (moved, report.apply(moved)))

@@ -154,7 +154,12 @@ def test_command_prints_the_table_and_writes_what_fit_reads(tmp_path: Path, caps
     [
         (["--channels", "0"], "count: found 0"),
         (["--noise", "0"], "noise: found 0"),
+        (["--noise", "1e300"], "noise: found 1e+300"),
+        (["--noise", "1e-12"], "noise: found 1e-12; expected 1e-06 to 10"),
+        (["--noise", "nan"], "noise: found nan"),
         (["--width", "-3"], "fwhm: found -3"),
+        (["--width", "1e300"], "fwhm: found 1e+300; expected widths up to 2000 nm"),
+        (["--width", "300"], "width: found 300; expected channels that lie within"),
         (["--hold", "f_mel"], "hold: found f_mel"),
         (["--from", "absent.csv"], "absent.csv: cannot be read"),
         (["--from", "absent.csv", "--width", "20"], "--width: given beside --from"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 import msfit
 from msfit.cli import main
@@ -24,16 +25,31 @@ from msfit.io.extras import need
 NM = np.arange(400.0, 701, 10)
 # Words that are no files, no numbers in range, or too much of either.
 ODD = (
-    "", "nan", "-1", "1e400", "99999999999999999999999", "a" * 300, "a" * 5000, "\x1b[31mred", "loop", "loop/x",
-    "folder", "empty", "deep.json", "bytes", "f_mel=1:0", "400:700:0", "::", "cuda:99", "[1]", "0:0,0:0",
+    "", "nan", "inf", "-1", "0", "1e400", "1e300", "1e-320", "99999999999999999999999", "a" * 300, "a" * 5000,
+    "\x1b[31mred", "loop", "loop/x", "folder", "empty", "deep.json", "bytes", "f_mel=1:0", "f_mel=nan:nan", "400:700:0",
+    "::", "cuda:99", "mps", "[1]", "0:0,0:0", "0,0,0,0", "1e9,1,1,1", "2:1", "\udcff", "/dev/null",
+    "scene.npz", "maps.h5", "face.png", "x0", "=", "melanin=0:1:99999999", "f_mel=0:1,f_mel=0:2", "tcp://[::1",
+    "-5GiB", "1e99GiB", ".h5",
 )  # fmt: skip
-# Commands of which every option is tried, with what else they need.
+# Commands of which every option is tried, with what else they need; those of biofacenet after a stroke.
 COMMANDS = {
+    "fetch": ["iset-faces", "--mirror", "https://127.0.0.1:1/", "-q"],
     "info": ["scene.npz"],
     "render": ["scene.npz", "-o", "picture.png", "--overwrite"],
     "view": ["scene.npz", "-o", "page.html"],
-    "fetch": ["iset-faces", "--mirror", "https://127.0.0.1:1/", "-q"],
+    "check": ["scene.npz"],
+    "design": ["--channels", "2", "-q"],
+    "report": ["maps.h5", "-o", "report.html"],
+    "fit": ["scene.npz", "-o", "other.h5", "--overwrite", "-q"],
+    "synth": ["--count", "1", "--size", "16", "--mode", "model", "-o", "scenes", "--overwrite", "-q"],
+    "demo": ["-o", "demo", "-q"],
+    "biofacenet/predict": ["face.png", "-o", "b.h5", "--whole", "--mask", "none", "--overwrite", "-q"],
+    "biofacenet/edit": ["face.png", "-o", "e.png", "--whole", "--melanin", "+0.01", "--overwrite", "-q"],
+    "biofacenet/evaluate": ["folder"],
+    "biofacenet/prepare": ["face.png", "-o", "prepared", "-q"],
+    "biofacenet/train": ["--config", "run.toml", "-o", "trained", "-q"],
 }
+FILES = ("scene.npz", "maps.h5", "face.png", "folder")
 
 
 @pytest.fixture
@@ -46,6 +62,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "empty").touch()
     (tmp_path / "deep.json").write_text("[" * 100_000)
     (tmp_path / "bytes").write_bytes(np.random.default_rng(0).bytes(3000))
+    (tmp_path / "run.toml").write_text("steps = [")
+    picture = np.random.default_rng(0).integers(60, 200, (40, 40, 3)).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "face.png")
     return tmp_path
 
 
@@ -56,23 +75,64 @@ def test_no_odd_word_is_a_fault_of_the_program(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("msfit.io.datasets.download.time.sleep", lambda _: None)
-    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
-    options = [p.opts[0] for p in command.params if p.param_type_name == "option" and not getattr(p, "is_flag", False)]
-    assert len(options) >= 2
+    program, _, command_name = f"msfit/{name}".rpartition("/")
+    if program.endswith("biofacenet"):
+        pytest.importorskip("torch")
+        from biofacenet.cli import main as run
+        from biofacenet.cli.app import app as commands
+    else:
+        run, commands = main, app
+    if name == "report":
+        assert main(["fit", "scene.npz", "-o", "maps.h5", "-q"]) == 0
+    command = typer.main.get_command(commands).commands[command_name]  # type: ignore[attr-defined]
+    options = [
+        p.opts[-1] if p.opts[-1].startswith("--") else p.opts[0]
+        for p in command.params
+        if p.param_type_name == "option" and not getattr(p, "is_flag", False)
+    ]
+    assert len(options) >= 1
+
+    def tried(*given: str) -> None:
+        try:
+            status = run([command_name, *given])
+        except UnicodeEncodeError:
+            pytest.fail(f"{given}: raised")
+        said = capsys.readouterr()
+        assert status in (0, 2), (given, said.err)
+        assert said.err.count("\n") <= 2, (given, said.err)
+        assert "\x1b" not in said.out + said.err
+
+    given = COMMANDS[name]
+    spellings = {p.opts[0]: set(p.opts) for p in command.params} | {p.opts[-1]: set(p.opts) for p in command.params}
     for option in options:
-        others = list(COMMANDS[name])
-        if option in others:
-            others[others.index(option) : others.index(option) + 2] = []
+        others = list(given)
+        for spelling in spellings[option] & set(others):
+            others[others.index(spelling) : others.index(spelling) + 2] = []
         for word in ODD:
-            given = [f"{option}={word}"] if option.startswith("--") else [option, word]
-            status = main([name, *others, *given])
-            said = capsys.readouterr()
-            assert status in (0, 2), (option, word, said.err)
-            assert said.err.count("\n") <= 2
-            assert "\x1b" not in said.out + said.err
+            tried(*others, *([f"{option}={word}"] if option.startswith("--") else [option, word]))
     for word in ODD:
-        assert main([name, *[one for one in COMMANDS[name] if one != "scene.npz"], "--", word]) == 2 or name == "fetch"
-        assert "\x1b" not in "".join(capsys.readouterr())
+        tried(*[one for one in given if one not in FILES], "--", word)
+
+
+def test_a_fit_after_a_plot_that_cannot_be_made_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is written where the figure fails, whatever is wrong with it."""
+    for figure in (
+        "absent/p.png",
+        "p.txt",
+        "loop",
+        "loop/p.png",
+        "a" * 300 + ".png",
+        "scene.npz",
+        "folder/x/p.png",
+        ".png",
+    ):
+        assert main(["fit", "scene.npz", "-o", "maps.h5", "-q", "--plot", figure]) in (0, 2), figure
+        said = capsys.readouterr()
+        assert said.err.count("\n") <= 1, figure
+        if figure != "folder":
+            assert not Path("maps.h5").exists() or figure == ".png"
+    assert main(["fit", "scene.npz", "-o", "maps.h5", "-q", "--plot", "panel.png", "--range", "f_mel=1:0"]) == 2
+    assert not Path("panel.png").exists()
 
 
 def test_what_a_terminal_would_obey_is_written_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 import typer.main
 
+import biofacenet
 import msfit
 import msfit.synth
 from msfit.cli.app import app
@@ -168,6 +169,25 @@ def test_an_unknown_option_is_a_type_error_that_names_the_nearest(door: str, sce
         run(door, scene, tmp_path, boundz="paper")
     with pytest.raises(TypeError, match="it takes model, bounds"):
         run(door, scene, tmp_path, xyzzy=1)
+
+
+@pytest.mark.parametrize(("call", "nearest"), [
+    (lambda: msfit.load("absent.h5", varible="r"), "load.*'varible'; did you mean 'variable'"),
+    (lambda: msfit.load_result("absent.h5", lasy=True), "load_result.*did you mean 'lazy'"),
+    (lambda: msfit.render(SKIN, ilumination="D65"), "render.*did you mean 'illuminant'"),
+    (lambda: msfit.check(SKIN, wavelenghts=NM), "check.*'wavelenghts'"),
+    (lambda: msfit.skin_mask(SKIN, wavelenghts=NM), "skin_mask.*'wavelenghts'"),
+    (lambda: msfit.align_bands(SKIN, refrence=3), "align_bands.*'refrence'"),
+    (lambda: msfit.design_channels(3, catalog=None), "design_channels.*did you mean 'catalogue'"),
+    (lambda: msfit.estimate_illuminant(SKIN, chanels=None), "estimate_illuminant.*did you mean 'channels'"),
+    (lambda: msfit.fit(SKIN, NM).plot(range={}), r"plot\(\).*'range'; did you mean 'ranges'"),
+    (lambda: biofacenet.predict("absent.jpg", boxx="whole"), "predict.*did you mean 'box'"),
+    (lambda: biofacenet.edit("absent.jpg", {}, boks="whole"), "edit.*did you mean 'box'"),
+    (lambda: biofacenet.face_mesh("absent.jpg", bocks="auto"), "face_mesh.*did you mean 'box'"),
+])  # fmt: skip
+def test_every_public_function_names_the_nearest_keyword(call: Callable[[], Any], nearest: str) -> None:
+    with pytest.raises(TypeError, match=nearest):
+        call()
 
 
 @pytest.mark.parametrize(

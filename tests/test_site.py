@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -22,6 +23,20 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     listed = set(re.findall(r"^([\w/-]+)$", (DOCS / "index.md").read_text(encoding="utf-8"), re.M))
     pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")} - {"index"}
     assert pages - listed == set()
+
+
+def test_figures_of_pages_are_those_of_the_results() -> None:
+    spec = importlib.util.spec_from_file_location("figures", DOCS / "figures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    pages = {path: path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md")}
+    assert sum(figures.count(text) for text in pages.values()) >= 11
+    for path, text in pages.items():
+        assert figures.filled(text) == text, path
+    drifted = pages[DOCS / "scale.md"].replace("| 28<!--=", "| 1<!--=")
+    assert figures.filled(drifted) == pages[DOCS / "scale.md"]
 
 
 def test_every_example_is_shown() -> None:

@@ -255,6 +255,89 @@ def test_regions_have_numpys_statistics(opened: Opened, result: msfit.FitResult)
     assert "until then all of it" in page.inner_text("#box")
 
 
+def test_a_brush_adds_and_takes_away(opened: Opened, result: msfit.FitResult) -> None:
+    page = opened.page
+    page.select_option("#tool", "brush")
+    page.fill("#size", "2")
+    opened.drag((8, 10), (8, 20))
+    places = np.zeros(SHAPE, bool)
+    places.ravel()[list(page.evaluate("Array.from(region.places)"))] = True
+    y, x = np.indices(SHAPE)
+    distance = np.hypot(y - 8, np.clip(x, 10, 20) - x)  # from the stroke, between centres of pixels
+    assert places[distance < 1.5].all()
+    assert not places[distance > 2.6].any()
+    assert page.inner_text("#box") == f"brush, {places.sum()} pixels"
+    np.testing.assert_array_equal(opened.pixels("#picture canvas:nth-child(2)")[..., 3] > 0, places)
+    with page.expect_download() as download:
+        page.click("#csv")
+    rows = np.genfromtxt(download.value.path(), delimiter=",", names=True, dtype=None, encoding="utf-8")
+    np.testing.assert_allclose(rows["mean"][0], np.nanmean(np.asarray(result.f_mel, np.float32)[places]), rtol=1e-5)
+    opened.drag((18, 30), (18, 33))
+    both = page.evaluate("region.places.length")
+    assert both > places.sum()  # the second stroke adds
+    page.fill("#size", "3")
+    page.keyboard.down("Shift")
+    opened.drag((8, 8), (8, 22))
+    page.keyboard.up("Shift")
+    assert page.evaluate("region.places.length") == both - places.sum()
+    page.focus("#picture")
+    page.keyboard.press("Escape")
+    assert (
+        not (opened.pixels("#picture canvas:nth-child(2)")[..., 3] > 0).any()
+        or page.locator("#picture canvas:nth-child(2)").is_hidden()
+    )
+
+
+@pytest.fixture(scope="module")
+def face() -> msfit.FitResult:
+    """A face of a scene, small, on which the mesh is found."""
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed: pip install 'msfit[face]'")
+    pytest.importorskip("embreex", reason="tracing heads needs embreex")
+    from msfit.synth import make_scene
+
+    return msfit.fit(make_scene(4, size=128, mode="model", split="validation", noise=False).cube)
+
+
+def test_named_sites_are_those_of_the_mesh(face: msfit.FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    from msfit.face.zones import SITES
+    from msfit.view.sites import mesh_of
+
+    page = face.view()
+    assert held(page)["sites"] == list(SITES)
+    labels = blobs(page)["sites"].reshape(face.shape)
+    mesh = mesh_of(face)
+    assert mesh is not None
+    for number, mask in enumerate(mesh.sites().values(), 1):
+        assert not (labels == number)[~mask].any()
+        assert (labels == number).sum() > 0.9 * (mask & face.fitted).sum() > 10
+    monkeypatch.setattr("msfit.view.sites.models_known", lambda: False)
+    assert "sites" not in held(face.view())
+
+
+def test_a_site_is_a_region(face: msfit.FitResult, browser: Any, tmp_path: Path) -> None:
+    page_text = face.view()
+    page_text.save(tmp_path / "page.html")
+    labels = blobs(page_text)["sites"]
+    context = browser.new_context(offline=True, viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector("body[data-complete=yes]")
+    page.select_option("#site", label="left cheek")
+    places = labels == held(page_text)["sites"].index("left_cheek") + 1
+    assert page.inner_text("#box") == f"left cheek, {places.sum()} pixels"
+    with page.expect_download() as download:
+        page.click("#sitecsv")
+    rows = np.genfromtxt(download.value.path(), delimiter=",", names=True, dtype=None, encoding="utf-8")
+    row = rows[(rows["site"] == "left_cheek") & (rows["map"] == "f_blood")][0]
+    values = np.asarray(face.f_blood, np.float32).ravel()[places].astype(np.float64)
+    low, high = np.percentile(values, (5, 95))
+    expected = [values.mean(), values.std(), values.size, low, high]
+    np.testing.assert_allclose([row[name] for name in ("mean", "sd", "n", "p5", "p95")], expected, rtol=1e-6)
+    page.select_option("#site", "")
+    assert "until then all of it" in page.inner_text("#box")
+    context.close()
+
+
 def test_maps_ranges_lights_and_layers(opened: Opened, result: msfit.FitResult) -> None:
     page, base = opened.page, "#mapped canvas:nth-child(1)"
     before = opened.pixels(base)

@@ -77,3 +77,35 @@ def test_refusals(first: msfit.FitResult) -> None:
         first.view(second=cut)
     with pytest.raises(InputError, match="later: found the model"):
         first.view(second=msfit.fit(first.spectra(), NM, model="alotaibi-smith-2019"))
+
+
+def test_a_face_that_has_turned_and_come_nearer_is_laid_on_by_its_mesh() -> None:
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed: pip install 'msfit[face]'")
+    pytest.importorskip("embreex", reason="tracing heads needs embreex")
+    from scipy.ndimage import affine_transform
+
+    from msfit.synth import make_scene
+
+    scene = make_scene(4, size=160, mode="model", split="validation", noise=False)
+    nm, spectra, mask = scene.cube.wavelengths, np.asarray(scene.cube.reflectance), np.asarray(scene.cube.mask)
+    angle, nearer, middle = np.deg2rad(6), 1.08, np.array([79.5, 79.5])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / nearer
+    offset = middle - turn @ (middle + np.array([3, -2]))
+    turned = np.stack(
+        [affine_transform(band, turn, offset, order=3, mode="nearest") for band in np.moveaxis(spectra, 2, 0)], -1
+    )
+    seen = affine_transform(mask.astype(float), turn, offset, order=1) > 0.99
+    first, later = msfit.fit(spectra, nm, mask=mask), msfit.fit(turned, nm, mask=seen)
+    found = change(first, later)
+    assert found.by_mesh
+    assert "by the mesh of the face" in str(found)
+    difference = found.maps["change_f_mel"]
+    assert np.isfinite(difference).sum() > 0.5 * mask.sum()
+    unmoved = np.abs(np.asarray(later.f_mel, float) - np.asarray(first.f_mel, float))
+    assert np.nanmedian(np.abs(difference)) < 0.4 * np.nanmedian(unmoved)
+    cut = msfit.fit(turned[:, 8:], nm, mask=seen[:, 8:])  # another size
+    other = change(first, cut).maps["change_f_mel"]
+    assert other.shape == first.shape
+    both = np.isfinite(other) & np.isfinite(difference)
+    assert both.sum() > 0.9 * np.isfinite(difference).sum()
+    assert np.median(np.abs(other[both])) < 0.5 * np.nanmedian(unmoved)

@@ -33,6 +33,7 @@ def biofacenet(
 _COMMANDS = (
     photos.predict,
     photos.edit,
+    photos.view,
     surface.unwrap,
     surface.frontal,
     training.train,

@@ -37,10 +37,11 @@ def evaluate(
 
     from biofacenet.evaluation import evaluate as examine
     from biofacenet.prediction import load_model
-    from msfit.io.output import check_output, written_whole
+    from msfit.io.output import check_no_input, check_output, written_whole
 
     if output is not None:
         check_output(output, (".json",))
+        check_no_input(output, [Path(weights), Path(weights).with_suffix(".json")])
     report = examine(folder, load_model(weights, device), degradation=degradation, size=size, seed=seed)
     if output is not None:
         with written_whole(output) as part:

@@ -146,6 +146,24 @@ def edit(
         say(f"{output}: {', '.join([f'{n} {c}' for n, c in changes.items()] + [f'{s.name} range' for s in spans])}")
 
 
+def view(
+    weights: Weights = "default",
+    port: Annotated[int, typer.Option(metavar="N", help="Of the loopback interface; 0: a free one.")] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    device: Device = "auto",
+) -> None:
+    """Open a page that takes photographs apart: drop one on it. Nothing leaves this machine, nothing is kept."""
+    from biofacenet.view.server import PhotoServer
+
+    with PhotoServer(_model(weights, device), port) as server:
+        say(f"{server.url}\n  Ctrl-C ends it")
+        if browser:
+            import webbrowser
+
+            webbrowser.open(server.url)
+        server.serve_forever(poll_interval=0.1)
+
+
 def _where(box: str | None, whole: bool) -> Box | str:
     if box is not None and whole:
         raise InputError("--box, --whole: both are given; expected one of them")

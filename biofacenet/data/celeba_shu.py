@@ -14,6 +14,7 @@ SIGGRAPH 2001.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,12 +28,17 @@ from torch.utils.data import Dataset
 from msfit.colour.transforms import decode_srgb
 from msfit.errors import InputError, said
 from msfit.io.extras import need
+from msfit.io.inside import outside_of
 
 _ARRAY = "zx_7"
 _PICTURES, _LIGHTS = "_d10_inmc_", "_d3_lrgb_"
 _EXPECTED = "expected the HDF5 files of Shu et al., zx_7_d10_inmc_celebA_NN.hdf5 and zx_7_d3_lrgb_celebA_NN.hdf5"
 # How many samples, spread over a file, tell its encoding.
 _LOOKED_AT = 16
+# Bytes of a chunk, which HDF5 unpacks as a whole.
+_LARGEST_PIECE = 1 << 28
+# What h5py raises where a file is damaged: of links and headers a KeyError, of types a ValueError or a TypeError.
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 # Ramamoorthi & Hanrahan 2001, eq 12.
 _C1, _C2, _C3, _C4, _C5 = 0.429043, 0.511664, 0.743125, 0.886227, 0.247708
 
@@ -161,7 +167,7 @@ class CelebAShu(Dataset[dict[str, Tensor]]):
     def _read(self, path: Path, row: int) -> np.ndarray:
         try:
             return np.asarray(self._array(path)[row], np.float32)
-        except (OSError, RuntimeError, ValueError) as error:
+        except _DAMAGE as error:
             raise InputError(f"{path}: damaged at sample {row} ({said(error)}); get the file anew") from None
 
     def _array(self, path: Path) -> Any:
@@ -170,14 +176,25 @@ class CelebAShu(Dataset[dict[str, Tensor]]):
             self._open, self._owner = {}, os.getpid()
         if path not in self._open:
             try:
-                file = need("h5py").File(path, "r")
-            except OSError as error:
-                raise InputError(f"{path}: cannot be read as HDF5 ({said(error)}); {_EXPECTED}") from None
-            if _ARRAY not in file or not hasattr(file[_ARRAY], "shape") or file[_ARRAY].dtype.kind not in "fui":
-                contents = ", ".join(list(file)[:5]) or "nothing"
-                raise InputError(f"{path}: holds {contents}, no array {_ARRAY}; {_EXPECTED}")
-            self._open[path] = file
+                self._open[path] = self._checked(path, need("h5py").File(path, "r"))
+            except _DAMAGE as error:
+                if isinstance(error, InputError):
+                    raise
+                raise InputError(f"{path}: damaged, or no HDF5 ({said(error)}); {_EXPECTED}") from None
         return self._open[path][_ARRAY]
+
+    @staticmethod
+    def _checked(path: Path, file: Any) -> Any:
+        """The file, if it holds the array itself, in pieces of which none is much larger than a sample."""
+        if elsewhere := outside_of(file).get(_ARRAY):
+            raise InputError(f"{path}: {_ARRAY} is {elsewhere}; expected it in the file itself")
+        found = file.get(_ARRAY)
+        if not hasattr(found, "chunks") or found.dtype.kind not in "fui":
+            contents = ", ".join(list(file)[:5]) or "nothing"
+            raise InputError(f"{path}: holds {contents}, no array {_ARRAY}; {_EXPECTED}")
+        if math.prod(found.chunks or ()) * found.dtype.itemsize > _LARGEST_PIECE:
+            raise InputError(f"{path}: {_ARRAY} lies in pieces of {found.chunks}; expected up to 256 MiB: rewrite it")
+        return file
 
     def _close(self) -> None:
         for file in self._open.values():

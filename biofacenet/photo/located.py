@@ -10,7 +10,7 @@ import numpy as np
 from biofacenet.photo.face import Box, around, check_box, detector_known, find_face
 from biofacenet.photo.reading import SMALLEST_SIDE, Photo, as_photo
 from biofacenet.photo.skin import face_ellipse, skin_in_picture
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.face.mesh import FaceMesh, find_mesh
 from msfit.face.models import models_known
 
@@ -71,6 +71,7 @@ class Face(NamedTuple):
         return skin
 
 
+@names_nearest
 def face_mesh(photo: str | Path | Photo | np.ndarray, box: Box | str = "auto") -> FaceMesh:
     """Lay the canonical mesh on the face in a photograph.
 

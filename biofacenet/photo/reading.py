@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from msfit.colour.transforms import decode_srgb, encode_srgb
 from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.output import written_whole
+from msfit.io.upright import ORIENTATION, is_turned, upright
 
 #: What a photograph can be written as.
 PHOTO_EXTENSIONS = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
@@ -27,17 +27,6 @@ SMALLEST_SIDE = 16
 _ROUNDING = 1e-6
 # Channels that differ by no more than this on all but one pixel in a thousand hold no colour [1].
 _GREY = 3 / 255
-# How each EXIF orientation is turned upright (EXIF 2.32, tag 0x0112).
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a.swapaxes(0, 1)[:, ::-1],
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a.swapaxes(0, 1)[::-1],
-}
-_ORIENTATION = 0x0112
 _COLOUR = ("RGB", "RGBA", "RGBX", "RGBa")
 # A profile that moves no colour of 8 bits by more than this is sRGB.
 _ROUNDED = 1
@@ -209,7 +198,7 @@ def _decoded(opened: Any, content: bytes) -> Photo:
         raise InputError("greyscale; expected a picture in colour")
     # first, because whatever else loads the picture forgets how it is stored
     values = _sixteen_bits(opened, content)
-    stored, profile = opened.getexif().get(_ORIENTATION, 1), opened.info.get("icc_profile")
+    stored, profile = opened.getexif().get(ORIENTATION, 1), opened.info.get("icc_profile")
     converted = _in_srgb(opened, profile) if profile else None
     if converted is not None:
         notes.append("its colour profile was converted to sRGB" + (", at 8 bits" if values is not None else ""))
@@ -219,16 +208,15 @@ def _decoded(opened: Any, content: bytes) -> Photo:
         see_through = chosen.has_transparency_data
         opened.load()
         # Pillow turns some formats (TIFF) upright itself as it loads them, and then forgets the tag
-        orientation = opened.getexif().get(_ORIENTATION, 1)
+        orientation = opened.getexif().get(ORIENTATION, 1)
         values = np.asarray(chosen.convert("RGBA" if see_through else "RGB"))
     else:
         orientation = stored
     if not profile and opened.format == "PNG" and "srgb" not in opened.info:
         values, note = _as_png_states(values, opened.info)
         notes += [note] if note else []
-    if orientation in _UPRIGHT:
-        values = np.ascontiguousarray(_UPRIGHT[orientation](values))
-    if stored in _UPRIGHT:
+    values = upright(values, orientation)
+    if is_turned(stored):
         notes.append("turned upright")
     _check_picture(values[..., :3].astype(np.float32) / np.iinfo(values.dtype).max)
     return Photo(values[..., :3], values[..., 3] if values.shape[2] == 4 else None, tuple(notes))

@@ -9,7 +9,7 @@ import numpy as np
 
 from msfit.align import flow
 from msfit.data.cube import Cube, precision
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 
 _SMALLEST_SIDE = 48  # pixels
 # A band is predicted from as many components of the others, on which it is laid a second time.
@@ -62,6 +62,7 @@ class Alignment:
         return later("msfit.plot.alignment").alignment_panel(self)
 
 
+@names_nearest
 def align_bands(cube: Cube, *, fixed: float | None = None) -> Alignment:
     """Bring the bands of a picture into register.
 

@@ -43,10 +43,11 @@ def info(
     scale: Scale = None,
 ) -> None:
     """Say what a file holds: shape, bands, light, range."""
-    found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation, scale))
+    options = loading_options(white, dark, variable, orientation, wavelengths, saturation, scale)
+    found, raw = load_either(file, options)
     from msfit.data.cube import Cube
 
-    lines = _describe_cube(found) if isinstance(found, Cube) else _describe_result(found)
+    lines = _describe_cube(found, raw=raw) if isinstance(found, Cube) else _describe_result(found)
     say("\n".join([str(file), *(f"  {name:<13} {text}" for name, text in lines)]))
 
 
@@ -85,7 +86,8 @@ def render(
     check_apart([output], [file])
     check_no_input(output, [white, dark, illuminant, camera, wavelengths])
     check_absent([output], overwrite)
-    found = _load_either(file, loading_options(white, dark, variable, orientation, wavelengths, saturation, scale))
+    options = loading_options(white, dark, variable, orientation, wavelengths, saturation, scale)
+    found, _ = load_either(file, options, raw=False)
     if what == "panel" or ranges is not None:
         _save_panel(file, found, output, what, parse_ranges("--range", ranges))
         return
@@ -114,18 +116,24 @@ def _save_panel(file: Path, found: Cube | FitResult, output: Path, what: str, ra
     say(f"{output}: panel of {found.model}")
 
 
-def _load_either(path: Path, options: dict[str, Any]) -> Cube | FitResult:
-    """A result where the file is one, else spectra."""
+def load_either(path: Path, options: dict[str, Any], *, raw: bool = True) -> tuple[Cube | FitResult, bool]:
+    """A result where the file is one, else spectra; whether they are counts without a light, which `raw` allows."""
+    from msfit.errors import NoIlluminant
     from msfit.io import load
     from msfit.io.existing import holds_result
     from msfit.io.results import EXTENSIONS, load_result
 
     if path.suffix.lower() in EXTENSIONS and path.exists() and not options and holds_result(path):
-        return load_result(path)
-    return load(path, **options)
+        return load_result(path), False
+    try:
+        return load(path, **options), False
+    except NoIlluminant:
+        if not raw:
+            raise
+        return load(path, **{**options, "white": "unknown"}), True
 
 
-def _describe_cube(cube: Cube) -> list[tuple[str, str]]:
+def _describe_cube(cube: Cube, *, raw: bool = False) -> list[tuple[str, str]]:
     import numpy as np
 
     samples, missing, saturated = _survey(cube)
@@ -134,18 +142,23 @@ def _describe_cube(cube: Cube) -> list[tuple[str, str]]:
     lines = [
         ("pixels", _pixels(cube.shape)),
         ("bands", _bands(cube.wavelengths)),
-        ("values", f"{cube.values.dtype}, {_kind(cube)}"),
+        ("values", f"{cube.values.dtype}, {'counts or radiance, no white reference yet' if raw else _kind(cube)}"),
     ]
     if samples.size:
-        low, middle, high = np.percentile(samples, (1, 50, 99))
-        lines.append(("reflectance", f"median {middle:.3g}, {low:.3g} to {high:.3g} from 1st to 99th percentile [1]"))
-    level = (
+        level = float(np.asarray(cube.illuminant).flat[0]) if raw and cube.illuminant is not None else 1.0
+        low, middle, high = level * np.percentile(samples, (1, 50, 99))
+        name, unit = ("levels", "") if raw else ("reflectance", " [1]")
+        lines.append((name, f"median {middle:.3g}, {low:.3g} to {high:.3g} from 1st to 99th percentile{unit}"))
+    saturation = (
         "no level known" if cube.saturation is None else f"{_share(saturated / total)}, at or above {cube.saturation:g}"
     )
-    lines += [("saturated", level), ("not finite", _share(missing / total))]
+    lines += [("saturated", saturation), ("not finite", _share(missing / total))]
     if cube.mask is not None:
         lines.append(("mask", f"leaves out {_share(1 - float(cube.mask.mean()), 'pixels')}"))
     lines.append(("models", _models(cube.wavelengths)))
+    if raw:
+        how = "find a white patch: msfit view FILE; then --white y0:y1,x0:x1, or --white FILE"
+        return [*lines, *_others({k: v for k, v in cube.provenance.items() if k != "white"}), ("next", how)]
     return lines + _others(cube.provenance)
 
 

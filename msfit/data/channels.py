@@ -18,6 +18,7 @@ _SIGMA = 1 / (8 * np.log(2)) ** 0.5
 # Standard deviations to either side at which a Gaussian response is cut: 2e-7 of its area lie beyond.
 _REACH = 5.2
 _STEP = 1.0  # [nm] of the grid on which integrals are taken
+_WIDEST = 2_000.0  # [nm], full width at half maximum: far beyond any filter, and its grid is still small
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +109,8 @@ class Channels:
             raise InputError(f"fwhm: found {width.size} for {middle.size} channels; expected one, or one a channel")
         if not (np.isfinite(width).all() and (width > 0).all()):
             raise InputError(f"fwhm: found {np.min(width):g}; expected widths greater than 0 nm")
+        if (width > _WIDEST).any():
+            raise InputError(f"fwhm: found {np.max(width):g}; expected widths up to {_WIDEST:g} nm")
         sigma = np.broadcast_to(np.maximum(width, _STEP) * _SIGMA, middle.shape)
         low, high = np.floor((middle - _REACH * sigma).min()), np.ceil((middle + _REACH * sigma).max())
         nm = np.arange(max(low, 101.0), high + 1)

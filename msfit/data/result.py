@@ -13,7 +13,7 @@ from msfit.data.cube import Cube
 from msfit.data.later import later
 from msfit.data.pixel_axes import PixelAxes
 from msfit.data.status import AT_BOUND, STATUS_TYPE, Status, flagged, uncertified
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 
 if TYPE_CHECKING:
     import pandas
@@ -331,20 +331,23 @@ class FitResult:
         """
         later("msfit.io.results").save(self, path)
 
-    def plot(self, **options: Any) -> Figure:
+    @names_nearest
+    def plot(
+        self, *, std: bool = False, gap: bool = False, ranges: Mapping[str, tuple[float, float]] | None = None
+    ) -> Figure:
         """The panel: picture, four maps, RMSE and a spectrum with its fit; for a list of spectra, distributions.
 
         Parameters
         ----------
-        **options
-            As `msfit.plot.panel` takes them: `std`, `gap` and `ranges`.
+        std, gap, ranges
+            As of `msfit.plot.panel`.
 
         Returns
         -------
         matplotlib.figure.Figure
             Not attached to a window; `savefig` writes it.
         """
-        return later("msfit.plot").panel(self, **options)
+        return later("msfit.plot").panel(self, std=std, gap=gap, ranges=ranges)
 
     def view(self, cube: Cube | None = None, *, second: FitResult | None = None, title: str = "msfit") -> Page:
         """A page to look at the result with, of a picture: maps, spectra and fits, regions with statistics.

@@ -38,7 +38,7 @@ def to_nanometres(wavelengths: Any, unit: str | None) -> np.ndarray:
         Not numbers; a unit that is no length.
     """
     found = _as_numbers(wavelengths)
-    stated = (unit or "").strip().lower()
+    stated = (unit or "").strip().lower().replace("\ufffd", "µ")  # one of Latin-1 that was read as UTF-8
     if stated in ("", "unknown", "none"):
         return found
     if stated not in _FACTORS:

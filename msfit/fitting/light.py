@@ -11,7 +11,7 @@ from msfit.colour.light_posterior import Posterior, known_lights, posterior
 from msfit.data.channels import Channels
 from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import flat_light
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.skin.skin_logs import skin_logs
 
 # Bands that tell light from skin: at least so many, over so many nm of 400-700.
@@ -69,6 +69,7 @@ class LightEstimate:
         return f"estimated from skin: {', '.join(shown)}; within {self.error:.1f} degrees with 68 % probability"
 
 
+@names_nearest
 def estimate_illuminant(
     cube: Cube | Any, wavelengths: Any = None, *, channels: Channels | None = None, unit: str | None = None
 ) -> LightEstimate:

@@ -8,7 +8,6 @@ model or on the data is checked where these are known (`bounds`, `criterion`, `m
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -21,7 +20,7 @@ import numpy as np
 from msfit.data.bands import Bands
 from msfit.data.channels import Channels
 from msfit.data.prior import SkinPrior
-from msfit.errors import InputError
+from msfit.errors import InputError, unknown_keyword
 from msfit.skin import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -287,9 +286,7 @@ class FitOptions:
             An option, other than by its default, that this door does not take; what `FitOptions` refuses.
         """
         if unknown := [name for name in given if name not in _DEFAULTS]:
-            near = difflib.get_close_matches(unknown[0], _DEFAULTS, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(DOORS[door].__annotations__)}"
-            raise TypeError(f"{door}() got an unexpected keyword argument {unknown[0]!r}; {hint}")
+            raise unknown_keyword(door, unknown[0], DOORS[door].__annotations__, nearest_of=_DEFAULTS)
         options = cls(**given)
         options.check_door(door)
         return options

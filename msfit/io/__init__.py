@@ -19,7 +19,7 @@ from msfit.data.cube import Cube
 from msfit.data.lazy_arrays import check_chunks, flat_light
 from msfit.data.low_rank import LinearSpectra
 from msfit.data.memory import parse_size, resident, told
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.io.scan import Scan
 
 _ZARR = ("zarr.json", ".zgroup", ".zarray")
@@ -43,10 +43,17 @@ _OTHERS = {
     b"\xff\xd8\xff": ("a photograph", "see biofacenet predict"),
     b"BM": ("one picture", _PICTURES),
     b"\x80\x04": ("a Python pickle, which may run anything", "save it with numpy.savez"),
+    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "git lfs pull"),
+    b"# Created by Octave": ("Octave's text", "save it with 'save -v7'"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save it as .xlsx or CSV"),
+    b"PAR1": ("Parquet", "save it as CSV"),
+    b"ARROW1": ("Feather", "save it as CSV"),
+    b"Octave-1": ("Octave's own binary", "save it with 'save -v7'"),
     b"\x80\x05": ("a Python pickle, which may run anything", "save it with numpy.savez"),
 }
 
 
+@names_nearest
 def load(
     path: str | Path,
     *,
@@ -113,6 +120,8 @@ def load(
             _check_mask(scan, budget)
         scan = replace(scan, provenance={"source": str(path), **scan.provenance})
         if saturation is not None:
+            if not math.isfinite(saturation):
+                raise InputError(f"saturation: found {saturation}; expected a level in the file's numbers")
             scan = replace(scan, saturation=float(saturation))
         if scale is not None:
             scan = _scaled(scan, scale, white)
@@ -123,7 +132,7 @@ def load(
             scan = calibrated(scan, flat_light(scan.values) if unknown else white, dark, _read)
         return scan.to_cube()
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except MemoryError:
@@ -157,7 +166,7 @@ def read_in_blocks(path: str | Path) -> bool:
 
 def _scaled(scan: Scan, scale: float, white: Any) -> Scan:
     """The scan with its numbers divided by a stated scale."""
-    if isinstance(scale, bool) or not isinstance(scale, int | float | np.number) or not 0 < scale < math.inf:
+    if isinstance(scale, bool) or not isinstance(scale, int | float | np.number) or not 1e-30 < scale < 1e30:
         raise InputError(f"scale: found {scale!r}; expected a positive number, as 100 for percent")
     if white is not None:
         raise InputError("scale: given beside a white reference, which cancels it; expected one of them")
@@ -274,13 +283,13 @@ def _kind(path: Path) -> str:
 
     if header_of(path) is not None:
         return "ENVI"
+    for mark, (what, instead) in _OTHERS.items():
+        if head.startswith(mark):
+            raise InputError(f"is {what}: valid, not supported; expected {_FORMATS}: {instead}")
     if path.suffix.lower() == ".mat" and 0 in head[:4]:
         return "MATLAB"  # version 4, which has no mark of its own
     if path.suffix.lower() != ".mat" and is_table(path):
         return "table"
-    for mark, (what, instead) in _OTHERS.items():
-        if head.startswith(mark):
-            raise InputError(f"is {what}: valid, not supported; expected {_FORMATS}: {instead}")
     what = "no MATLAB file" if path.suffix.lower() == ".mat" else "of an unknown kind"
     raise InputError(f"is {what} (it begins with {head[:16]!r}); expected {_FORMATS}: get the file anew, or convert it")
 

@@ -13,8 +13,9 @@ import numpy as np
 from msfit.data.lazy_arrays import CUT, STRIP
 from msfit.errors import InputError, said
 from msfit.io.extras import need
-from msfit.io.inside import outside_of, picture_inside, stored_arrays, wavelengths_inside
+from msfit.io.inside import Stored, picture_inside, stored_arrays, unread_in, wavelengths_inside
 from msfit.io.labelled import has_wavelengths, picture_of, scan_of_xarray
+from msfit.io.matlab.unreadable import Unreadable
 from msfit.io.matlab.variables import QUANTITIES, WAVES, scan_of
 from msfit.io.scan import Scan
 
@@ -38,9 +39,9 @@ def read_npz(path: Path, variable: str | None = None, orientation: str | None = 
     """
     try:
         if zipfile.is_zipfile(path):
-            _check_members(path)
+            objects = _check_members(path)
             with np.load(path, allow_pickle=False) as file:
-                held = {name: file[name] for name in file.files}
+                held = {name: Unreadable("Python objects") if name in objects else file[name] for name in file.files}
         else:
             held = {"data": np.load(path, mmap_mode="r", allow_pickle=False)}
     except InputError:
@@ -83,50 +84,89 @@ def read_dataset(
 
 def _opened(path: Path, group: str, wanted: str = "") -> xarray.Dataset:
     """A group of a store, its arrays lazy; `wanted` is the name of one of them, or empty."""
-    import xarray
-
-    if path.is_dir() and not _names_dimensions(path):
-        return _without_dimensions(path, group)
+    used = (*QUANTITIES, *WAVES, "mask", "illuminant", "saturation", wanted)
     engine, others = _engine(path), {}
     if engine["engine"] == "h5netcdf":
         import h5py
 
         with h5py.File(path, "r") as file:
-            others = outside_of(file[group] if group else file)
-        if used := [
-            name for name in others if name in (*QUANTITIES, *WAVES, "mask", "illuminant", "saturation", wanted)
-        ]:
-            raise InputError(f"{used[0]}: is {others[used[0]]}: valid, not supported; expected one file that holds all")
-    dataset = xarray.open_dataset(
-        path, chunks=None, cache=False, group=group or None, drop_variables=list(others), **engine
-    )
+            others = unread_in(file[group] if group else file)
+    for name in used:
+        if what := others.get(name):
+            raise InputError(
+                f"{name}: is {what}: valid, not supported; expected one file that holds all as arrays, plain or gzip"
+            )
+    try:
+        if path.is_dir() and not _names_dimensions(path):
+            return _without_xarray(path, group, used)
+        dataset = _decoded(path, group, list(others), engine)
+    except Exception as error:
+        if engine["engine"] == "scipy":
+            raise
+        try:
+            return _without_xarray(path, group, used)
+        except InputError:
+            raise
+        except Exception:
+            raise error from None
     return dataset.assign({name: _chunked(array) for name, array in dataset.data_vars.items()})
+
+
+def _decoded(path: Path, group: str, dropped: list[str], engine: dict[str, Any]) -> xarray.Dataset:
+    """The dataset, with times; as numbers, where one of them says nothing that is understood."""
+    import xarray
+
+    common: dict[str, Any] = {
+        "chunks": None,
+        "cache": False,
+        "group": group or None,
+        "drop_variables": dropped,
+        **engine,
+    }
+    try:
+        return xarray.open_dataset(path, **common)
+    except (ValueError, OverflowError):
+        return xarray.open_dataset(path, decode_times=False, decode_timedelta=False, **common)
 
 
 def _names_dimensions(path: Path) -> bool:
     """Whether the arrays of a Zarr store name their dimensions, without which xarray reads none."""
-    return all(
-        one.array.ndim == 0
-        or getattr(one.array.metadata, "dimension_names", None)
-        or "_ARRAY_DIMENSIONS" in one.array.attrs
-        for one in stored_arrays(path)
-    )
+    return all(one.array.ndim == 0 or _dimensions(one) for one in stored_arrays(path))
 
 
-def _without_dimensions(path: Path, group: str) -> xarray.Dataset:
-    """The arrays of a group of a Zarr store as a dataset whose dimensions have names of their own."""
+def _dimensions(one: Stored) -> list[str] | None:
+    """Names of the dimensions of an array of a Zarr store, where it has some."""
+    named = getattr(getattr(one.array, "metadata", None), "dimension_names", None)
+    named = named or one.array.attrs.get("_ARRAY_DIMENSIONS")
+    return None if named is None else [str(name) for name in named]
+
+
+def _without_xarray(path: Path, group: str, used: Sequence[str]) -> xarray.Dataset:
+    """The arrays of a group of a store that xarray does not read, for what lies beside them or for lack of names.
+
+    Dimensions without a name get one of their own.
+    """
     import xarray
 
     before = f"{group}/" if group else ""
+    failed: dict[str, str] = {}
     found = {}
-    for one in stored_arrays(path):
+    for one in stored_arrays(path, failed):
         if not one.path.startswith(before) or "/" in one.path[len(before) :] or one.array.dtype.kind not in "buif":
             continue
-        _check_count(one.name, one.array.shape, one.array.chunks)
+        if one.array.shape is None:
+            continue
+        shape = one.array.shape
         lazy = one.array.ndim > 1
-        values = need("dask.array").from_array(one.array, chunks=one.array.chunks) if lazy else one.array[...]
-        found[one.name] = ([f"{one.name}_{k}" for k in range(one.array.ndim)], values, dict(one.array.attrs))
-    return xarray.decode_cf(xarray.Dataset(found), decode_times=False)
+        chunks = one.array.chunks or (max(1, STRIP // max(1, math.prod(shape[1:]))), *shape[1:])
+        _check_count(one.name, shape, chunks)
+        values = need("dask.array").from_array(one.array, chunks=chunks) if lazy else one.array[...]
+        names = _dimensions(one) or [f"{one.name}_{k}" for k in range(len(shape))]
+        found[one.name] = (names, values, {name: one.array.attrs[name] for name in one.array.attrs})
+    for name in used:
+        if what := failed.get(before + name):
+            raise InputError(f"{name}: cannot be read ({what}); expected an array: get the file anew")
+    return xarray.decode_cf(xarray.Dataset(found), decode_times=False, decode_timedelta=False)
 
 
 def _chunked(array: xarray.DataArray) -> xarray.DataArray:
@@ -174,14 +214,22 @@ def _engine(path: Path) -> dict[str, Any]:
     return {"engine": "h5netcdf", "phony_dims": "access"}
 
 
-def _check_members(path: Path) -> None:
-    """Find a header that claims more samples than its member holds bytes, before memory is asked for."""
-    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+def _check_members(path: Path) -> set[str]:
+    """Find a header that claims more samples than its member holds bytes; returns names of arrays of objects.
+
+    Those are pickles, which may run anything, and are never read.
+    """
+    objects = set()
+    first, later = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+    headers = {(1, 0): first, (2, 0): later, (3, 0): later}  # 3.0 is 2.0 in UTF-8
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if not member.filename.endswith(".npy"):
                 continue
             with archive.open(member) as file:
                 shape, _, dtype = headers[np.lib.format.read_magic(file)](file)
-            if dtype.itemsize * float(np.prod(shape, dtype=float)) > member.file_size:
+            if dtype.hasobject:
+                objects.add(member.filename.removesuffix(".npy"))
+            elif dtype.itemsize * float(np.prod(shape, dtype=float)) > member.file_size:
                 raise InputError(f"damaged: {member.filename} claims an array of shape {shape}; get the file anew")
+    return objects

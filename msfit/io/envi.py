@@ -69,6 +69,8 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
         raise InputError(
             f"ENVI with compressed data: valid, not supported; expected {data_path.name} unpacked: gunzip it"
         )
+    if "classification" in str(_stated(header, "file type")).lower():
+        raise InputError("ENVI classification: numbers of classes, no spectra; expected the picture itself")
     _check_size(data_path, shape, dtype, offset)
     values = _stored(data_path, header["interleave"], shape, dtype, offset)
     if "spectral library" in str(_stated(header, "file type")).lower():
@@ -168,6 +170,12 @@ def _check_size(data: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int
         )
     expected = offset + dtype.itemsize * shape[0] * shape[1] * shape[2]
     if data.stat().st_size < expected:
+        with data.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        if packed:
+            raise InputError(
+                f"ENVI with compressed data: valid, not supported; expected {data.name} unpacked: gunzip it"
+            )
         raise InputError(
             f"cut short: {data.name} holds {data.stat().st_size} bytes, its header promises {expected};"
             " get the file anew"
@@ -228,7 +236,8 @@ def _numbers(header: dict[str, Any], name: str) -> np.ndarray:
     try:
         found = np.array([float(number) for number in (entry if isinstance(entry, list) else [entry])])
     except ValueError:
-        raise InputError(f"{name}: found {entry!r} in the ENVI header; expected numbers") from None
+        stated = repr(entry) if len(repr(entry)) < 60 else f"{repr(entry)[:57]}..."
+        raise InputError(f"{name}: found {stated} in the ENVI header; expected numbers") from None
     if found.size == 0:
         raise InputError(f"{name}: nothing stated in the ENVI header; expected numbers")
     return found

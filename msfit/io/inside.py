@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from msfit.data.wavelengths import to_nanometres
-from msfit.errors import InputError
+from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.matlab.variables import MORE_WAVES, QUANTITIES, listed
 
@@ -31,22 +31,34 @@ class Stored(NamedTuple):
         return self.path.rpartition("/")[2]
 
 
-def stored_arrays(path: Path) -> list[Stored]:
-    """The arrays of numbers in a store, those of all its groups. Of HDF5 the file stays open while they are held."""
+def stored_arrays(path: Path, failed: dict[str, str] | None = None) -> list[Stored]:
+    """The arrays of numbers in a store, those of all its groups. Of HDF5 the file stays open while they are held.
+
+    With `failed`, members of a Zarr store that zarr cannot open are passed over, and said there.
+    """
     if path.is_dir():
         root = need("zarr").open(path, mode="r")
-        return [Stored("values", root)] if hasattr(root, "shape") else list(_of_zarr(root, "", 0))
+        return [Stored("values", root)] if hasattr(root, "shape") else list(_of_zarr(root, path, "", 0, failed))
     root = need("h5py").File(path, "r")
     return list(_of_hdf5(root, "", 0))
 
 
-def _of_zarr(group: Any, above: str, depth: int) -> Iterator[Stored]:
-    members = [(name, member) for _, (name, member) in zip(range(_MOST), group.members(), strict=False)]
+def _of_zarr(group: Any, folder: Path, above: str, depth: int, failed: dict[str, str] | None) -> Iterator[Stored]:
+    if failed is None:
+        members = [(name, member) for _, (name, member) in zip(range(_MOST), group.members(), strict=False)]
+    else:
+        members = []
+        for _, inner in zip(range(_MOST), sorted(folder.iterdir()), strict=False):
+            if any((inner / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup")):
+                try:
+                    members.append((inner.name, group[inner.name]))
+                except Exception as error:  # as zarr meets types and codecs that it does not know
+                    failed[above + inner.name] = said(error)
     for name, member in members:
         if hasattr(member, "shape"):
             yield Stored(above + name, member)
         elif depth < _DEEPEST:
-            yield from _of_zarr(member, f"{above}{name}/", depth + 1)
+            yield from _of_zarr(member, folder / name, f"{above}{name}/", depth + 1, failed)
 
 
 def _of_hdf5(group: Any, above: str, depth: int) -> Iterator[Stored]:
@@ -119,6 +131,35 @@ def _in_nanometres(one: Stored) -> np.ndarray:
     return to_nanometres(np.asarray(one.array[:]), text if isinstance(text, str) else None)
 
 
+def unread_in(parent: Any) -> dict[str, str]:
+    """Names in an HDF5 file or group that are no arrays in it, and what they are; "" where there is nothing to read."""
+    h5py = need("h5py")
+    found = {}
+    for _, name in zip(range(_MOST), parent, strict=False):
+        link = parent.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            found[name] = f"a link to {link.filename}"
+            continue
+        try:
+            kind = parent.get(name, getclass=True)
+        except (KeyError, RuntimeError):
+            if not isinstance(link, h5py.SoftLink):
+                raise
+            found[name] = f"a link to {link.path}, which is not there"
+            continue
+        if kind is h5py.Group and name in ("mask", "illuminant"):
+            found[name] = "a group"
+        elif kind is h5py.Datatype:
+            found[name] = "a type"
+        elif kind is h5py.Dataset and parent[name].shape is None:
+            found[name] = ""
+        elif kind is h5py.Dataset and (packed := _unknown_filter(parent[name])):
+            found[name] = packed
+        elif kind is h5py.Dataset and isinstance(link, h5py.HardLink) and (elsewhere := _elsewhere(parent[name])):
+            found[name] = elsewhere
+    return found
+
+
 def outside_of(parent: Any) -> dict[str, str]:
     """Names in an HDF5 file or group whose content lies in other files, and how."""
     import h5py
@@ -128,12 +169,30 @@ def outside_of(parent: Any) -> dict[str, str]:
         link = parent.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink):
             found[name] = f"a link to {link.filename}"
-        elif isinstance(link, h5py.HardLink) and parent.get(name, getclass=True) is h5py.Dataset:
-            kept = parent[name].id.get_create_plist()
-            if kept.get_external_count():
-                found[name] = f"stored in {kept.get_external(0)[0].decode('utf-8', 'replace')}"
-            elif kept.get_layout() == h5py.h5d.VIRTUAL:
-                names = {kept.get_virtual_filename(k) for k in range(kept.get_virtual_count())}
-                if others := sorted(names - {"."}):
-                    found[name] = f"assembled from {others[0]}"
+        elif not isinstance(link, h5py.HardLink) or parent.get(name, getclass=True) is not h5py.Dataset:
+            continue
+        elif elsewhere := _elsewhere(parent[name]):
+            found[name] = elsewhere
     return found
+
+
+def _unknown_filter(array: Any) -> str | None:
+    """How the chunks of an array of an HDF5 file are packed, where the library at hand cannot unpack them."""
+    h5z, kept = need("h5py").h5z, array.id.get_create_plist()
+    for number in range(kept.get_nfilters()):
+        code, _, _, name = kept.get_filter(number)
+        if not h5z.filter_avail(code):
+            return f"packed by the filter {name.decode('utf-8', 'replace') or code}, which is not installed"
+    return None
+
+
+def _elsewhere(array: Any) -> str | None:
+    """In which other file the samples of an array of an HDF5 file lie."""
+    kept = array.id.get_create_plist()
+    if kept.get_external_count():
+        return f"stored in {kept.get_external(0)[0].decode('utf-8', 'replace')}"
+    if kept.get_layout() == need("h5py").h5d.VIRTUAL:
+        names = {kept.get_virtual_filename(k) for k in range(kept.get_virtual_count())}
+        if others := sorted(names - {"."}):
+            return f"assembled from {others[0]}"
+    return None

@@ -263,7 +263,11 @@ def _saturation(array: xarray.DataArray) -> float | None:
     """The stated level, or the largest number that the file's integers can hold, after its scale and offset."""
     stored = np.dtype(array.encoding.get("dtype", array.dtype))
     if "saturation" in array.attrs:
-        return float(array.attrs["saturation"])
+        try:
+            return float(np.asarray(array.attrs["saturation"]).item())
+        except (TypeError, ValueError):
+            level = str(array.attrs["saturation"])[:60]
+            raise InputError(f"{array.name}: found saturation {level!r} beside it; expected one number") from None
     if stored.kind not in "ui":
         return None
     return float(np.iinfo(stored).max * array.encoding.get("scale_factor", 1) + array.encoding.get("add_offset", 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import secrets
 import shutil
@@ -69,12 +70,28 @@ def check_no_input(output: str | Path, inputs: Iterable[Any]) -> None:
     for given in inputs:
         if not isinstance(given, str | Path):
             continue
-        try:
-            same = output.samefile(Path(given).expanduser())
-        except (OSError, ValueError):  # what is no file, as a patch, is none to lose
-            continue
-        if same:
-            raise InputError(f"{output}: is an input ({given}), which would be lost; choose another output")
+        for read, written in itertools.product(_read_with(Path(given).expanduser()), _written_with(output)):
+            try:
+                same = written.samefile(read)
+            except (OSError, ValueError):  # what is no file, as a patch, is none to lose
+                continue
+            if same:
+                raise InputError(f"{written}: is an input ({given}), which would be lost; choose another output")
+
+
+def _written_with(output: Path) -> list[Path]:
+    """The files of an output: of an ENVI header its data, too."""
+    return [output, output.with_suffix(".img")] if output.suffix.lower() == ".hdr" else [output]
+
+
+def _read_with(given: Path) -> list[Path]:
+    """The files of an input: of an ENVI picture header and data, whichever is given."""
+    from msfit.io import files_of
+
+    try:
+        return [given] if given.is_dir() else [given, *files_of(given)]
+    except (OSError, ValueError):
+        return [given]
 
 
 def check_absent(outputs: Iterable[Path | None], overwrite: bool) -> None:
@@ -86,8 +103,9 @@ def check_absent(outputs: Iterable[Path | None], overwrite: bool) -> None:
         One exists.
     """
     for output in outputs:
-        if output is not None and not overwrite and output.expanduser().exists():
-            raise InputError(f"{output}: exists; choose another output, or write over it: --overwrite")
+        written = [] if output is None or overwrite else _written_with(output.expanduser())
+        for path in [path for path in written if path.exists()]:
+            raise InputError(f"{path}: exists; choose another output, or write over it: --overwrite")
 
 
 def tidy(output: Path) -> None:

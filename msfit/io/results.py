@@ -16,7 +16,7 @@ import numpy as np
 
 from msfit.data.lazy_arrays import is_lazy
 from msfit.data.result import FitResult, Status
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.io.exports import (
     as_csv,
     as_tiff,
@@ -100,6 +100,7 @@ def save(result: FitResult, path: str | Path, labels: Mapping[str, np.ndarray] |
         part.write_bytes(content)
 
 
+@names_nearest
 def load_result(path: str | Path, *, lazy: bool = False) -> FitResult:
     """Read a result that `FitResult.save` has written.
 

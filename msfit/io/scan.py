@@ -10,7 +10,7 @@ import numpy as np
 
 from msfit.data.cube import Cube
 from msfit.data.pixel_axes import PixelAxes
-from msfit.errors import InputError
+from msfit.errors import NoIlluminant
 
 Quantity = Literal["reflectance", "radiance", "counts"]
 
@@ -53,7 +53,7 @@ class Scan:
         """
         if self.quantity != "reflectance" and self.illuminant is None:
             verb = "are" if self.quantity == "counts" else "is"
-            raise InputError(
+            raise NoIlluminant(
                 f"no illuminant: {self.quantity} {verb} no reflectance; expected an illuminant in the file:"
                 " give a white reference, --white y0:y1,x0:x1 or --white FILE (white=...)"
             )

@@ -21,7 +21,7 @@ from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.labelled import TAKEN
 from msfit.io.scan import Scan
-from msfit.io.text import read_text
+from msfit.io.text import number_of, read_text
 
 Cell = str | float | None
 Grid = list[list[Cell]]
@@ -160,7 +160,7 @@ def _number_or_text(cell: str, comma: bool) -> Cell:
     number = cell.replace(",", ".") if comma and cell.count(",") == 1 and "." not in cell else cell
     number = number.removesuffix("%").strip()
     try:
-        return float(number)
+        return number_of(number)
     except ValueError:
         return cell
 
@@ -253,23 +253,51 @@ def _scan(grid: Grid, places: _Places, wavelengths: Any) -> Scan:
     stop = places.first + len(places.nm)
     spectra: list[list[float]] = []
     rows: list[list[Cell]] = []
+    header, what = table[places.row], "column" if places.turned else "row"
+    _check_header(header, places, table)
+    passed = []
     for number, row in enumerate(table[places.row + 1 :], places.row + 2):
+        if len(row) > len(header) and any(isinstance(cell, float) for cell in row[len(header) :]):
+            raise InputError(
+                f"{what} {number}: found {len(row)} cells under {len(header)} of the heading; expected as many: a comma"
+                " may be a decimal comma or set columns apart: use semicolons, or decimal points"
+            )
         cells = [*row[places.first : stop], *[None] * (stop - max(len(row), places.first))][: len(places.nm)]
-        if sum(isinstance(cell, float) for cell in cells) * 2 <= len(cells):
-            continue  # units, empty lines, what follows
-        spectra.append([_value(cell, "column" if places.turned else "row", number) for cell in cells])
+        if (count := sum(isinstance(cell, float) for cell in cells)) * 2 <= len(cells):
+            # units, empty lines, what follows
+            passed += [f"{what} {number}: {count} of {len(cells)} numbers, left out"] if count else []
+            continue
+        spectra.append([_value(cell, what, number) for cell in cells])
         rows.append([*row[: places.first], *[None] * (places.first - len(row)), *row[stop:]])
     values = np.array(spectra, np.float64)
-    header = table[places.row]
     names = [*header[: places.first], *header[stop:]]
     provenance: dict[str, Any] = {}
     known = values[np.isfinite(values)]
     if known.size and float(np.percentile(known, 95)) > _PERCENT:
         values, stated = values / 100, "%" in text or "percent" in text.lower()
         provenance["note"] = "percent were divided by 100" + ("" if stated else ": the values leave no doubt")
+    if passed:
+        shown = passed[:3] + ([f"{len(passed) - 3} more"] if len(passed) > 3 else [])
+        provenance["note"] = "; ".join(filter(None, [provenance.get("note"), *shown]))
     nm = np.asarray(places.nm) if wavelengths is None else np.asarray(wavelengths, np.float64)
     axes = PixelAxes(("pixel",), _coordinates(names, rows, turned=places.turned))
     return Scan(values, nm, "reflectance", provenance=provenance, axes=axes if axes.coords else None)
+
+
+def _check_header(header: Sequence[Cell], places: _Places, table: Grid) -> None:
+    """Refuse wavelengths beside those that were found: some other cell cuts them off, or they are in no order."""
+    stop = places.first + len(places.nm)
+    for place, cell in enumerate(header):
+        value, unit = _wavelength(cell)
+        bare = isinstance(cell, float) or unit is not None or str(cell).lower().strip().endswith("nm")
+        if places.first <= place < stop or value is None or not bare or not _NM[0] <= value <= _NM[1]:
+            continue
+        below = [row[place] for row in table[places.row + 1 :] if place < len(row)]
+        if any(isinstance(one, float) for one in below):
+            raise InputError(
+                f"wavelengths: found {value:g} beside {places.nm[0]:g} to {places.nm[-1]:g} nm, which is out of order"
+                " or cut off from them; expected all in one rising or falling run"
+            )
 
 
 def _value(cell: Cell, what: str, number: int) -> float:

@@ -74,7 +74,7 @@ def read_columns(path: Path, columns: int) -> np.ndarray:
             continue
         pieces = split_line(line)
         try:
-            row = [float(piece) for piece in pieces]
+            row = [number_of(piece) for piece in pieces]
         except ValueError:
             if rows or is_number(pieces[0]):  # no heading
                 raise InputError(f"line {number}: found {line[:40]!r}; expected {columns} numbers") from None
@@ -91,10 +91,23 @@ def read_columns(path: Path, columns: int) -> np.ndarray:
     return np.array(rows)
 
 
+def number_of(word: str) -> float:
+    """The number that a word is: as Python reads it, but for 1_000.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    if "_" in word:
+        raise ValueError(f"no number: {word!r}")
+    return float(word)
+
+
 def is_number(word: str) -> bool:
     """Whether a word is a number."""
     try:
-        float(word)
+        number_of(word)
     except ValueError:
         return False
     return True

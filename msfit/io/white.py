@@ -61,7 +61,10 @@ def calibrated(scan: Scan, white: Any, dark: Any, read: Reader) -> Scan:
             light * ratio,
             f"white reference scaled by {ratio:.4g}: the headers' integration times",
         )
-    unlit = np.count_nonzero(~(light > 0)) if light.ndim == 1 else 0
+    unlit = 0
+    if light.ndim == 1:
+        usable = (light > 0) & np.isfinite(light)
+        light, unlit = np.where(usable, light, np.nan), int(np.count_nonzero(~usable))
     remarks: dict[str, Any] = {"white": _told(white)} | ({} if dark is None else {"dark": _told(dark)})
     note = f"{unlit} bands without a usable white reference get no weight" if unlit else ""
     if note or remarks_of_exposure:

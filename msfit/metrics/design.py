@@ -23,7 +23,7 @@ import numpy as np
 
 from msfit.data.channels import Channels
 from msfit.data.later import later
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.skin import DEFAULT_MODEL
 from msfit.skin.channels import through
 from msfit.skin.models import get_model
@@ -36,6 +36,8 @@ NUMBERS = ("f_mel", "f_blood", "i_d", "i_s")
 _PERSONS = 300
 # Centres are tried on a grid of so many nm; responses may lie outside the model's range by this share of their area.
 _GRID, _OUTSIDE = 5.0, 0.03
+# Standard deviations of noise [reflectance] that a camera can have; far beyond, numbers overflow.
+_NOISE = (1e-6, 10.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,7 @@ class ChannelDesign:
         return "\n".join([head, *rows])
 
 
+@names_nearest
 def design_channels(
     count: int,
     *,
@@ -161,7 +164,7 @@ def design_channels(
     Raises
     ------
     InputError
-        More channels than the catalogue has, fewer than one, noise that is not positive, an unknown number in `hold`,
+        More channels than the catalogue has, fewer than one, noise outside 1e-6 to 10, an unknown number in `hold`,
         channels outside the model's range.
 
     Examples
@@ -174,8 +177,8 @@ def design_channels(
         raise InputError(f"count: found {count!r}; expected a whole number of channels")
     if not 1 <= count <= len(offered):
         raise InputError(f"count: found {count}; expected 1 to {len(offered)}, as many as there are to choose from")
-    if not (np.isfinite(noise) and noise > 0):
-        raise InputError(f"noise: found {noise:g}; expected a number greater than 0")
+    if not _NOISE[0] <= noise <= _NOISE[1]:
+        raise InputError(f"noise: found {noise:g}; expected {_NOISE[0]:g} to {_NOISE[1]:g}, where white is 1")
     if unknown := [name for name in hold if name not in NUMBERS[2:]]:
         raise InputError(f"hold: found {', '.join(unknown)}; expected i_d or i_s")
     numbers = archive_numbers(model)
@@ -240,6 +243,8 @@ def _grid(width: float, model: str) -> Channels:
     low, high = get_model(model).wavelength_range
     every = Channels.gaussian(np.arange(400.0, 701.0, _GRID), width)
     inside = np.flatnonzero(every.shares(low, high)[2] <= _OUTSIDE)
+    if not inside.size:
+        raise InputError(f"width: found {width:g}; expected channels that lie within {low:g} to {high:g} nm")
     return every.take(inside)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from msfit.data.result import FitResult
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.plot.maps import maps_panel
 from msfit.plot.spectra import spectra_panel
 from msfit.plot.style import checked_ranges
@@ -21,6 +21,7 @@ from msfit.plot.uncertainty import uncertainty_panel
 __all__ = ["panel", "uncertainty_panel"]
 
 
+@names_nearest
 def panel(
     result: FitResult,
     *,

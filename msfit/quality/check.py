@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from msfit.data.cube import Cube
-from msfit.errors import InputError
+from msfit.errors import InputError, names_nearest
 from msfit.quality.bands import Residuals, missing, piled, residuals
 from msfit.quality.picture import falloff, shifts
 from msfit.quality.report import KINDS, Finding, Medians, Report, nanometres
@@ -31,6 +31,7 @@ _MOST = 1 / 3  # of the bands: where more seem bad it is the light or the model 
 _FEWEST = 8  # bands that are left
 
 
+@names_nearest
 def check(cube: Cube, *, model: str = DEFAULT_MODEL, mask: Any = None) -> Report:
     """Look for faults of a scene: bad bands, clipping, bands that moved, light that falls off.
 
@@ -108,7 +109,10 @@ def check(cube: Cube, *, model: str = DEFAULT_MODEL, mask: Any = None) -> Report
         ("moved", moved, _moves_in_words(moves[moved])),
     ):
         if len(bands):
-            advice = {"clipped": _clip_advice(saturation, cube), "moved": "put them back: msfit check --fix"}
+            advice = {
+                "clipped": _clip_advice(saturation, cube),
+                "moved": "lay them on the others: msfit fit --align, or put them back: msfit check --fix",
+            }
             names = tuple(float(value) for value in nm[bands])
             told = advice.get(kind) or words
             findings.append(Finding(kind, names, f"{nanometres(names)}, {text}; {told}"))

@@ -1,26 +1,8 @@
-"use strict";
-const $ = id => document.getElementById(id);
 const D = JSON.parse($("data").textContent);
 const [H, W] = D.shape, N = H * W;
 const blobs = {};  // typed arrays by name
 let pixel = [H >> 1, W >> 1], region = null, brush = null, maps = [], rgb = null, pins = [], view = {scale: 1, x: 0, y: 0};
 
-// --- what the page holds ---------------------------------------------------------------------------------------------
-const TYPES = {f4: Float32Array, i2: Int16Array, u2: Uint16Array, u1: Uint8Array};
-function decode(text) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  const raw = atob(text), bytes = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return bytes;
-}
-async function unpack(element) {
-  const stream = new Blob([decode(element.textContent)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer()), Type = TYPES[element.dataset.type];
-  const size = Type.BYTES_PER_ELEMENT, n = planes.length / size, bytes = new Uint8Array(planes.length);
-  for (let j = 0; j < size; j++) for (let i = 0, from = j * n, to = j; i < n; i++, from++, to += size) bytes[to] = planes[from];
-  element.remove();
-  return new Type(bytes.buffer);
-}
 const map = name => maps.find(m => m.name === name);
 const number = v => Number.isFinite(v) ? (v === 0 ? "0" : Math.abs(v) < 1e-3 ? v.toExponential(2) : v.toPrecision(4)) : "–";
 
@@ -213,15 +195,17 @@ function highlight() {  // pixels of a status, or of the histogram's selection
   const wanted = $("layer").value, image = new ImageData(W, H), words = new Uint32Array(image.data.buffer);
   const status = blobs.status, flag = +wanted;
   const mel = map("f_mel").values, blood = map("f_blood").values;
+  const painted = region && region.mask;
   let count = 0;
   for (let i = 0; i < N; i++) {
+    if (painted && painted[i]) words[i] = 0x9000d7ff;  // ABGR: yellow
     const byStatus = wanted !== "" && (flag === 0 ? status[i] === 0 : (status[i] & flag) !== 0);
     const byBrush = brush && mel[i] >= brush[0] && mel[i] <= brush[2] && blood[i] >= brush[1] && blood[i] <= brush[3];
     if (byBrush) count++;
     if (byStatus || byBrush) words[i] = byStatus ? 0xd0ff00ff : 0xd0ffff00;  // ABGR: magenta, cyan
   }
   for (const name of ["picture", "mapped"]) {
-    layers[name].marks.hidden = wanted === "" && !brush;
+    layers[name].marks.hidden = wanted === "" && !brush && !painted;
     layers[name].marks.getContext("2d").putImageData(image, 0, 0);
   }
   $("brushed").textContent = brush ? `${count} pixels selected` : "drag a rectangle: its pixels are shown in the pictures";
@@ -252,8 +236,55 @@ function inside(outline) {  // centres of pixels within a polygon, by the even-o
   return Uint32Array.from(found);
 }
 function setRegion(outline, words) {
+  const painted = region && region.mask;
   region = outline ? {outline, words, places: inside(outline)} : null;
+  $("site").value = "";
+  if (painted) highlight();
   showRegion(); overlay(); drawHistogram();
+}
+function setMask(mask, words) {  // a region that is no polygon: painted, or a named site
+  const places = [];
+  for (let i = 0; i < N; i++) if (mask[i]) places.push(i);
+  region = places.length ? {outline: [], words: words(places.length), mask, places: Uint32Array.from(places)} : null;
+  highlight(); showRegion(); overlay(); drawHistogram();
+}
+const brushRadius = () => Math.max(0, Math.min(500, +$("size").value || 0));
+function paint([y, x], by) {  // pixels whose centre lies within the radius of a place; a click paints one at least
+  const mask = region && region.painted ? region.mask : new Uint8Array(N), r = Math.max(brushRadius(), .71);
+  if (!(region && region.painted)) region = {outline: [], words: "brush", mask, places: [], painted: true};
+  for (let v = Math.max(0, Math.floor(y - r)); v <= Math.min(H - 1, y + r); v++)
+    for (let u = Math.max(0, Math.floor(x - r)); u <= Math.min(W - 1, x + r); u++)
+      if ((v + .5 - y) ** 2 + (u + .5 - x) ** 2 <= r * r) mask[v * W + u] = by;
+  for (const name of ["picture", "mapped"]) {  // seen at once; drawn anew when the stroke ends
+    const marks = layers[name].marks, c = marks.getContext("2d");
+    marks.hidden = false;
+    c.globalCompositeOperation = by ? "source-over" : "destination-out";
+    c.fillStyle = "#ffd70090"; c.beginPath(); c.arc(x, y, r, 0, 7); c.fill();
+    c.globalCompositeOperation = "source-over";
+  }
+}
+function endPaint() {
+  setMask(region.mask, n => `brush, ${n} pixels`);
+  if (region) region.painted = true;
+}
+function chooseSite() {
+  const k = +$("site").value;
+  if (!k) { setRegion(null); return; }
+  const mask = new Uint8Array(N);
+  for (let i = 0; i < N; i++) mask[i] = blobs.sites[i] === k ? 1 : 0;
+  setMask(mask, n => `${D.sites[k - 1].replaceAll("_", " ")}, ${n} pixels`);
+}
+function siteCsv() {
+  const lines = ["site,map,mean,sd,n,p5,p95"];
+  D.sites.forEach((site, k) => {
+    const places = [];
+    for (let i = 0; i < N; i++) if (blobs.sites[i] === k + 1) places.push(i);
+    for (const m of maps) {
+      const s = statistics(m.values, places);
+      lines.push([site, m.name, s.mean, s.sd, s.n, s.p5, s.p95].join(","));
+    }
+  });
+  save(new Blob([lines.join("\n") + "\n"], {type: "text/csv"}), "sites.csv");
 }
 function rows() {
   return maps.map(m => {
@@ -270,7 +301,7 @@ function save(blob, name) {
   a.href = URL.createObjectURL(blob); a.download = name; a.click(); setTimeout(() => URL.revokeObjectURL(a.href), 1000);
 }
 function csv() {
-  const ends = region ? region.outline.map(p => p.map(v => +v.toFixed(2)).join(":")).join(" ") : "";
+  const ends = region && !region.mask ? region.outline.map(p => p.map(v => +v.toFixed(2)).join(":")).join(" ") : "";
   const lines = ["map,mean,sd,n,p5,p95,outline_y:x", ...rows().map(r => [...r, ends].join(","))];
   save(new Blob([lines.join("\n") + "\n"], {type: "text/csv"}), "region.csv");
 }
@@ -464,12 +495,22 @@ function listen(name) {
   };
   const whole = ([y, x]) => [Math.max(0, Math.min(H - 1, Math.floor(y))), Math.max(0, Math.min(W - 1, Math.floor(x)))];
   stack.onpointerdown = e => {
-    from = exact(e); trace = [from]; moved = false; start = {...view, left: e.clientX, top: e.clientY};
+    from = exact(e); trace = [from]; moved = false;
+    if ($("tool").value === "brush") { $("site").value = ""; paint(from, e.shiftKey ? 0 : 1); }
+    start = {...view, left: e.clientX, top: e.clientY};
     stack.setPointerCapture(e.pointerId);
   };
   stack.onpointermove = e => {
     if (!from) return;
     const tool = $("tool").value, to = exact(e);
+    if (tool === "brush") {  // a stroke from place to place, however fast the pointer is
+      const step = Math.max(.5, brushRadius() / 2), last = trace[trace.length - 1];
+      const count = Math.max(1, Math.ceil(Math.hypot(to[0] - last[0], to[1] - last[1]) / step));
+      for (let k = 1; k <= count; k++)
+        paint([last[0] + (to[0] - last[0]) * k / count, last[1] + (to[1] - last[1]) * k / count], e.shiftKey ? 0 : 1);
+      trace = [to];
+      return;
+    }
     if (!moved && Math.hypot(e.clientX - start.left, e.clientY - start.top) < 4) return;
     moved = true;
     if (tool === "move") {
@@ -489,7 +530,8 @@ function listen(name) {
   };
   stack.onpointerup = e => {
     if (!from) return;
-    if (!moved) { pixel = whole(exact(e)); showPixel(); }
+    if ($("tool").value === "brush") endPaint();
+    else if (!moved) { pixel = whole(exact(e)); showPixel(); }
     else if ($("tool").value !== "move") setRegion(region.outline, region.words);
     from = null;
   };
@@ -522,6 +564,10 @@ async function start() {
   for (const [value, words] of Object.entries(D.layers)) $("layer").add(new Option(words, value));
   $("bar").style.background = `linear-gradient(to right, ${[0, 64, 128, 192, 255].map(k => `rgb(${D.colours[k]})`)})`;
   $("error").textContent = D.errors;
+  if (D.sites) {
+    D.sites.forEach((site, k) => $("site").add(new Option(site.replaceAll("_", " "), k + 1)));
+    for (const id of ["sites", "sitecsv"]) $(id).hidden = false;
+  }
   for (const name of ["picture", "mapped"]) { layers[name] = stackOf(name); listen(name); }
   listenToHistogram();
   $("light").onchange = drawPicture;
@@ -535,7 +581,8 @@ async function start() {
     pins.push(...curvesAt(disc()).slice(0, 1).map(([, , v]) => [`y ${pixel[0]}, x ${pixel[1]}`, grey, v])); plot();
   };
   $("unpin").onclick = () => { pins = []; plot(); };
-  $("csv").onclick = csv;
+  $("csv").onclick = csv; $("sitecsv").onclick = siteCsv; $("site").onchange = chooseSite;
+  $("tool").onchange = () => { $("sizes").hidden = $("tool").value !== "brush"; };
   $("closer").onclick = () => zoom(1.5, .5, .5); $("farther").onclick = () => zoom(1 / 1.5, .5, .5); $("whole").onclick = () => zoom(0, 0, 0);
   range(); drawPicture(); drawMap(); showPixel();
   $("summary").textContent = `${D.model}: ${D.summary}`;

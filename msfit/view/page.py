@@ -20,11 +20,12 @@ from msfit.errors import InputError
 from msfit.io.output import check_output, written_whole
 from msfit.view.compare import change
 from msfit.view.packing import Blob, pack, pack_spectra
+from msfit.view.sites import SITES, named_sites
 from msfit.view.skin_table import skin_table
 
 LIGHTS = ("D65", "A", "D50", "E", "F2", "F11")
 EXTENSIONS = (".html", ".htm")
-_LARGEST = 1 << 21  # pixels: a browser holds some 200 bytes of each
+LARGEST = 1 << 21  # pixels: a browser holds some 200 bytes of each
 _LABELS = {
     "f_mel": "melanin, f_mel",
     "f_blood": "haemoglobin, f_blood",
@@ -75,6 +76,7 @@ def make_page(
     Returns
     -------
     Page
+        Where the mesh of a face is found in the picture (extra `face`), its named sites can be chosen as regions.
         Maps are float32; measured spectra are 8 coefficients of 16 bits a pixel, fitted ones are interpolated in a
         table of skin: the page states the error of both.
 
@@ -86,16 +88,15 @@ def make_page(
     """
     if len(result.shape) != 2:
         raise InputError(f"result: found {result.shape[0]:,} spectra; expected a picture (y, x)")
-    if result.status.size > _LARGEST:
-        raise InputError(f"result: found {result.status.size:,} pixels; expected at most {_LARGEST:,}: cut a part out")
+    if result.status.size > LARGEST:
+        raise InputError(f"result: found {result.status.size:,} pixels; expected at most {LARGEST:,}: cut a part out")
     if cube is not None:
         result = replace(result, cube=_fitted_bands(result, cube))
     maps, summary = _maps(result), result.summary()
     if second is not None:
         found = change(result, second)
         maps |= found.maps
-        down, right = found.shift
-        summary += f"; the later result was moved by {down:.2f} rows and {right:.2f} columns"
+        summary += f"; {found}"
     table = skin_table(result)
     data: dict[str, Any] = {
         "title": title,
@@ -111,6 +112,9 @@ def make_page(
     }
     blobs = {name: pack(np.asarray(values, np.float32)) for name, values in maps.items()}
     blobs["status"] = pack(np.asarray(result.status).astype(np.uint16))
+    if (sites := named_sites(result)) is not None:
+        data["sites"] = list(SITES)
+        blobs["sites"] = pack(sites)
     bands = result.wavelengths.size
     errors = []
     if table is None:
@@ -128,23 +132,24 @@ def make_page(
             f"measured {data['measured']['error']:.1e}, from {len(data['measured']['basis'])} coefficients of 16 bits"
         )
     data["errors"] = f"RMS error of what is drawn [1]: {'; '.join(errors)}."
-    return Page(_filled(data, blobs))
+    return Page(filled("page", data, blobs))
 
 
-def _filled(data: dict[str, Any], blobs: dict[str, Blob]) -> str:
+def filled(name: str, data: dict[str, Any], blobs: dict[str, Blob]) -> str:
+    """NAME.html with its style, script and data in it."""
     # "<" may not stand in a script: a title could close it
     described = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
     parts = {
         "{{STYLE}}": _text("page.css"),
-        "{{SCRIPT}}": _text("page.js"),
+        "{{SCRIPT}}": _text("unpack.js") + _text(f"{name}.js"),
         "{{BLOBS}}": "\n".join(
-            f'<script type="text/plain" id="b-{name}" data-type="{blob.kind}">{blob.text}</script>'
-            for name, blob in blobs.items()
+            f'<script type="text/plain" id="b-{key}" data-type="{blob.kind}">{blob.text}</script>'
+            for key, blob in blobs.items()
         ),
         "{{DATA}}": described,
     }
     # split, not replaced one after the other: what is put in is not looked at again
-    pieces = re.split("({{[A-Z]+}})", _text("page.html"))
+    pieces = re.split("({{[A-Z]+}})", _text(f"{name}.html"))
     return "".join(parts.get(piece, piece) for piece in pieces)
 
 

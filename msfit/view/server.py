@@ -12,6 +12,8 @@ import hmac
 import secrets
 import socket
 import threading
+import urllib.parse
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -32,8 +34,17 @@ _HEADERS = {
 }
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a server says: a status, and bytes of a type."""
+
+    content: bytes = b""
+    kind: str = "text/html; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+
+
 class PageServer(ThreadingHTTPServer):
-    """Serves one page at one address, until it is shut down.
+    """Serves one page at one address, until it is shut down. Servers of more override `get` and `post`.
 
     Parameters
     ----------
@@ -67,6 +78,8 @@ class PageServer(ThreadingHTTPServer):
     request_queue_size = 128
     # on Windows the option lets another program take the port over
     allow_reuse_address = False
+    # bytes that may be sent here
+    largest = 0
 
     def __init__(self, page: str, port: int = 0) -> None:
         self.content = page.encode("utf-8")
@@ -78,6 +91,14 @@ class PageServer(ThreadingHTTPServer):
             super().__init__((_HOST, port), _Handler)
         except OSError as error:
             raise InputError(f"port: {port} cannot be used ({error.strerror}); choose another, or 0") from None
+
+    def get(self, below: str) -> Answer | None:
+        """What lies at the address and `below` it, "" for the page itself; None where nothing does."""
+        return Answer(self.content) if not below else None
+
+    def post(self, below: str, body: bytes, name: str) -> Answer | None:
+        """What is said to `body`, a file called `name`; None where nothing takes it."""
+        return None
 
     @property
     def url(self) -> str:
@@ -123,17 +144,42 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(body=False)
 
+    def do_POST(self) -> None:
+        refusal = self._refusal() if self.server.largest else HTTPStatus.NOT_IMPLEMENTED
+        if refusal is None and not self.headers.get_all("Origin"):
+            refusal = HTTPStatus.FORBIDDEN  # browsers name it with what scripts send
+        stated = self.headers.get_all("Content-Length") or []
+        if refusal is None and (len(stated) != 1 or not stated[0].isascii() or not stated[0].isdigit()):
+            refusal = HTTPStatus.LENGTH_REQUIRED
+        if refusal is None and (len(stated[0]) > 12 or int(stated[0]) > self.server.largest):
+            refusal = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        if refusal is not None:
+            self.send_error(refusal)
+            return
+        body = self.rfile.read(int(stated[0]))
+        name = urllib.parse.unquote(self.headers.get("X-Name", ""), errors="replace")[:200]
+        self._send(self.server.post(self._below(), body, name), body=True)
+
     def _answer(self, *, body: bool) -> None:
         refusal = self._refusal()
         if refusal is not None:
             self.send_error(refusal)
             return
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(self.server.content)))
+        self._send(self.server.get(self._below()), body=body)
+
+    def _below(self) -> str:
+        return self.path[len(self.server.path) :]
+
+    def _send(self, answer: Answer | None, *, body: bool) -> None:
+        if answer is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(answer.content)))
         self.end_headers()
         if body:
-            self.wfile.write(self.server.content)
+            self.wfile.write(answer.content)
 
     def _refusal(self) -> HTTPStatus | None:
         hosts = self.headers.get_all("Host") or []
@@ -144,9 +190,10 @@ class _Handler(BaseHTTPRequestHandler):
             return HTTPStatus.FORBIDDEN
         if self.headers.get("Sec-Fetch-Site", "none").lower() not in ("none", "same-origin"):
             return HTTPStatus.FORBIDDEN
-        given = self.path.encode("utf-8", "surrogateescape")
+        expected = self.server.path.encode()
+        given = self.path.encode("utf-8", "surrogateescape")[: len(expected)]
         # in constant time, or the time that a refusal takes would tell of the path
-        return None if hmac.compare_digest(given, self.server.path.encode()) else HTTPStatus.NOT_FOUND
+        return None if hmac.compare_digest(given, expected) else HTTPStatus.NOT_FOUND
 
     def end_headers(self) -> None:
         for name, value in _HEADERS.items():

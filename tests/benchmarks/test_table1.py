@@ -220,6 +220,30 @@ def test_a_run_goes_on_where_it_stopped(scene: Path, tmp_path: Path, monkeypatch
         run([str(scene), "--out", str(out), "--pigments", "linear"], monkeypatch)
 
 
+def test_progress_is_said_where_output_is_redirected(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal has a bar; a file or a pipe gets a line a scene, on standard error, as each is done."""
+    other = tmp_path / "other.npz"
+    other.write_bytes(scene.read_bytes())
+    seen: list[str] = []
+    make = command.grade_all
+
+    def watched(*args: object, progress: object, **options: object) -> object:
+        def show(done: int, total: int) -> None:
+            progress(done, total)  # type: ignore[operator]
+            seen.append(capsys.readouterr().err)
+
+        return make(*args, progress=show, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(command, "grade_all", watched)
+    assert run([str(scene), str(other), "--out", str(tmp_path / "out")], monkeypatch) == 0
+    assert [text.strip().splitlines()[-1].partition(": ")[2] for text in seen] == [
+        "1 of 2 scenes are graded",
+        "2 of 2 scenes are graded",
+    ]
+
+
 def test_the_report_holds_every_choice_and_the_figures(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,6 +131,70 @@ def test_damaged_or_foreign_files_are_refused_in_one_line(tmp_path: Path, what: 
     assert "\n" not in str(refused.value)
 
 
+def damage(folder: Path, kind: str, seeds: range) -> None:
+    """The pair loads, or it is refused in one line, whatever a few bytes of a file of it say."""
+    path = folder / f"zx_7_{kind}_celebA_00.hdf5"
+    sound = path.read_bytes()
+    for seed in seeds:
+        path.write_bytes(damaged(sound, seed))
+        try:
+            data = CelebAShu(folder)
+            for k in range(min(len(data), COUNT + 2)):
+                assert data[k]["image"].shape == (3, 64, 64)
+        except InputError as refused:
+            if "\n" in str(refused):
+                pytest.fail(f"seed {seed}: {refused}")
+
+
+def damaged(sound: bytes, seed: int) -> bytes:
+    """A few bytes changed or a length made huge, mostly in the headers, or the end cut off."""
+    rng = np.random.default_rng(seed)
+    found = bytearray(sound)
+    way, place = rng.integers(4), int(rng.integers(min(len(found), 3000) - 4))
+    if way == 0:
+        found[place] = rng.integers(256)
+    elif way == 1:
+        found[place : place + 4] = rng.choice([b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\0"])
+    elif way == 2:
+        found[place : place + 4] = []
+    else:
+        del found[int(rng.integers(len(found))) :]
+    return bytes(found)
+
+
+@pytest.mark.parametrize("kind", ["d10_inmc", "d3_lrgb"])
+def test_damaged_pairs_load_or_are_refused(tmp_path: Path, kind: str) -> None:
+    write_pair(tmp_path)
+    damage(tmp_path, kind, range(60))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["d10_inmc", "d3_lrgb"])
+def test_many_damaged_pairs_load_or_are_refused(tmp_path: Path, kind: str) -> None:
+    write_pair(tmp_path)
+    damage(tmp_path, kind, range(60, 1060))
+
+
+def test_pairs_whose_array_lies_in_another_file_are_refused(tmp_path: Path) -> None:
+    write_pair(tmp_path)
+    lights = tmp_path / "zx_7_d3_lrgb_celebA_00.hdf5"
+    lights.rename(tmp_path / "elsewhere.h5")
+    with h5py.File(lights, "w") as file:
+        file["zx_7"] = h5py.ExternalLink("elsewhere.h5", "/zx_7")
+    with pytest.raises(InputError, match=r"zx_7 is a link to elsewhere\.h5"):
+        CelebAShu(tmp_path)
+
+
+def test_pairs_that_would_be_unpacked_in_huge_pieces_are_refused(tmp_path: Path) -> None:
+    write_pair(tmp_path)
+    pictures = tmp_path / "zx_7_d10_inmc_celebA_00.hdf5"
+    with h5py.File(pictures, "w") as file:
+        chunks = (20_000, 10, 64, 64)  # 3 GiB, of which nothing is in the file
+        file.create_dataset("zx_7", (20_000, 10, 64, 64), np.float32, chunks=chunks, compression="gzip")
+    with pytest.raises(InputError, match="lies in pieces of"):
+        CelebAShu(tmp_path)
+
+
 def test_an_unknown_order_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="order"):
         CelebAShu(tmp_path, order="grb")

@@ -219,6 +219,32 @@ def test_the_paper_is_trained_as_published() -> None:
         ("[loss.weights]\nhair = 1", "loss weights: found 'hair'"),
         ("[loss.weights]\nlight = 'much'", "loss.weights.light: found 'much'; expected a number"),
         ("data = 3", "data: found 3; expected a section"),
+        # sizes, seeds, devices, threads and widths out of range: refused before anything is made
+        ("[network]\nwidths = [true, true]", "widths: found (True, True); expected 2 to 8 whole numbers up to 1024"),
+        ("[network]\nwidths = [4096, 4096]", "widths: found (4096, 4096)"),
+        ("[network]\nwidths = [0, 4]", "widths: found (0, 4)"),
+        ("[network]\nwidths = [4]", "widths: found (4,)"),
+        ("[network]\nwidths = [4, 4.5]", "widths: found (4, 4.5)"),
+        ("[network]\nwidths = [4, 'x']", "widths: found (4, 'x')"),
+        (f"[network]\nwidths = {[4] * 5000}", "expected 2 to 8 whole numbers"),
+        ("[data]\nsize = 99999999", "data.size: found 99999999; expected 16 to 2048"),
+        ("[data]\nsize = 15", "data.size: found 15"),
+        ("[data]\nsamples = 99999999999", "data.samples: found 99999999999"),
+        ("[data]\nheads = 0", "data.heads: found 0"),
+        ("[data]\nworkers = 100000", "data.workers: found 100000"),
+        ("[data]\nseed = -1", "data.seed: found -1"),
+        ("[data]\nseed = 99999999999999999999", "data.seed: found 99999999999999999999"),
+        ("[training]\nseed = 9223372036854775808", "training.seed: found 9223372036854775808"),
+        ("[training]\nthreads = 1000000", "training.threads: found 1000000; expected 0 to 1024"),
+        ("[training]\nbatch = 1000000000", "training.batch: found 1000000000"),
+        ("[training]\ndecay = nan", "training.decay: found nan"),
+        ("[training]\nlearning_rate = inf", "training.learning_rate: found inf"),
+        ("[training]\nclip = nan", "training.clip: found nan"),
+        ("[training]\ncheckpoint_minutes = -1.0", "training.checkpoint_minutes: found -1.0"),
+        ("[loss.weights]\nlight = nan", "loss.weights.light: found nan"),
+        ("[loss.weights]\nlight = true", "loss.weights.light: found True"),
+        ("a" * 100_000, "not TOML"),
+        ("x = " + "[" * 100_000, "not TOML"),
     ],
 )
 def test_wrong_configurations_are_refused_by_name_of_what_is_wrong(content: str, message: str, tmp_path: Path) -> None:
@@ -228,6 +254,16 @@ def test_wrong_configurations_are_refused_by_name_of_what_is_wrong(content: str,
         read_config(path)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value).strip()
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu of mine", "meta", "-1", "cpu:7:7", "", "mps"])
+def test_devices_that_are_not_there_are_refused_before_anything_is_drawn(device: str, tmp_path: Path) -> None:
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("is there")
+    with pytest.raises(InputError, match="device") as refused:
+        train({**small(), "training": {**small()["training"], "device": device}}, tmp_path)
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 def test_absent_configurations_are_refused() -> None:

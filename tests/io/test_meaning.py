@@ -298,3 +298,176 @@ def test_a_decimal_comma_does_not_flatten_a_white_reference(tmp_path: Path) -> N
     path.write_text("\n".join(f"{nm:.0f};{1000 * value:.3f}".replace(".", ",") for nm, value in ROWS))
     found = msfit.load(envi(tmp_path, counts), white=path).reflectance
     np.testing.assert_allclose(found, REFLECTANCE, atol=1e-3)
+
+
+# --- what lies beside the spectra, in HDF5, Zarr, NetCDF, NPZ and MAT -------------------------------------------------
+
+
+def hdf5(path: Path, beside: Any, **options: Any) -> Path:
+    with h5py.File(path, "w", **options) as file:
+        file["reflectance"], file["wavelength"] = REFLECTANCE, NM
+        beside(file)
+    return path
+
+
+def objects() -> np.ndarray:
+    found = np.empty(1, object)
+    found[0] = {"notes": "of a person"}
+    return found
+
+
+def other_filter(file: h5py.File, name: str = "odd") -> None:
+    """An array that is packed by LZ4, which plain installations lack."""
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_chunk((2, 2, B))
+    plist.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, ())
+    space = h5py.h5s.create_simple(REFLECTANCE.shape)
+    array = h5py.h5d.create(file.id, name.encode(), h5py.h5t.NATIVE_DOUBLE, space, plist)
+    h5py.Dataset(array).id.write_direct_chunk((0, 0, 0), b"abc")
+
+
+@pytest.mark.parametrize(("name", "beside", "words"), [
+    ("group", lambda file: file.create_group("mask"), "mask: is a group"),
+    ("link", lambda file: file.__setitem__("mask", h5py.SoftLink("/gone")), "mask: is a link to /gone, which is not"),
+    ("light", lambda file: file.__setitem__("illuminant", h5py.SoftLink("/gone")), "illuminant: is a link to /gone"),
+    ("compound", lambda file: file.create_dataset("mask", data=np.zeros((H, W), "i4,f4")), "mask: found"),
+    ("reference", lambda file: file.create_dataset("mask", data=file["wavelength"].ref), "mask: found"),
+    ("packed", lambda file: other_filter(file, "mask"), "mask: is packed by the filter 32004, which is not installed"),
+    ("level", lambda file: file["reflectance"].attrs.__setitem__("saturation", "much"), "saturation 'much' beside it"),
+])  # fmt: skip
+def test_what_an_hdf5_file_has_and_cannot_be_read_is_refused_by_name(
+    tmp_path: Path, name: str, beside: Any, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        np.asarray(msfit.load(hdf5(tmp_path / f"{name}.h5", beside)).reflectance)
+
+
+@pytest.mark.parametrize("beside", [
+    lambda file: file.create_dataset("mask", data=h5py.Empty("f")),
+    lambda file: file.create_dataset("illuminant", data=h5py.Empty("f")),
+    lambda file: file.__setitem__("type", np.dtype("f8")),
+    lambda file: file.__setitem__("gone", h5py.SoftLink("/nothing")),
+    lambda file: file.create_dataset("log", data=np.zeros(4, "i4,S4")),
+    lambda file: file["reflectance"].attrs.__setitem__("units", h5py.Empty("S1")),
+    other_filter,
+])  # fmt: skip
+def test_what_is_empty_or_irrelevant_in_an_hdf5_file_is_passed_over(tmp_path: Path, beside: Any) -> None:
+    np.testing.assert_array_equal(msfit.load(hdf5(tmp_path / "a.h5", beside)).reflectance, REFLECTANCE)
+
+
+@pytest.mark.parametrize("size", [512, 1024, 8192])
+def test_hdf5_after_bytes_of_the_user(tmp_path: Path, size: int) -> None:
+    path = hdf5(tmp_path / "a.h5", lambda file: None, userblock_size=size)
+    np.testing.assert_array_equal(msfit.load(path).reflectance, REFLECTANCE)
+
+
+def labelled(**more: Any) -> xarray.Dataset:
+    spectra = {"reflectance": (("y", "x", "wavelength"), REFLECTANCE)}
+    return xarray.Dataset({**spectra, **more}, coords={"wavelength": NM})
+
+
+@pytest.mark.parametrize("attrs", [
+    {"units": "days since banana"},
+    {"units": "days since 2000-01-01", "calendar": "martian"},
+])  # fmt: skip
+def test_times_that_nobody_understands_are_irrelevant(tmp_path: Path, attrs: dict[str, str]) -> None:
+    labelled(t=(("k",), np.arange(3.0), attrs)).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    np.testing.assert_array_equal(msfit.load(tmp_path / "a.nc").reflectance, REFLECTANCE)
+
+
+def unknown_type(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "zarr.json").write_text(
+        '{"zarr_format": 3, "node_type": "array", "shape": [2], "data_type": "nobody", "fill_value": 0, "codecs": [],'
+        ' "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2]}},'
+        ' "chunk_key_encoding": {"name": "default"}}'
+    )
+
+
+def test_an_array_that_zarr_does_not_know_is_passed_over_or_refused_by_name(tmp_path: Path) -> None:
+    labelled().to_zarr(tmp_path / "a.zarr", consolidated=False)
+    unknown_type(tmp_path / "a.zarr" / "junk")
+    np.testing.assert_array_equal(msfit.load(tmp_path / "a.zarr").reflectance, REFLECTANCE)
+    unknown_type(tmp_path / "a.zarr" / "mask")
+    with pytest.raises(InputError, match="mask: cannot be read"):
+        msfit.load(tmp_path / "a.zarr")
+
+
+def test_python_objects_in_npz_are_passed_over_or_refused_by_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", reflectance=REFLECTANCE, wave=NM, notes=objects())
+    np.testing.assert_array_equal(msfit.load(tmp_path / "a.npz").reflectance, REFLECTANCE)
+    for name in ("mask", "illuminant"):
+        np.savez(tmp_path / "b.npz", radiance=REFLECTANCE, wave=NM, **{name: objects()})
+        with pytest.raises(InputError, match=f"{name}: found Python objects, which cannot be read"):
+            msfit.load(tmp_path / "b.npz")
+
+
+def test_npz_of_version_3(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name, values in (("reflectance", REFLECTANCE), ("wave", NM)):
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, values, version=(3, 0))
+    np.testing.assert_array_equal(msfit.load(tmp_path / "a.npz").reflectance, REFLECTANCE)
+
+
+def test_a_sparse_mask_of_version_4_is_read(tmp_path: Path) -> None:
+    mask = scipy.sparse.csc_matrix(MASK.reshape(-1, 1))
+    contents = {"data": REFLECTANCE.reshape(-1, B), "wave": NM, "mask": mask}
+    savemat(tmp_path / "a.mat", contents, format="4")
+    found = msfit.load(tmp_path / "a.mat").mask
+    np.testing.assert_array_equal(found, MASK.ravel() > 0)
+    savemat(tmp_path / "b.mat", {**contents, "mask": mask.astype(complex)}, format="4")
+    with pytest.raises(InputError, match="mask: found a sparse matrix of complex numbers, which cannot be read"):
+        msfit.load(tmp_path / "b.mat")
+
+
+@pytest.mark.parametrize(("name", "head", "words"), [
+    ("a.mat", b"\x1f\x8b\x08\0" + bytes(200), "packed by gzip: valid"),
+    ("a.mat", b"# Created by Octave 6.4, Mon Jan 01\n# name: x\n", "Octave's text: valid"),
+    ("a.mat", b"Octave-1-L\0\x04\0\0\0" + bytes(100), "Octave's own binary: valid"),
+    ("a.h5", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n", "pointer of Git LFS.*lfs pull"),
+    ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), "old Excel workbook"),
+    ("a.parquet", b"PAR1" + bytes(100), "Parquet"),
+])  # fmt: skip
+def test_sound_files_of_other_formats_are_named(tmp_path: Path, name: str, head: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(head)
+    with pytest.raises(InputError, match=words):
+        msfit.load(tmp_path / name)
+
+
+def test_envi_that_is_packed_or_no_picture_is_named(tmp_path: Path) -> None:
+    import gzip
+
+    header = envi(tmp_path, FLOATS)
+    (tmp_path / "face.img").write_bytes(gzip.compress((tmp_path / "face.img").read_bytes()))
+    with pytest.raises(InputError, match=r"compressed data: valid, not supported; expected face\.img unpacked"):
+        msfit.load(header)
+    classes = envi(tmp_path, np.zeros((H, W, B), np.uint8), "file type = ENVI Classification\nclasses = 3")
+    with pytest.raises(InputError, match="ENVI classification: numbers of classes, no spectra"):
+        msfit.load(classes)
+
+
+@pytest.mark.parametrize("level", [float("nan"), float("inf")])
+def test_a_saturation_that_is_no_level_is_refused(tmp_path: Path, level: float) -> None:
+    np.savez(tmp_path / "a.npz", reflectance=REFLECTANCE, wave=NM)
+    with pytest.raises(InputError, match="saturation: found"):
+        msfit.load(tmp_path / "a.npz", saturation=level)
+    with pytest.raises(InputError, match="scale: found 1e-320"):
+        msfit.load(tmp_path / "a.npz", scale=1e-320)
+
+
+def test_a_white_reference_without_end_is_no_light(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", counts=np.rint(REFLECTANCE * 60_000).astype(np.uint16), wave=NM)
+    white = np.full(B, 60_000.0)
+    white[3] = np.inf
+    cube = msfit.load(tmp_path / "a.npz", white=white)
+    assert "1 bands without a usable white reference" in cube.provenance["note"]
+    assert np.isnan(cube.reflectance[..., 3]).all()
+
+
+def test_numbers_with_underscores_are_none(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("400 6_0000\n410 6_0000\n")
+    with pytest.raises(InputError, match=r"no numbers|expected 2 numbers"):
+        read_columns(tmp_path / "a.txt", 2)

@@ -86,3 +86,62 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -
     assert not left.exists()
     assert other.exists()
     assert kept.exists()
+
+
+def envi_scene(folder: Path) -> Path:
+    values = np.tile(msfit.reflectance(np.full((4, 3), 0.05), np.full((4, 3), 0.03), NM), 1).astype("<f4")
+    (folder / "e.img").write_bytes(values.tobytes())
+    (folder / "e.hdr").write_text(
+        "ENVI\nlines = 4\nsamples = 3\nbands = 31\ndata type = 4\ninterleave = bip\nbyte order = 0\n"
+        f"wavelength = {{{', '.join(map(str, NM))}}}\n"
+    )
+    return folder / "e.hdr"
+
+
+@pytest.mark.parametrize("given", ["e.hdr", "e.img"])
+def test_an_envi_result_replaces_neither_header_nor_data_of_its_scene(
+    tmp_path: Path, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = envi_scene(tmp_path)
+    before = {path: path.read_bytes() for path in (header, header.with_suffix(".img"))}
+    assert main(["fit", str(tmp_path / given), "-o", str(header), "--overwrite"]) == 2
+    assert "is an input" in capsys.readouterr().err
+    other = tmp_path / "x.hdr"  # its data would be those of another scene, under another header
+    os.link(tmp_path / "e.img", tmp_path / "x.img")
+    assert main(["fit", str(header), "-o", str(other), "--overwrite"]) == 2
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_data_of_an_envi_result_are_not_written_over_unasked(
+    scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = scene.parent / "maps.img"
+    foreign.write_text("foreign")
+    assert main(["fit", str(scene), "-o", str(scene.parent / "maps.hdr")]) == 2
+    assert "maps.img: exists" in capsys.readouterr().err
+    assert foreign.read_text() == "foreign"
+
+
+def test_a_page_is_written_over_when_asked(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    maps, page = scene.parent / "maps.h5", scene.parent / "page.html"
+    assert main(["fit", str(scene), "-o", str(maps), "-q"]) == 0
+    page.write_text("mine")
+    assert main(["view", str(maps), "-o", str(page)]) == 2
+    assert page.read_text() == "mine"
+    assert main(["view", str(maps), "-o", str(page), "--overwrite"]) == 0
+    assert page.read_text() != "mine"
+
+
+def test_figures_of_a_network_do_not_replace_its_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    from biofacenet.cli import main as biofacenet
+
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"weights")
+    weights.with_suffix(".json").write_text("{}")
+    arguments = ["evaluate", str(tmp_path), "--weights", str(weights), "-o", str(tmp_path / "w.json")]
+    assert biofacenet(arguments) == 2
+    assert "w.json: is an input" in capsys.readouterr().err
+    assert weights.with_suffix(".json").read_text() == "{}"

@@ -123,3 +123,44 @@ def test_a_spectral_library_of_envi(tmp_path: Path) -> None:
     (tmp_path / "skin.hdr").write_text(header)
     cube = msfit.load(tmp_path / "skin.sli")
     np.testing.assert_allclose(np.asarray(cube.values).reshape(3, 31), SKIN.astype(np.float32))
+
+
+def table(rows: list[list[str]], separator: str = ",") -> list[str]:
+    return [separator.join(row) for row in [["subject", *(f"{nm:g}" for nm in NM)], *rows]]
+
+
+def test_decimal_commas_that_also_set_columns_apart_are_refused(tmp_path: Path) -> None:
+    rows = [[name, *(f"{value:.4f}".replace(".", ",") for value in row)] for name, row in zip(NAMES, SKIN, strict=True)]
+    with pytest.raises(InputError, match=r"row 2: found 63 cells under 32 of the heading; .* decimal comma"):
+        msfit.load(written(tmp_path / "a.csv", table(rows)))
+    expected = np.round(SKIN, 4)
+    np.testing.assert_allclose(msfit.load(written(tmp_path / "b.csv", table(rows, ";"))).values, expected, atol=2e-4)
+
+
+def test_rows_that_are_too_long_are_refused_and_short_ones_said(tmp_path: Path) -> None:
+    rows = [[name, *(f"{value:.4f}" for value in row)] for name, row in zip(NAMES, SKIN, strict=True)]
+    with pytest.raises(InputError, match="row 5: found 41 cells under 32"):
+        msfit.load(written(tmp_path / "a.csv", table([*rows, ["dee", *["0.1"] * 40]])))
+    cube = msfit.load(written(tmp_path / "b.csv", table([*rows, ["dee", "0.1", "0.2"]])))
+    assert len(cube.values) == 3
+    assert "row 5: 2 of 31 numbers, left out" in cube.provenance["note"]
+
+
+@pytest.mark.parametrize(("replaced", "words"), [
+    ({"450": "bad"}, "found 400 beside 460 to 700 nm"),
+    ({"400": "500", "500": "400"}, "out of order or cut off"),
+])  # fmt: skip
+def test_wavelengths_in_a_column_that_are_cut_off_or_shuffled_are_refused(
+    tmp_path: Path, replaced: dict[str, str], words: str
+) -> None:
+    names = [replaced.get(f"{nm:g}", f"{nm:g}") for nm in NM]
+    lines = ["nm,a,b", *(f"{name},{a:.4f},{b:.4f}" for name, a, b in zip(names, SKIN[0], SKIN[1], strict=True))]
+    with pytest.raises(InputError, match=words):
+        msfit.load(written(tmp_path / "a.csv", lines))
+
+
+def test_underscores_are_no_digits(tmp_path: Path) -> None:
+    rows = [[name, *(f"{value:.4f}" for value in row)] for name, row in zip(NAMES, SKIN, strict=True)]
+    rows[1][4] = "0.1_5"
+    with pytest.raises(InputError, match=r"row 3: found '0\.1_5' among the spectra"):
+        msfit.load(written(tmp_path / "a.csv", table(rows)))

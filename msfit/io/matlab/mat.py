@@ -9,6 +9,7 @@ from typing import Any
 from msfit.io.matlab import mat4, mat5, mat73
 
 HDF5_MARK = b"\x89HDF\r\n\x1a\n"
+_FARTHEST = 1 << 20  # bytes before it, beyond which nobody looks
 
 
 def mat_variables(path: Path) -> list[str]:
@@ -70,10 +71,15 @@ def unpacked_bytes(path: Path) -> int:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file is HDF5, with or without the 512 bytes that MATLAB puts before it."""
+    """Whether a file is HDF5: its mark may stand after 0, 512, 1024, 2048, ... bytes; MATLAB puts 512 before it."""
+    start, size = 0, path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(512 + len(HDF5_MARK))
-    return head.startswith(HDF5_MARK) or head[512:] == HDF5_MARK
+        while start < min(size, _FARTHEST):
+            file.seek(start)
+            if file.read(len(HDF5_MARK)) == HDF5_MARK:
+                return True
+            start = max(512, 2 * start)
+    return False
 
 
 def _mapped(path: Path) -> memoryview:

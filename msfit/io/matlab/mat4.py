@@ -1,4 +1,4 @@
-"""MATLAB files of version 4: full real or complex matrices and text, one after the other."""
+"""MATLAB files of version 4: real or complex matrices, full or sparse, and text, one after the other."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from msfit.errors import InputError
+from msfit.io.matlab.unreadable import Unreadable, check_sparse
 
 _PRECISION = ("f8", "f4", "i4", "i2", "u2", "u1")
 _FULL, _TEXT = 0, 1
 
 
 def variables(file: memoryview) -> Iterator[tuple[str, Any]]:
-    """Name and value of each variable; sparse matrices are None.
+    """Name and value of each variable, sparse matrices written out.
 
     Raises
     ------
@@ -49,4 +50,24 @@ def variables(file: memoryview) -> Iterator[tuple[str, Any]]:
         elif kind == _FULL:
             yield name, parts[0] + 1j * parts[1] if imaginary else parts[0]
         else:
-            yield name, None
+            yield name, _sparse(parts[0])
+
+
+def _sparse(entries: np.ndarray) -> Any:
+    """A matrix from rows (row, column, value), counted from 1; the last row holds its shape.
+
+    Complex ones have a fourth column. Source: MAT-File Format, The MathWorks, "Version 4 MAT-File Format", type 2.
+    """
+    if entries.ndim != 2 or entries.shape[1] != 3 or not len(entries):
+        return Unreadable("a sparse matrix of complex numbers")
+    whole = entries[:, :2].astype(np.int64)
+    shape = (int(whole[-1, 0]), int(whole[-1, 1]))
+    row, column = whole[:-1].T - 1
+    if min(shape) < 0 or (row.size and (row.min() < 0 or column.min() < 0)):
+        raise InputError("damaged: a sparse matrix has entries before its first; get the file anew")
+    if row.size and (row.max() >= shape[0] or column.max() >= shape[1]):
+        raise InputError(f"damaged: a sparse matrix of {shape[0]} x {shape[1]} has entries beyond; get the file anew")
+    check_sparse(shape)
+    full = np.zeros(shape)
+    np.add.at(full, (row, column), entries[:-1, 2].astype(np.float64))
+    return full

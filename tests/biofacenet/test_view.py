@@ -1,0 +1,162 @@
+"""A photograph without a command line: dropped on a page, taken apart, and nothing kept."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from biofacenet import Model
+from biofacenet.view.server import AT_ONCE, PhotoServer
+
+
+@pytest.fixture
+def server(model: Model) -> Iterator[PhotoServer]:
+    with PhotoServer(model) as found:
+        thread = threading.Thread(target=found.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join(5)
+
+
+def ask(server: PhotoServer, below: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    method = "GET" if body is None else "POST"
+    own = {"Origin": f"http://{server.hosts[0]}"} if body is not None else {}
+    connection.request(
+        method, server.path + below, body, {**own, **{k.replace("_", "-"): v for k, v in headers.items()}}
+    )
+    with connection.getresponse() as response:
+        return response.status, response.read()
+
+
+def sent(server: PhotoServer, body: bytes, name: str = "face.png", where: str = "") -> dict[str, Any]:
+    status, content = ask(server, "photo" + where, body, X_Name=name)
+    assert status == 200
+    key = json.loads(content)["job"]
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        state = json.loads(ask(server, f"state/{key}")[1])
+        if state["done"]:
+            return {**state, "key": key}
+        time.sleep(0.05)
+    pytest.fail("still at it")
+
+
+def test_a_photograph_becomes_a_page_once_and_nothing_is_kept(server: PhotoServer, face_file: Path) -> None:
+    before = set(Path(tempfile.gettempdir()).glob("biofacenet-*"))
+    done = sent(server, face_file.read_bytes())
+    assert done["error"] is None
+    status, page = ask(server, f"page/{done['key']}")
+    assert status == 200
+    assert b'"title": "face.png"' in page
+    assert b'"f_mel"' in page
+    assert ask(server, f"page/{done['key']}")[0] == 404
+    assert server.jobs == {}
+    assert set(Path(tempfile.gettempdir()).glob("biofacenet-*")) == before
+
+
+@pytest.mark.parametrize(("content", "where", "words"), [
+    (b"no photograph", "", "face.png: "),
+    (b"", "", "face.png: the file is empty; expected a colour photograph"),
+    (None, "/1,2,3", "--box: found '1,2,3'"),
+    (None, "/0,0,9999,9999", "expected x,y,width,height inside 300 x 260 pixels"),
+])  # fmt: skip
+def test_refusals_are_those_of_the_command_line(
+    server: PhotoServer, face_file: Path, content: bytes | None, where: str, words: str
+) -> None:
+    done = sent(server, face_file.read_bytes() if content is None else content, where=where)
+    assert words in done["error"]
+    assert "\n" not in done["error"]
+    assert "biofacenet-" not in done["error"]  # where it lay
+    assert server.jobs == {}
+
+
+def test_a_box_and_the_whole_are_taken(server: PhotoServer, face_file: Path) -> None:
+    for where in ("/90,60,120,120", "/whole"):
+        assert sent(server, face_file.read_bytes(), where=where)["error"] is None
+        server.jobs.clear()
+
+
+def test_what_is_cancelled_leaves_nothing(server: PhotoServer, face_file: Path) -> None:
+    with server._turn:  # held up before it begins
+        _, content = ask(server, "photo", face_file.read_bytes())
+        key = json.loads(content)["job"]
+        assert ask(server, f"cancel/{key}", b"")[0] == 200
+        assert server.jobs == {}
+    assert ask(server, f"state/{key}")[0] == 404
+
+
+def test_limits_on_number_and_size(server: PhotoServer, face_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with server._turn:
+        for _ in range(AT_ONCE):
+            assert ask(server, "photo", b"x")[0] == 200
+        status, content = ask(server, "photo", b"x")
+        assert status == 429
+        assert "photographs are being taken apart" in json.loads(content)["error"]
+        server.jobs.clear()
+    monkeypatch.setattr(PhotoServer, "largest", 100)
+    assert ask(server, "photo", face_file.read_bytes()[:200])[0] == 413
+
+
+@pytest.mark.parametrize("headers", [
+    {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"}, {"Host": "evil.example"},
+])  # fmt: skip
+def test_other_sites_cannot_send(server: PhotoServer, headers: dict[str, str]) -> None:
+    assert ask(server, "photo", b"x", **headers)[0] in (403, 421)
+    assert server.jobs == {}
+
+
+def test_without_an_origin_or_the_address_nothing_is_taken(server: PhotoServer) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    connection.request("POST", server.path + "photo", b"x")
+    assert connection.getresponse().status == 403
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    connection.request("POST", "/photo", b"x", {"Origin": f"http://{server.hosts[0]}"})
+    assert connection.getresponse().status == 404
+    for below in ("state/x", "page/x", "../photo", "photo", "other"):
+        assert ask(server, below)[0] == 404
+    assert ask(server, "cancel/x", b"")[0] == 404
+
+
+def test_in_a_browser(server: PhotoServer, face_file: Path, tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed: on Debian, apt install chromium")
+    (tmp_path / "none.png").write_bytes(b"no photograph")
+    software = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *software])
+        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(server.url)
+        page.set_input_files("#file", tmp_path / "none.png")
+        page.click("#go")
+        page.locator("#state", has_text="none.png: ").wait_for()
+        page.set_input_files("#file", face_file)
+        page.evaluate("document.getElementById('image').decode()")
+        spot = page.locator("#shown").bounding_box()
+        page.mouse.move(spot["x"] + spot["width"] / 4, spot["y"] + spot["height"] / 4)
+        page.mouse.down()
+        page.mouse.move(spot["x"] + 0.75 * spot["width"], spot["y"] + 0.75 * spot["height"], steps=4)
+        page.mouse.up()
+        drawn = [int(n) for n in page.evaluate("box").split(",")]
+        assert max(abs(n - m) for n, m in zip(drawn, (75, 65, 150, 130), strict=True)) < 4
+        page.evaluate("box = null")  # found by itself, as where nothing is drawn
+        page.click("#go")
+        page.wait_for_selector("body[data-complete=yes]", timeout=120_000)
+        assert page.inner_text("#title") == "face.png"
+        assert all(url.startswith((server.url, "blob:", "data:")) for url in asked)
+        browser.close()
+    assert server.jobs == {}
