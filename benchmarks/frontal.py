@@ -1,6 +1,6 @@
 """Front views of turned heads against the truth: colours, pigments, identity, beside simpler ways.
 
-    python -m benchmarks.frontal [--heads 25] [--identity MODELS] [--record]
+    python -m benchmarks.frontal [--heads 25] [--yaws 0,15,30,45,60,75] [--lights all] [--identity MODELS] [--record]
 
 Heads of the test split are rendered turned and facing the camera in the same light. All ways get the same 256 x 256
 picture. Each result is laid on the true front view by the similarity of landmarks, true ones for ways that have none of
@@ -177,7 +177,9 @@ def mirrored_colours(texture: FaceTexture) -> np.ndarray:
     return drawn
 
 
-def front_views(turned: Picture, front: Picture, model: Model) -> tuple[dict[str, np.ndarray], FaceTexture | None, Any]:
+def front_views(
+    turned: Picture, front: Picture, model: Model, every: bool = True
+) -> tuple[dict[str, np.ndarray], FaceTexture | None, Any]:
     """Each way's picture, laid on the true front view, float (y, x, 3) in [0, 1]; the texture; landmark errors."""
     still = still_vertices()
     made: dict[str, np.ndarray] = {}
@@ -191,6 +193,8 @@ def front_views(turned: Picture, front: Picture, model: Model) -> tuple[dict[str
     own = surface.turned().project(surface.landmarks)[:, :2]
     for name, rgb in (("mirrored colours", mirrored_colours(texture)), ("geometric", draw(texture).rgb)):
         made[name] = _laid(rgb, own[still], front.landmarks[still], SimilarityTransform)
+    if not every:
+        return made, texture, _landmark_errors(texture, turned)
     weak = unwrap(turned.rgb, model, camera="weak-perspective")
     flat = weak.records[0].surface
     made["geometric, weak perspective"] = _laid(
@@ -199,8 +203,13 @@ def front_views(turned: Picture, front: Picture, model: Model) -> tuple[dict[str
         front.landmarks[still],
         SimilarityTransform,
     )
-    off = np.linalg.norm(surface.camera.project(surface.landmarks)[:, :2] - turned.landmarks, axis=1)
-    return made, texture, off
+    return made, texture, _landmark_errors(texture, turned)
+
+
+def _landmark_errors(texture: FaceTexture, turned: Picture) -> np.ndarray:
+    """How far each landmark is off in the turned picture [pixels]."""
+    surface = texture.records[0].surface
+    return np.linalg.norm(surface.camera.project(surface.landmarks)[:, :2] - turned.landmarks, axis=1)
 
 
 def _laid(rgb: np.ndarray, source: np.ndarray, target: np.ndarray, kind: Any) -> np.ndarray:
@@ -273,28 +282,29 @@ _FIVE = (
 ) / 1.5
 
 
-def run(count: int, models: Path | None, folder: Path | None) -> dict[str, Any]:
+def run(count: int, yaws: list[int], names: list[str], models: Path | None, folder: Path | None) -> dict[str, Any]:
     """All figures, by light, yaw and way."""
     model = load_model()
     heads = make_heads(count)
     identity = Identity(models) if models is not None else None
-    names = list(lights())
     rows: list[dict[str, Any]] = []
     fronts: dict[tuple[int, str], np.ndarray] = {}
     for head in heads:
-        wanted = names if head.number % 3 == 0 else ["side"]
-        truth = photograph(head, 0, 0, names if head.number % 3 == 0 else ["side"])
+        # the light that matters most on every head, the others on each third
+        wanted = [name for name in names if name == "side" or head.number % 3 == 0]
+        truth = photograph(head, 0, 0, wanted)
         for light in wanted:
             if identity is not None:
                 fronts[head.number, light] = identity(truth[light].rgb / 255.0, truth[light].landmarks)
-        for number, size in enumerate(YAWS):
+        for number, size in enumerate(yaws):
             yaw = size if head.number % 2 == 0 else -size
             pitch = 0 if size == 0 else PITCHES[(head.number + number) % len(PITCHES)]
             turned = photograph(head, yaw, pitch, wanted)
             for light in wanted:
                 classes = known_classes(truth[light], turned[light])
                 started = time.perf_counter()
-                made, texture, off = front_views(turned[light], truth[light], model)
+                every = head.number % 5 == 0
+                made, texture, off = front_views(turned[light], truth[light], model, every)
                 seconds = time.perf_counter() - started
                 base = {"head": head.number, "ita_class": head.person.ita_class, "light": light, "yaw": size}
                 base |= {"found": texture is not None, "seconds": seconds}
@@ -384,12 +394,15 @@ def _keep(folder: Path, head: Head, yaw: int, turned: Picture, made: dict[str, n
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heads", type=int, default=25)
+    parser.add_argument("--yaws", default=",".join(map(str, YAWS)), help="degrees, heads turn to both sides in turn")
+    parser.add_argument("--lights", default=",".join(lights()), help="some of them")
     parser.add_argument("--views", type=int, default=6, help="heads of which two views are joined")
     parser.add_argument("--identity", type=Path, help="folder with dlib_face_recognition_resnet_model_v1.dat")
     parser.add_argument("--pictures", type=Path, help="folder for pictures to look at")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/frontal.json")
     arguments = parser.parse_args()
-    report = run(arguments.heads, arguments.identity, arguments.pictures)
+    yaws, names = [int(yaw) for yaw in arguments.yaws.split(",")], arguments.lights.split(",")
+    report = run(arguments.heads, yaws, names, arguments.identity, arguments.pictures)
     report["two_views"] = two_views(arguments.views) if arguments.views else {}
     _say(report)
     if arguments.record:

@@ -15,10 +15,13 @@ from msfit.skin.models import get_model, reflectance
 
 # Nodes a side, spaced as the cube of a line, since colours change most where there is little pigment.
 _NODES = 96
+# The darkest skin lies outside sRGB under some lights. A channel is at least this share of the largest and this much,
+# so that ratios of colours are finite.
+_LEAST, _DARKEST = 0.02, 1e-3
 
 
 class SkinColour:
-    """Linear sRGB of skin by bilinear interpolation in a table over f_mel and f_blood.
+    """Linear sRGB of skin, positive, by bilinear interpolation in a table over f_mel and f_blood.
 
     Parameters
     ----------
@@ -36,7 +39,9 @@ class SkinColour:
         nodes = np.linspace(0, 1, _NODES) ** 3
         f_mel, f_blood = np.meshgrid(nodes * self.highest[0], nodes * self.highest[1], indexing="ij")
         spectra = reflectance(f_mel.ravel(), f_blood.ravel(), wavelengths, model=model)
-        self._table = np.ascontiguousarray((spectra @ weights).reshape(_NODES, _NODES, 3), np.float32)
+        table = (spectra @ weights).reshape(_NODES, _NODES, 3)
+        least = _LEAST * table.max(axis=2, keepdims=True) + _DARKEST
+        self._table = np.ascontiguousarray(np.maximum(table, least), np.float32)
 
     def __call__(self, f_mel: np.ndarray, f_blood: np.ndarray) -> np.ndarray:
         """Linear sRGB (..., 3) of volume fractions (...)."""

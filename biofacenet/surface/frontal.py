@@ -163,7 +163,7 @@ def _face(texture: FaceTexture, seen: View, camera: Any, light: str) -> tuple[np
     if light != AS_IS:
         weights = photo_weights(first.result, light)
         relit = SkinColour(first.result.model, np.asarray(first.result.wavelengths), weights)
-        body, white = body * relit(f_mel, f_blood) / np.maximum(colour, 1e-4), weights.sum(axis=0)
+        body, white = body * relit(f_mel, f_blood) / colour, weights.sum(axis=0)
     ahead = np.array_equal(camera.rotation, first.surface.turned().rotation)
     diffuse, gloss = first.from_front if ahead else first.light.at(first.surface, camera)
     shading, shine = seen.at(diffuse), seen.at(gloss)

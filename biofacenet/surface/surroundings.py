@@ -16,6 +16,7 @@ _EVERY = 3
 # Landmarks beside one another [share of the face's height], hidden ones [of the surest], and how far beyond the outline
 # these are put [of the face's width].
 _BAND, _HIDDEN, _MARGIN = 0.04, 0.3, 0.03
+_AHEAD = 10.0  # degrees
 
 
 def carried_along(picture: np.ndarray, surface: FaceSurface, camera: Camera) -> np.ndarray:
@@ -59,7 +60,8 @@ def _at_the_outline(surface: FaceSurface) -> np.ndarray:
     width, height = np.ptp(places, axis=0)
     beside = np.abs(places[:, None, 1] - places[None, :, 1]) < _BAND * height
     outline = away * np.where(beside, away * places[None, :, 0], -np.inf).max(axis=1)
-    hidden = surface.confidence < _HIDDEN * surface.confidence.max()
+    hidden = (surface.confidence < _HIDDEN * surface.confidence.max()) & (away * surface.landmarks[:, 0] > 0)
+    share = np.clip((abs(surface.yaw) - _AHEAD) / _AHEAD, 0, 1)  # a face that looks ahead hides nothing
     moved = places.copy()
-    moved[hidden, 0] = outline[hidden] + away * _MARGIN * width
+    moved[hidden, 0] += share * (outline[hidden] + away * _MARGIN * width - places[hidden, 0])
     return moved

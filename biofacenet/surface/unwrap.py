@@ -163,7 +163,7 @@ def textured(records: tuple[Record, ...], *, mirror: bool = True) -> FaceTexture
     layers = []
     for one, own in zip(records, pigments, strict=True):
         f_mel, f_blood = np.moveaxis(own, 2, 0)
-        tint = np.log(one.body / np.maximum(one.colour(f_mel, f_blood), 1e-4))
+        tint = np.log(one.body / one.colour(f_mel, f_blood))
         layers.append(np.concatenate([own, tint], axis=2))
     completed = complete(_joined(layers, weights), visible, mirror=mirror)
     f_mel, f_blood = np.maximum(np.moveaxis(completed.values[..., :2], 2, 0), 0)

@@ -17,18 +17,23 @@ from PIL import Image
 from skimage.transform import SimilarityTransform, warp
 
 import biofacenet
+import msfit
 from biofacenet.cli import main
 from biofacenet.surface import unwrap as unwrapping
+from biofacenet.surface.colour import SkinColour
 from biofacenet.surface.completion import Known, complete, features
 from biofacenet.surface.frontal import draw
 from biofacenet.surface.light import FoundLight, coarse, directions, find_light
+from biofacenet.surface.surroundings import carried_along
 from biofacenet.surface.unwrap import FaceTexture
+from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError, InputWarning
 from msfit.face.camera import Camera
 from msfit.face.canonical import canonical_face
 from msfit.face.pose import rotation, still_vertices
 from msfit.face.surface import FaceSurface
 from msfit.face.texture import texels
+from msfit.skin.models import get_model
 from msfit.synth.appearance import random_surface, texture_sheets
 from msfit.synth.appearance import surface as dress
 from msfit.synth.buffers import Pose, trace
@@ -161,6 +166,19 @@ def test_nothing_is_invented_of_nothing() -> None:
     assert (found.known[found.known > 0] == Known.FILLED).all()
 
 
+def test_colours_of_the_darkest_skin_are_positive() -> None:
+    wavelengths = np.arange(400.0, 721, 10)
+    weights = rgb_weights(wavelengths)
+    for model in ("alotaibi-smith-2019", "msfit-issa-2026"):
+        nm = wavelengths[wavelengths <= get_model(model).wavelength_range[1]]
+        colour = SkinColour(model, nm, rgb_weights(nm) if nm.size < wavelengths.size else weights)
+        f_mel, f_blood = np.meshgrid(np.linspace(0, colour.highest[0], 40), np.linspace(0, colour.highest[1], 40))
+        assert colour(f_mel, f_blood).min() > 0
+        light = colour(np.array([0.03]), np.array([0.03]))
+        exact = msfit.reflectance(0.03, 0.03, nm, model=model) @ rgb_weights(nm)
+        assert_allclose(light[0], exact, rtol=5e-3)
+
+
 def test_a_texture_says_how_each_texel_is_known(left: FaceTexture) -> None:
     shares = left.shares()
     assert sum(shares.values()) == pytest.approx(1)
@@ -213,6 +231,16 @@ def test_the_front_view_is_nearer_to_the_truth_than_the_photograph(
     blue = shown.known == Known.MIRRORED
     assert (shown.linear - made.linear)[blue][:, 2].mean() > 0.1
     assert sum(made.shares().values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 4.0, -4.0])
+def test_surroundings_of_a_face_that_looks_ahead_stay(yaw: float) -> None:
+    y, x = np.mgrid[:240, :240] / 240.0
+    picture = np.stack([x, y, x * y], axis=2).astype(np.float32)
+    surface = canonical_surface(yaw)
+    moved = carried_along(picture, surface, surface.turned())
+    assert np.abs(moved - picture).max() < 0.06
+    assert np.abs(moved - picture).mean() < 0.01
 
 
 def test_another_light_changes_the_colour_and_not_the_white(left: FaceTexture) -> None:
