@@ -61,10 +61,15 @@ def main() -> None:
                 drawn = {name: found[k] for name, (_, found) in results.items()}
                 _draw(f"{face.name}, {face.attrs['ita_class']}", drawn, chosen.panels)
     if chosen.photos.is_dir() and "photos" not in chosen.without:
-        figures["photographs"] = _photographs(chosen, model, ways, figures.get("stand-ins", {}))
+        figures["photographs"] = _photographs(chosen, model, ways)
     kept = record.RESULTS / f"{chosen.name}.json"
     if kept.is_file():
         figures = _joined(json.loads(kept.read_text(encoding="utf-8"))["figures"], figures)
+    if "photographs" in figures:
+        exams, rows = figures.get("stand-ins", {}), figures["photographs"]["one by one"]
+        together = {name: _together(own, exams.get(name, {})) for name, own in rows.items()}
+        figures["photographs"]["together"] = together
+        _show(together)
     record.write(chosen.name, figures)
 
 
@@ -75,11 +80,9 @@ def _joined(kept: Any, new: Any) -> Any:
     return {name: _joined(kept.get(name), new[name]) if name in new else kept[name] for name in {**kept, **new}}
 
 
-def _photographs(
-    chosen: argparse.Namespace, model: Model, ways: dict[str, Any], exam: dict[str, Any]
-) -> dict[str, Any]:
+def _photographs(chosen: argparse.Namespace, model: Model, ways: dict[str, Any]) -> dict[str, Any]:
     pictures, measured = read_folder(chosen.photos)
-    figures: dict[str, Any] = {"one by one": {}, "together": {}, "light measured apart": {}}
+    figures: dict[str, Any] = {"one by one": {}, "light measured apart": {}}
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
     for picture in pictures:
         drawn: dict[str, Maps | None] = {}
@@ -94,7 +97,6 @@ def _photographs(
             _draw(picture.name, drawn, chosen.panels)
     for name, own in rows.items():
         figures["one by one"][name] = own
-        figures["together"][name] = _together(own, exam.get(name, {}))
     for face in measured:
         figures["light measured apart"][face.name] = {}
         for name, way in ways.items():
@@ -102,7 +104,6 @@ def _photographs(
             figures["light measured apart"][face.name][name] = row
             if chosen.panels is not None:
                 _draw(f"{face.name} {name}", dict(found), chosen.panels)
-    _show(figures["together"])
     _show(figures["one by one"])
     _show(figures["light measured apart"])
     return figures
