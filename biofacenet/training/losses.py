@@ -40,6 +40,10 @@ class Batch:
         Measured diffuse reflectance under D65 to the CIE 1931 observer, linear sRGB.
     lighting, camera : tensor (n, 15), (n, 2), optional
         Parameters of the light and camera that the picture was made with.
+    gloss : tensor (n, 1, y, x), optional
+        What of `i_s` is reflected by the surface; the rest is the skin model's misfit.
+    cast : tensor (n, 2), optional
+        Natural logarithm of the gains of red and blue over green that the camera left on the face.
     """
 
     picture: Tensor
@@ -54,6 +58,8 @@ class Batch:
     albedo: Tensor | None = None
     lighting: Tensor | None = None
     camera: Tensor | None = None
+    gloss: Tensor | None = None
+    cast: Tensor | None = None
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `function` applied to each of its tensors."""

@@ -24,15 +24,24 @@ def synth(
     stand_ins: Annotated[
         bool, typer.Option("--stand-ins", help="The 25 frozen stand-ins for the ISET faces; no other option matters.")
     ] = False,
+    photographs: Annotated[
+        bool,
+        typer.Option("--photographs", help="The 144 frozen photographs of 24 test persons; no other option matters."),
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Make face scenes with known truth."""
     from msfit import synth
+    from msfit.errors import InputError
 
+    if stand_ins and photographs:
+        raise InputError("--stand-ins and --photographs: found both; expected one of the two exams a folder")
     with progress_bar("scenes", quiet) as progress:
         if stand_ins:
             written = synth.write_standins(output, progress=progress, overwrite=overwrite)
+        elif photographs:
+            written = synth.write_photographs(output, progress=progress, overwrite=overwrite)
         else:
             written = synth.write_scenes(
                 output,
@@ -46,4 +55,5 @@ def synth(
                 progress=progress,
             )
     if not quiet:
-        say(f"{output}: {len(written)} scene{'s' if len(written) != 1 else ''}, each with its truth beside it")
+        what = "photograph" if photographs else "scene"
+        say(f"{output}: {len(written)} {what}{'s' if len(written) != 1 else ''}, each with its truth beside it")

@@ -1,7 +1,8 @@
 """Face scenes with known truth, from measured skin on a varied head under varied light.
 
 In: a seed. Out: `make_scene` makes one, `write_scenes` and `write_standins` write them as ISET files with their truth
-beside them, `samples` draws small RGB training pictures; `subjects` tells whose skin is for training, validation, test.
+beside them, `write_photographs` photographs of the second exam; `samples` draws small RGB training pictures; `subjects`
+tells whose skin is for training, validation, test.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from msfit.synth.people import Subject as Subject
     from msfit.synth.people import split_table as split_table
     from msfit.synth.people import subjects as subjects
+    from msfit.synth.photographs import Photograph as Photograph
+    from msfit.synth.photographs import photograph_digest as photograph_digest
+    from msfit.synth.photographs import read_photograph as read_photograph
+    from msfit.synth.photographs import write_photographs as write_photographs
     from msfit.synth.sampling import samples as samples
     from msfit.synth.scene import Scene as Scene
     from msfit.synth.scene import make_scene as make_scene
@@ -25,14 +30,18 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Bank": "bank",
+    "Photograph": "photographs",
     "Scene": "scene",
     "Subject": "people",
     "Truth": "truth",
     "make_scene": "scene",
+    "photograph_digest": "photographs",
+    "read_photograph": "photographs",
     "read_truth": "files",
     "samples": "sampling",
     "split_table": "people",
     "subjects": "people",
+    "write_photographs": "photographs",
     "write_scene": "files",
     "write_scenes": "files",
     "write_standins": "standins",
