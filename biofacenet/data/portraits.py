@@ -15,6 +15,7 @@ from torch import Tensor
 from biofacenet.data.synthetic import Source, pool
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS, head_units
 from biofacenet.training.losses import Batch
+from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError
 from msfit.synth.bank import Bank, cache_folder
 from msfit.synth.buffers import FACE
@@ -117,10 +118,17 @@ def photographed(layers: dict[str, Tensor], generator: torch.Generator) -> Batch
         scale=layers["scale"],
         offset=layers["offset"],
         gloss=gloss,
+        albedo=torch.einsum("nkyx,kc->ncyx", layers["spectra"], _albedo_weights()),
         lighting=seen.lighting,
         camera=seen.camera,
         cast=developed.cast,
     )
+
+
+@functools.cache
+def _albedo_weights() -> Tensor:
+    """From coefficients of `functions` to linear sRGB under D65 to the standard observer, (k, 3)."""
+    return torch.from_numpy((functions() @ rgb_weights(WAVELENGTHS)).astype(np.float32))
 
 
 def _keep(path: Path, source: Source, count: int, workers: int, progress: Callable[[int, int], None] | None) -> None:

@@ -50,7 +50,7 @@ class Compact(nn.Module):
             nn.init.normal_(layer.weight, std=0.01)
 
     def forward(self, light: Tensor, overview: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        picture = _seen(light)
+        picture = seen(light)
         levels = self._encoded(picture)
         features = levels[-1]
         context = self.overview(features) if overview is None else overview
@@ -60,13 +60,17 @@ class Compact(nn.Module):
             features = level((1 + gain) * (above + beside) + shift)
         fine = self.refine(F.pixel_shuffle(self.widen(features), 2) + self.detail(picture))
         with torch.autocast(light.device.type, enabled=False):  # logarithms need more than half precision's digits
-            heads = self.heads(fine.to(light.dtype))
+            heads = self.headed(self.heads(fine.to(light.dtype)), light)
+        return heads, self.numbers(context)
+
+    def headed(self, heads: Tensor, light: Tensor) -> Tensor:
+        """Heads whose shadings were relative to the luminance of the picture."""
         brightness = torch.log((self.luminance * light).sum(1, keepdim=True) + _DARKEST)
-        return torch.cat([heads[:, :2], heads[:, 2:4] + brightness, heads[:, 4:]], dim=1), self.numbers(context)
+        return torch.cat([heads[:, :2], heads[:, 2:4] + brightness, heads[:, 4:]], dim=1)
 
     def lowest(self, light: Tensor) -> Tensor:
         """Features of the lowest level, (n, channel, y / step, x / step)."""
-        return self._encoded(_seen(light))[-1]
+        return self._encoded(seen(light))[-1]
 
     def overview(self, features: Tensor) -> Tensor:
         """What the whole picture says, (n, context), from the features of its lowest level."""
@@ -82,7 +86,7 @@ class Compact(nn.Module):
         return levels
 
 
-def _seen(light: Tensor) -> Tensor:
+def seen(light: Tensor) -> Tensor:
     """What the network sees of linear light: display values and logarithms, (n, 6, y, x)."""
     return torch.cat([2 * encode_srgb(light) - 1, 0.5 * torch.log(light + _DARKEST) + 1], dim=1)
 

@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from biofacenet.networks.compact import Compact
+from biofacenet.networks.gaussian import Gaussian
 from biofacenet.networks.paper import Paper
 from msfit.errors import InputError
 
-ARCHITECTURES = ("compact", "paper")
+ARCHITECTURES = ("compact", "gaussian", "paper")
+_BODIES = {"compact": Compact, "gaussian": Gaussian, "paper": Paper}
 #: Numbers that steer the decoder's light and camera.
 LIGHTING, CAMERA = 15, 2
 # Of exp in the heads of the shadings: e^8 is far beyond any light, and its square still finite in half precision's sum.
@@ -46,6 +48,14 @@ class Prediction(NamedTuple):
     """(n, 1, y, x), 0..1: with `offset`, measured skin from the model's, ``scale r + offset``. None of `paper`."""
     offset: Tensor | None = None
     """(n, 1, y, x) >= 0: what the skin model leaves to its specular shading [1]."""
+    precision: Tensor | None = None
+    """(n, 10, y, x): how sure the four maps are, see `biofacenet.networks.gaussian`. Of `gaussian`, as the rest."""
+    cast: Tensor | None = None
+    """(n, 2): natural logarithm of the gains of red and blue over green that the camera's white balance left."""
+    cast_std: Tensor | None = None
+    """(n, 2): standard deviations of `cast`."""
+    level_std: Tensor | None = None
+    """(n, 4): of the means over the face of m_mel, m_blood, log i_d, and i_s over i_d: what no pixel averages out."""
 
 
 # A level of so many filters has some ten million weights; the networks that are known have half as many at most.
@@ -58,7 +68,7 @@ class NetworkConfig:
 
     Attributes
     ----------
-    architecture : {"compact", "paper"}
+    architecture : {"compact", "gaussian", "paper"}
     widths : tuple of int
         Filters of the levels, finest first. Empty: those the architecture is known by.
 
@@ -74,7 +84,7 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
             raise InputError(f"architecture: found {self.architecture!r}; expected one of {', '.join(ARCHITECTURES)}")
-        default = Compact.WIDTHS if self.architecture == "compact" else Paper.WIDTHS
+        default = _BODIES[self.architecture].WIDTHS
         widths = tuple(self.widths) or default
         whole = all(isinstance(width, int) and not isinstance(width, bool) for width in widths)
         if not 2 <= len(widths) <= _MOST_LEVELS or not whole or not all(1 <= width <= _WIDEST for width in widths):
@@ -105,8 +115,7 @@ class BioFaceNet(nn.Module):
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config or NetworkConfig()
-        body = Compact if self.config.architecture == "compact" else Paper
-        self.body: Compact | Paper = body(self.config.widths)
+        self.body: Compact | Gaussian | Paper = _BODIES[self.config.architecture](self.config.widths)
 
     def forward(self, rgb: Tensor, overview: Tensor | None = None) -> Prediction:
         """Take pictures apart.
@@ -136,15 +145,21 @@ class BioFaceNet(nn.Module):
         # heads and what follows in full precision, whatever the convolutions were done in
         heads = maps[..., :height, :width].float() if maps.dtype != torch.float64 else maps[..., :height, :width]
         numbers = numbers.to(heads.dtype)
-        m_mel, m_blood, i_d, i_s, *rest = heads.split(1, dim=1)
+        m_mel, m_blood, i_d, i_s, *rest = heads[:, :6].split(1, dim=1)
         scale, offset = map(torch.sigmoid, rest) if rest else (None, None)
+        camera_end = LIGHTING + CAMERA
+        whole = numbers[:, camera_end:] if numbers.shape[1] > camera_end else None
         return Prediction(
             m_mel=2 * torch.sigmoid(m_mel) - 1,
             m_blood=2 * torch.sigmoid(m_blood) - 1,
             i_d=torch.exp(i_d.clamp(max=_HIGHEST_LOGARITHM)),
             i_s=torch.exp(i_s.clamp(max=_HIGHEST_LOGARITHM)),
             lighting=numbers[:, :LIGHTING],
-            camera=6 * torch.sigmoid(numbers[:, LIGHTING:]) - 3,
+            camera=6 * torch.sigmoid(numbers[:, LIGHTING:camera_end]) - 3,
             scale=scale,
             offset=offset,
+            precision=None if whole is None else heads[:, 6:],
+            cast=None if whole is None else whole[:, :2],
+            cast_std=None if whole is None else whole[:, 2:4].clamp(-6, 2).exp(),
+            level_std=None if whole is None else whole[:, 4:].clamp(-6, 2).exp(),
         )

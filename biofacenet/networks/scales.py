@@ -49,6 +49,9 @@ def predict_at_scales(network: BioFaceNet, light: Tensor, coarse: int, fine: int
         if level is None or level.ndim < 4:
             joined[name] = level
             continue
+        if name == "precision":  # what is unsure is the level more than the detail
+            joined[name] = _resized(level, full)
+            continue
         base, detail = (_resized(values, full) for values in (level, getattr(seen, name)))
         smooth = _resized(_resized(getattr(seen, name), small), full)
         if name in ("i_d", "i_s"):

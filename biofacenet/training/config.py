@@ -29,6 +29,9 @@ class DataConfig:
 
     samples: int = 0
     """How many are kept on disk and used again; 0: none, the endless stream."""
+    portraits: int = 0
+    """How many portraits are kept on disk and photographed anew for every batch, by cameras that meter and balance
+    (`biofacenet.data.portraits`), instead of samples; 0: none."""
     heads: int = 768
     """Heads in the bank."""
     seed: int = 0
@@ -137,6 +140,7 @@ class Config:
             ("data.seed", data.seed, 0, _LARGEST_SEED),
             ("data.validation", data.validation, 2, 1_000_000),
             ("data.samples", data.samples, 0, 100_000_000),
+            ("data.portraits", data.portraits, 0, 100_000_000),
             ("training.batch", training.batch, 2, 65_536),
             ("training.steps", training.steps, 1, 1_000_000_000),
             ("training.epoch", training.epoch, 1, 1_000_000_000),
@@ -164,7 +168,10 @@ class Config:
         _check(
             "data.photos", bool(data.photos) or data.synthetic, data.photos, "a folder where data.synthetic is false"
         )
-        _check("data.samples", not 0 < data.samples < training.batch, data.samples, "0, or at least a batch")
+        for name, number in (("samples", data.samples), ("portraits", data.portraits)):
+            _check(f"data.{name}", not 0 < number < training.batch, number, "0, or at least a batch")
+        _check("data.portraits", not (data.portraits and data.samples), data.portraits, "0 where data.samples is given")
+        _check("data.validation", not data.portraits or data.validation >= 8, data.validation, "8 or more")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -177,7 +184,7 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
     Parameters
     ----------
     source : str, Path or mapping
-        "quick", "compact" and "paper" ship.
+        "quick", "compact", "photographs" and "paper" ship.
 
     Raises
     ------

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from biofacenet.networks.decoder import Decoder
+from biofacenet.networks.gaussian import whitened
 from biofacenet.networks.network import Prediction
 from biofacenet.training.processes import averaged
 from msfit.colour.colorimetry import rgb_weights
@@ -79,7 +80,10 @@ _SPREAD = {
     "offset": 0.0021,
     "reconstruction": 0.0187,
 }
+# Squared, of what white balance leaves.
+_CAST = 0.006
 _TERMS = {*_SPREAD, "diffuse shape", "light", "camera", "appearance", "sparsity", "shading"}
+_TERMS |= {"gloss", "level", "cast", "likelihood", "level likelihood", "cast likelihood"}
 # The paper's weights, eq 13; side of the pictures that its code divides by; scale of its pictures.
 _PAPER = {"appearance": 1e-3, "camera": 1e-4, "sparsity": 1e-5, "shading": 1e-5}
 _PAPER_SIDE, _PAPER_WHITE = 224, 255.0
@@ -183,7 +187,55 @@ def self_supervised(prediction: Prediction, batch: Batch, decoder: Decoder) -> T
     }
 
 
+def likelihood(prediction: Prediction, batch: Batch, decoder: Decoder) -> Terms:
+    """`supervised`, and the likelihood of what it leaves: means by squared errors, covariances around them.
+
+    The mean of a distribution is what squared errors find; given it, the covariance of greatest likelihood is found
+    without bending it (`likelihood`: ``|L^T r|^2 / 2 - log det L`` a pixel, r of m_mel, m_blood, i_d, i_s, the last two
+    over the estimate of i_d; `level likelihood`: of the means over each face; `cast likelihood`). `level` is the squared
+    error of each face's mean melanin, `gloss` that of i_s less the skin model's misfit ``i_d offset / scale``.
+
+    Parameters and answer as of `supervised`; of the network `gaussian`.
+    """
+    terms = supervised(prediction, batch, decoder)
+    if prediction.precision is None or prediction.cast is None:
+        raise InputError('loss.name: "likelihood" needs the architecture "gaussian", which tells covariances')
+    assert prediction.scale is not None
+    assert prediction.offset is not None
+    assert prediction.cast_std is not None
+    assert prediction.level_std is not None
+    mask, count = batch.mask, averaged(batch.mask.sum()).clamp(min=1)
+    sums = batch.mask.sum((1, 2, 3))[:, None].clamp(min=1)
+    scale = prediction.scale.clamp(min=0.05)
+    gloss = prediction.i_s - prediction.i_d * prediction.offset / scale
+    terms["gloss"] = (mask * (gloss - _known(batch.gloss)) ** 2).sum() / count / _SPREAD["specular"]
+    unit = prediction.i_d.clamp(min=0.01)
+    residual = torch.cat(
+        [
+            prediction.m_mel - _known(batch.m_mel),
+            prediction.m_blood - _known(batch.m_blood),
+            (prediction.i_d - _known(batch.i_d)) / unit,
+            (prediction.i_s - _known(batch.i_s)) / unit,
+        ],
+        dim=1,
+    )
+    means = (mask * residual).sum((2, 3)) / sums
+    terms["level"] = (means[:, 0] ** 2).mean() / _SPREAD["melanin"]
+    # few pixels in deep shadow would rule both likelihoods: beyond four deviations at the start they count as there
+    limit = torch.tensor([0.6, 0.8, 1.0, 0.5]).to(residual)[:, None, None]
+    white, log = whitened(prediction.precision, torch.clamp(residual.detach(), -limit, limit))
+    terms["likelihood"] = 0.1 * (mask[:, 0] * (0.5 * white.square().sum(1) - log)).sum() / count
+    deviation = prediction.level_std
+    terms["level likelihood"] = 0.1 * (0.5 * (means.detach() / deviation) ** 2 + deviation.log()).sum(1).mean()
+    cast = prediction.cast - _known(batch.cast)
+    terms["cast"] = cast.square().mean() / _CAST
+    deviation = prediction.cast_std
+    terms["cast likelihood"] = 0.1 * (0.5 * (cast.detach() / deviation) ** 2 + deviation.log()).sum(1).mean()
+    return terms
+
+
 LOSSES: Mapping[str, Callable[[Prediction, Batch, Decoder], Terms]] = {
+    "likelihood": likelihood,
     "paper": paper,
     "supervised": supervised,
     "self-supervised": self_supervised,

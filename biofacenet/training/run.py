@@ -14,9 +14,12 @@ import torch
 from biofacenet.data.augment import augment
 from biofacenet.data.geometry import move
 from biofacenet.data.photographs import Photographs
+from biofacenet.data.portraits import Portraits
 from biofacenet.data.rendered import RenderedStream
 from biofacenet.data.synthetic import Kept, Source, Stream
+from biofacenet.networks.compact import Compact
 from biofacenet.networks.decoder import Decoder
+from biofacenet.networks.gaussian import Gaussian
 from biofacenet.networks.network import BioFaceNet
 from biofacenet.networks.weights import Loaded, load_weights, save_weights, shipped_weights
 from biofacenet.scores import score
@@ -31,6 +34,8 @@ from biofacenet.training.step import Descent, Part
 from msfit.errors import InputError
 from msfit.synth.files import made_folder
 
+#: Where batches with truth come from.
+Samples = Kept | Portraits | Stream | RenderedStream
 #: Nodes a side of the decoder's table in training: within 4e-4 of the model.
 _NODES = 64
 _VALIDATION_HEADS = 64
@@ -120,24 +125,31 @@ class _Run:
         # first, because it is soon told whether they are there
         photographs = Photographs(data.photos, settings.batch, data.size, settings.seed) if data.photos else None
         # loss, its factor, and where its batches come from
-        self.parts: dict[str, tuple[str, float, Kept | Stream | RenderedStream | Photographs]] = {}
+        self.parts: dict[str, tuple[str, float, Samples | Photographs]] = {}
         with self._one_after_the_first():  # heads and kept samples are made once
             if data.synthetic:
-                samples: Kept | Stream | RenderedStream
-                if data.samples:
-                    samples = Kept(source, settings.batch, data.samples, data.workers, progress=self._drawing)
-                elif data.rendered == "device":
-                    samples = RenderedStream(source, settings.batch, data.workers, self.device)
-                else:
-                    samples = Stream(source, settings.batch, data.workers)
-                self.parts[""] = (config.loss.name, 1.0, samples)
+                self.parts[""] = (config.loss.name, 1.0, self._samples(source))
             exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS), balance=0.0)
-            drawn = Kept(exam, 2 * data.validation, 2 * data.validation, data.workers, progress=self._drawing)[0]
+            if data.portraits:
+                drawn = Portraits(exam, data.validation, data.validation, data.workers, progress=self._drawing)[0]
+            else:
+                # the even samples: under D65 through the mean camera, as the test scenes are seen
+                both = Kept(exam, 2 * data.validation, 2 * data.validation, data.workers, progress=self._drawing)[0]
+                drawn = both.each(lambda values: values[::2])
         if photographs is not None:
             share = config.loss.photo_share if data.synthetic else 1.0
             self.parts["photo "] = (config.loss.of_photos, share, photographs)
-        # the even samples: under D65 through the mean camera, as the test scenes are seen
-        self.exam = drawn.each(lambda values: values[::2].to(self.device))
+        self.exam = drawn.each(lambda values: values.to(self.device))
+
+    def _samples(self, source: Source) -> Samples:
+        data, batch = self.config.data, self.config.training.batch
+        if data.portraits:
+            return Portraits(source, batch, data.portraits, data.workers, progress=self._drawing)
+        if data.samples:
+            return Kept(source, batch, data.samples, data.workers, progress=self._drawing)
+        if data.rendered == "device":
+            return RenderedStream(source, batch, data.workers, self.device)
+        return Stream(source, batch, data.workers)
 
     @contextlib.contextmanager
     def _one_after_the_first(self) -> Iterator[None]:
@@ -218,6 +230,12 @@ def _begun(config: Config) -> tuple[BioFaceNet, Mapping[str, Any] | None]:
     if not start:
         return BioFaceNet(config.network), None
     network, made = load_weights(start if start.endswith(".safetensors") else shipped_weights(start))
+    if config.network.architecture == "gaussian" and network.config.architecture == "compact":
+        adopting = BioFaceNet(config.network)
+        assert isinstance(adopting.body, Gaussian)
+        assert isinstance(network.body, Compact)
+        adopting.body.adopt(network.body)
+        network = adopting
     if network.config != config.network:
         raise InputError(
             f"training.start: {start} holds {network.config}; expected {config.network}, as the section network says"

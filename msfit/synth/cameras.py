@@ -83,7 +83,7 @@ class Developed(NamedTuple):
 def random_cameras(count: int, generator: Generator) -> Cameras:
     """Draw `count` cameras.
 
-    About a quarter of them are calibrated: white balance within 2 %, no tone curve, as photographs "rendered faithfully".
+    About a quarter of them are calibrated: white balance within 2 %, no tone curve.
 
     Parameters
     ----------
@@ -296,9 +296,7 @@ def _locally(light: Tensor, share: Tensor) -> Tensor:
     weights = torch.tensor(_LUMINANCE).to(light)[:, None, None]
     log = torch.log((weights * light).sum(1, keepdim=True) + 0.01)
     cells = 8
-    base = F.interpolate(
-        F.adaptive_avg_pool2d(log, cells), log.shape[-2:], mode="bicubic", align_corners=False
-    )
+    base = F.interpolate(F.adaptive_avg_pool2d(log, cells), log.shape[-2:], mode="bicubic", align_corners=False)
     return light * torch.exp(-_each(share).to(light) * (base - log.mean((2, 3), keepdim=True)))
 
 

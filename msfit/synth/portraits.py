@@ -92,9 +92,7 @@ def portrait(buffers: Buffers, subject: Subject, paint: Paint, rng: np.random.Ge
     )
 
 
-def _background(
-    rng: np.random.Generator, size: int, palette: Palette, ita: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _background(rng: np.random.Generator, size: int, palette: Palette, ita: float) -> tuple[np.ndarray, np.ndarray]:
     """Reflectance (y, x, band) and brightness (y, x): two paints in blurred shapes, a wall to a window or a night."""
     other = random_palette(rng, ita).background
     noise = gaussian_filter(rng.standard_normal((size, size)), size * np.exp(rng.uniform(np.log(0.02), np.log(0.3))))

@@ -28,8 +28,8 @@ class Toned:
     melanin : float
         Absorbance at 550 nm that was added to the measured spectra [1].
     extrapolated : bool
-        Its tone is beyond that of everyone measured in its split, or was moved by more than the step to the next person:
-        figures on it are to be reported apart.
+        Its tone is beyond that of everyone measured in its split, or was moved by more than 8 degrees: to be reported
+        apart.
     """
 
     subject: Subject
