@@ -192,8 +192,8 @@ def likelihood(prediction: Prediction, batch: Batch, decoder: Decoder) -> Terms:
 
     The mean of a distribution is what squared errors find; given it, the covariance of greatest likelihood is found
     without bending it (`likelihood`: ``|L^T r|^2 / 2 - log det L`` a pixel, r of m_mel, m_blood, i_d, i_s, the last two
-    over the estimate of i_d; `level likelihood`: of the means over each face; `cast likelihood`). `level` is the squared
-    error of each face's mean melanin, `gloss` that of i_s less the skin model's misfit ``i_d offset / scale``.
+    over the estimate of i_d; `level likelihood`: of the means over each face; `cast likelihood`). `level` is the
+    squared error of each face's mean melanin, `gloss` that of i_s less the skin model's misfit ``i_d offset / scale``.
 
     Parameters and answer as of `supervised`; of the network `gaussian`.
     """
