@@ -65,7 +65,7 @@ def _freeze(paths: list[Path]) -> None:
         about |= {name: int(one.attrs[name]) for name in ("seed", "number")}
         rows.append({"file": path.name, **about, "digest": photograph_digest(path), "means": means})
     manifest["photographs"] = {
-        "what": "Photographs of synthetic faces in measured skin, 24 test persons, six each (msfit synth --photographs)",
+        "what": "Photographs of synthetic faces in measured skin, 24 test persons in six each (synth --photographs)",
         "digest": "SHA-256 of the numbers in NAME.png and NAME_truth.nc, see msfit.synth.photograph_digest",
         "version": _VERSION,
         "pictures": rows,

@@ -38,7 +38,7 @@ from msfit.synth.files import made_folder
 Samples = Kept | Portraits | Stream | RenderedStream
 #: Nodes a side of the decoder's table in training: within 4e-4 of the model.
 _NODES = 64
-_VALIDATION_HEADS = 64
+_VALIDATION_HEADS, _PORTRAIT_HEADS = 64, 48
 # Root of what a constant leaves on samples, see `training.losses`: the score is the mean of figures over these.
 _CONSTANT = {
     "diffuse": 0.255,
@@ -129,7 +129,8 @@ class _Run:
         with self._one_after_the_first():  # heads and kept samples are made once
             if data.synthetic:
                 self.parts[""] = (config.loss.name, 1.0, self._samples(source))
-            exam = replace(source, split="validation", heads=min(data.heads, _VALIDATION_HEADS), balance=0.0)
+            most = _PORTRAIT_HEADS if data.portraits else _VALIDATION_HEADS
+            exam = replace(source, split="validation", heads=min(data.heads, most), balance=0.0)
             if data.portraits:
                 drawn = Portraits(exam, data.validation, data.validation, data.workers, progress=self._drawing)[0]
             else:
