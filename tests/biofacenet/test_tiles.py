@@ -21,7 +21,7 @@ def lively(architecture: str) -> BioFaceNet:
     return network.double()
 
 
-@pytest.mark.parametrize("architecture", ["compact", "paper"])
+@pytest.mark.parametrize("architecture", ["compact", "gaussian", "paper"])
 @pytest.mark.parametrize(("height", "width"), [(64, 700), (520, 72)])
 def test_tiles_equal_the_whole(architecture: str, height: int, width: int) -> None:
     network = lively(architecture)
@@ -46,7 +46,7 @@ def test_a_tile_alone_would_differ() -> None:
     assert float((whole.i_d[..., :16] / alone.i_d[..., :16] - 1).abs().max()) > 1e-3
 
 
-@pytest.mark.parametrize("architecture", ["compact", "paper"])
+@pytest.mark.parametrize("architecture", ["compact", "gaussian", "paper"])
 def test_whole_pictures_are_judged_at_the_size_of_training(architecture: str) -> None:
     torch.manual_seed(0)
     network = BioFaceNet(NetworkConfig(architecture, (4, 6, 8))).eval()

@@ -186,12 +186,12 @@ def test_the_learning_rate_rises_stays_and_falls() -> None:
     assert rates[-1] == pytest.approx(2.0 / 40)
 
 
-@pytest.mark.parametrize("name", ["quick", "compact", "paper"])
+@pytest.mark.parametrize("name", ["quick", "compact", "photographs", "paper"])
 def test_shipped_configurations_are_whole(name: str) -> None:
     config = read_config(name)
     assert config.name == name
     assert json.loads(json.dumps(config.to_dict()))["network"]["architecture"] == (
-        "paper" if name == "paper" else "compact"
+        {"paper": "paper", "photographs": "gaussian"}.get(name, "compact")
     )
 
 
