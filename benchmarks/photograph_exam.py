@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks import record
 from biofacenet.photograph_exam import examine, of_network
-from biofacenet.prediction import load_model
+from biofacenet.prediction import Model, load_model
+from msfit.colour.transforms import decode_srgb, encode_srgb
 from msfit.io.output import written_whole
 from msfit.synth import photograph_digest, read_photograph, write_photographs
-from msfit.synth.photographs import EACH
+from msfit.synth.photographs import EACH, SIZE
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = ROOT / "data_iset" / "manifest.json"
@@ -50,9 +52,35 @@ def main() -> None:
         model = load_model(name, "cpu")
         found = examine(chosen.folder, of_network(model), model.decoder.model)
         print(f"\n{model.name}, the network alone: {found}")
-        figures[model.name] = found.to_dict()
+        woven = weave(model, paths)
+        told = ", ".join(f"{period}: {ratio:.2f}" for period, ratio in woven.items())
+        print(f"energy of melanin at the network's periods over that of their neighbours: {told}")
+        figures[model.name] = {**found.to_dict(), "weave": woven}
     if chosen.weights:
         record.write("photograph_exam", figures)
+
+
+def weave(model: Model, paths: list[Path]) -> dict[int, float]:
+    """Energy of the melanin map at periods of 2 to 16 pixels along rows and columns, over that of periods beside them.
+
+    Of the network on the pictures at their own size; a map without a pattern of the network's own has 1.
+    """
+    power = np.zeros(SIZE // 2)
+    for path in paths[::EACH]:
+        light = decode_srgb(torch.from_numpy(read_photograph(path).picture.astype(np.float32) / 255))
+        with torch.inference_mode():
+            sheet = model.network(light.permute(2, 0, 1)[None]).m_mel[0, 0].numpy()
+        window = np.hanning(SIZE)
+        for lines in (sheet, sheet.T):
+            fine = (lines - lines.mean(axis=1, keepdims=True)) * window
+            power += (np.abs(np.fft.rfft(fine, axis=1)) ** 2).mean(axis=0)[1:]
+    found = {}
+    for period in (2, 4, 8, 16):
+        here = SIZE // period - 1
+        # a window spreads a line over its neighbours
+        beside = np.r_[power[max(0, here - 4) : max(0, here - 1)], power[here + 2 : here + 5]]
+        found[period] = float(power[here] / np.exp(np.log(beside).mean()))
+    return found
 
 
 def _freeze(paths: list[Path]) -> None:
@@ -98,8 +126,6 @@ def _old() -> np.ndarray:
 
 
 def _new() -> np.ndarray:
-    import torch
-
     from msfit.synth.bank import Bank
     from msfit.synth.buffers import FACE
     from msfit.synth.cameras import develop, random_cameras
@@ -124,8 +150,6 @@ def _new() -> np.ndarray:
 
 
 def _tiled(linear: Any, columns: int = 12) -> np.ndarray:
-    from msfit.colour.transforms import encode_srgb
-
     display = encode_srgb(linear).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
     rows = [np.concatenate(list(display[k : k + columns]), 1) for k in range(0, len(display), columns)]
     return np.concatenate(rows, 0)

@@ -14,7 +14,7 @@ from msfit.cli.options import Quiet
 
 def train(
     config: Annotated[
-        str, typer.Option(metavar="FILE|NAME", help="A .toml file, or quick, compact, photographs, paper.", show_default=False)
+        str, typer.Option(metavar="FILE|NAME", help="A .toml file, or the name of one that ships.", show_default=False)
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Folder for weights, logs and panels.")],
     afresh: Annotated[bool, typer.Option("--afresh", help="Begin anew where OUT holds a checkpoint.")] = False,
