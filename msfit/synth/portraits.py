@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from msfit.synth.appearance import surface, texture_sheets
+from msfit.synth.appearance import random_surface, surface, texture_sheets
 from msfit.synth.atlas import sample
 from msfit.synth.buffers import BACKGROUND, FACE, Buffers
 from msfit.synth.light import random_light
@@ -64,7 +64,7 @@ def random_paint(rng: np.random.Generator, size: int, ita: float, *, beard: bool
 
 def portrait(buffers: Buffers, subject: Subject, paint: Paint, rng: np.random.Generator) -> Portrait:
     """A head in a subject's skin under a light and before a background drawn from `rng`."""
-    dressed = surface(buffers, texture_sheets(paint.planted.texture), paint.palette, rng)
+    dressed = surface(buffers, texture_sheets(paint.planted.texture), paint.palette, random_surface(rng))
     light = random_light(rng, 8 * buffers.visible.shape[1], _LEVELS)
     i_d, gloss = shading(buffers, dressed, light)
     spectra, _ = coat(dressed, subject, paint.palette.brow, "measured", "")

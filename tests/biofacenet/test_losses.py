@@ -109,9 +109,9 @@ def test_every_loss_has_finite_gradients_even_of_a_picture_without_a_face(loss) 
     empty = replace(batch, mask=torch.zeros_like(batch.mask))
     moved = Prediction(*(value.clone().requires_grad_() for value in found if value is not None))
     torch.stack([*loss(moved, empty, DECODER).values()]).sum().backward()
-    for value in moved:
-        assert value is not None
-        assert value.grad is None or bool(torch.isfinite(value.grad).all())
+    told = [value for value in moved if value is not None]
+    assert len(told) >= 6
+    assert all(value.grad is None or bool(torch.isfinite(value.grad).all()) for value in told)
 
 
 def test_weights_name_terms_that_there_are() -> None:
