@@ -32,12 +32,9 @@ class Gaussian(Compact):
         self.widen = nn.Conv2d(widths[0], fine, 1)
         self.spread = nn.Conv2d(fine, PRECISION, 1)
         self.whole = nn.Linear(self.numbers.in_features, WHOLE)
-        for layer in (self.spread, self.whole):
+        for layer, start in ((self.spread, (*_START, *[0.0] * 6)), (self.whole, (0.0, 0.0, *[-2.0] * 6))):
             nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        with torch.no_grad():
-            self.spread.bias[:4] = torch.tensor(_START)
-            self.whole.bias[2:] = -2.0
+            layer.bias = nn.Parameter(torch.tensor(start))
 
     def forward(self, light: Tensor, overview: Tensor | None = None) -> tuple[Tensor, Tensor]:
         picture = seen(light)

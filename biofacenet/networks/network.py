@@ -18,7 +18,11 @@ from biofacenet.networks.paper import Paper
 from msfit.errors import InputError
 
 ARCHITECTURES = ("compact", "gaussian", "paper")
-_BODIES = {"compact": Compact, "gaussian": Gaussian, "paper": Paper}
+_BODIES: dict[str, type[Compact] | type[Gaussian] | type[Paper]] = {
+    "compact": Compact,
+    "gaussian": Gaussian,
+    "paper": Paper,
+}
 #: Numbers that steer the decoder's light and camera.
 LIGHTING, CAMERA = 15, 2
 # Of exp in the heads of the shadings: e^8 is far beyond any light, and its square still finite in half precision's sum.

@@ -168,8 +168,8 @@ class Config:
         _check(
             "data.photos", bool(data.photos) or data.synthetic, data.photos, "a folder where data.synthetic is false"
         )
-        for name, number in (("samples", data.samples), ("portraits", data.portraits)):
-            _check(f"data.{name}", not 0 < number < training.batch, number, "0, or at least a batch")
+        for name, kept in (("samples", data.samples), ("portraits", data.portraits)):
+            _check(f"data.{name}", not 0 < kept < training.batch, kept, "0, or at least a batch")
         _check("data.portraits", not (data.portraits and data.samples), data.portraits, "0 where data.samples is given")
         _check("data.validation", not data.portraits or data.validation >= 8, data.validation, "8 or more")
 

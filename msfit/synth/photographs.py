@@ -198,8 +198,8 @@ def read_photograph(path: str | Path) -> Photograph:
     try:
         picture = np.asarray(Image.open(path).convert("RGB"))
         with xarray.open_dataset(_truth_path(path), engine="h5netcdf") as data:
-            maps = [data[name].to_numpy() for name in ("reflectance", "i_d", "gloss", "spots")]
-            return Photograph(picture, data["mask"].to_numpy().astype(bool), *maps, attrs=dict(data.attrs))
+            maps = {name: data[name].to_numpy() for name in ("reflectance", "i_d", "gloss", "spots")}
+            return Photograph(picture, mask=data["mask"].to_numpy().astype(bool), attrs=dict(data.attrs), **maps)
     except FileNotFoundError as error:
         raise InputError(
             f"{error.filename or path}: there is no such file; build the exam with `msfit synth --photographs`"

@@ -76,12 +76,9 @@ def portrait(buffers: Buffers, subject: Subject, paint: Paint, rng: np.random.Ge
     reflectance, diffuse = behind.reshape(size * size, -1), (light.level * brightness).ravel()
     specular, where = np.zeros(size * size, np.float32), np.full(size * size, BACKGROUND, np.uint8)
     planted = np.zeros(size * size, np.float32)
-    for sheet, values in zip(
-        (reflectance, diffuse, specular, where, planted),
-        (spectra, i_d, gloss, buffers.region, spots),
-        strict=True,
-    ):
-        sheet[buffers.pixel] = values
+    pixel = buffers.pixel
+    reflectance[pixel], diffuse[pixel], specular[pixel] = spectra, i_d, gloss
+    where[pixel], planted[pixel] = buffers.region, spots
     plane = (size, size)
     return Portrait(
         reflectance.reshape(*plane, -1),
