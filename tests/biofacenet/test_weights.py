@@ -37,7 +37,7 @@ def test_a_network_comes_back_as_it_was(saved: Path) -> None:
     assert not network.training
     picture = torch.rand(1, 3, 20, 12)
     for here, there in zip(original(picture), network(picture), strict=True):
-        assert torch.equal(here, there)
+        assert (here is None and there is None) or torch.equal(here, there)
     assert load_weights(saved.with_suffix(".json")).network.config == SMALL
 
 
