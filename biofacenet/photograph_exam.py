@@ -102,9 +102,10 @@ class Figures:
 
     @property
     def worst_rmse(self) -> float:
-        """Largest RMSE of a class over the mean of the classes'."""
+        """Largest RMSE of a class over the mean of the classes'; 1 where none errs."""
         classes = [value for name, value in self.rmse.items() if name != "all"]
-        return max(classes) / (sum(classes) / len(classes))
+        mean = sum(classes) / len(classes)
+        return max(classes) / mean if mean > 0 else 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
