@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS, head_units
 from biofacenet.photo.face import Box
 from biofacenet.photo.located import Face, check_skin, locate
 from biofacenet.photo.reading import Photo, as_photo, linear_light
-from biofacenet.photo.skin import face_ellipse, feathered, skin_in_picture
+from biofacenet.photo.skin import face_ellipse, feathered
 from biofacenet.prediction import Model, load_model
 from biofacenet.result import FaceResult
 from msfit.colour.transforms import encode_srgb
@@ -27,9 +28,10 @@ EDITABLE = {"melanin": "f_mel", "blood": "f_blood", "diffuse": "i_d", "specular"
 # Largest values of the maps [1]: the ends of the heads' ranges, and more light than any photograph holds.
 _HIGHEST = dict(zip(EDITABLE, (*HIGHEST_FRACTIONS, 10.0, 10.0), strict=True))
 _CHANGE = re.compile(r"(?P<sign>[xX*+-]?)(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)")
-# The change fades out inside the skin's edge, at hair and eyes, and more slowly where the face goes over into the neck,
-# over these shares of the face's width.
-_SKIN_FEATHER, _FACE_FEATHER = 0.015, 0.05
+# The change fades out at eyes and mouth, and at the ellipse around the face, over these shares of the face's width;
+# beyond the mesh over `_REACH`, and where logarithms of the colours differ by `_DIFFERENT`.
+_SKIN_FEATHER, _FACE_FEATHER = 0.012, 0.1
+_REACH, _DIFFERENT = 0.2, 0.6
 # Colours are divided with this added, so that black stays quiet.
 _DARK = 1e-3
 _LARGEST_RATIO = 8.0
@@ -79,6 +81,23 @@ class Edited:
     alpha: np.ndarray | None
     notes: tuple[str, ...]
     box: Box
+
+
+def _beyond(light: np.ndarray, outline: np.ndarray, width: float) -> np.ndarray:
+    """How much of a change pixels beyond a face's outline take on: float32 (y, x), 1 at the outline.
+
+    The mesh ends below the hairline and at the jaw, where skin goes on. A change fades with the distance from the
+    outline and with the difference of colour from the nearest pixel inside: it ends where the picture has an edge, and
+    nowhere else.
+    """
+    smooth = ndimage.gaussian_filter(np.log(light + 0.01), (0.01 * width, 0.01 * width, 0))
+    inner = ndimage.binary_erosion(outline, iterations=max(1, round(0.01 * width)))
+    if not inner.any():
+        return np.zeros(outline.shape, np.float32)
+    far, nearest = ndimage.distance_transform_edt(~inner, return_indices=True)
+    differing = np.linalg.norm(smooth - smooth[tuple(nearest)], axis=2)
+    share = np.clip(1 - far / (_REACH * width), 0, 1) * np.exp(-np.square(differing / _DIFFERENT))
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
 class Editor:
@@ -164,18 +183,20 @@ class Editor:
         """How much of a change each pixel of the box takes on, 0 to 1: none outside the skin of the face."""
         width = face.width
         skin = face.skin(self._light) & self.photo.opaque[self.box.slices]
-        weight = feathered(skin, _SKIN_FEATHER * width)
         place = face.box if face.mesh is None else face.box or Box(*face.mesh.box)
-        if place is None:
-            return self._checked(weight)
-        ellipse = feathered(face_ellipse(place, self.photo.rgb.shape)[self.box.slices], _FACE_FEATHER * width)
         if face.mesh is None:
+            weight = feathered(skin, _SKIN_FEATHER * width)
+            if place is None:
+                return self._checked(weight)
+            ellipse = feathered(face_ellipse(place, self.photo.rgb.shape)[self.box.slices], _FACE_FEATHER * width)
             return self._checked(weight * ellipse)
-        weight *= feathered(face.mesh.outline()[self.box.slices], _FACE_FEATHER * width)
-        # the mesh ends below the hairline: above it skin goes by its colours
-        coloured = skin_in_picture(self._light) & self.photo.opaque[self.box.slices]
-        weight = np.maximum(weight, feathered(coloured, _SKIN_FEATHER * width) * ellipse)
-        return self._checked(weight)
+        assert place is not None
+        outline = face.mesh.outline()[self.box.slices] & self.photo.opaque[self.box.slices]
+        ellipse = feathered(face_ellipse(place, self.photo.rgb.shape)[self.box.slices], _FACE_FEATHER * width)
+        # eyes, mouth and nostrils keep every bit; the outline is no edge
+        openings = feathered(skin | ~outline, _SKIN_FEATHER * width)
+        beyond = _beyond(self._light, outline, width) * ellipse
+        return self._checked(np.where(outline, openings, beyond * self.photo.opaque[self.box.slices]))
 
     def _checked(self, weight: np.ndarray) -> np.ndarray:
         check_skin(weight, "give another place (box: x,y,width,height)")
