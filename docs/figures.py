@@ -17,7 +17,7 @@ from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 _FIGURE = re.compile(
-    r"(?P<shown>[-\d.,]*\d)"
+    r"(?P<shown>\d(?:[\d.,]*\d)?(?:e[-+]\d+)?)"
     r"(?P<source><!--= (?P<file>\w+): (?P<path>[^:>]+?)(?: x (?P<factor>[\de.-]+))? :(?P<format>[^ ]+) -->)"
 )
 
@@ -34,7 +34,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
     def figure(found: re.Match[str]) -> str:
         value: Any = json.loads((results / f"{found['file']}.json").read_text(encoding="utf-8"))
         for step in found["path"].split("/"):
-            value = value[step]
+            value = value[int(step) if isinstance(value, list) else step]
         value = value * float(found["factor"]) if found["factor"] else value
         return f"{value:{found['format']}}{found['source']}"
 
