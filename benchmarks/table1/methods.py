@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import msfit
-from benchmarks.table1.rgb_fit import RgbFit
+from benchmarks.table1.rgb_fit import rgb_fit
 from benchmarks.table1.scoring import Method
 from benchmarks.table1.train_sfsnet import WEIGHTS, load_sfsnet
 from benchmarks.table1.training import STATISTICS_VERSION
@@ -57,7 +56,7 @@ class RgbLeastSquares:
     )
 
     def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
-        return _rgb_fit(model)(picture)
+        return rgb_fit(picture, model)
 
 
 class Network:
@@ -119,8 +118,3 @@ def all_methods(extra: Sequence[Path] = ()) -> list[Method]:
     if len({method.name for method in chosen}) < len(chosen):
         raise InputError("--weights: two methods of one name; rename the files")
     return chosen
-
-
-@cache
-def _rgb_fit(model: str) -> RgbFit:
-    return RgbFit(model)

@@ -95,7 +95,7 @@ def _daylight(kelvin: float, nm: np.ndarray) -> np.ndarray:
     return np.asarray(daylight(torch.tensor(kelvin, dtype=torch.float64), nm))
 
 
-def posterior(logs: np.ndarray, bands: np.ndarray | Channels, unit: str = "energy") -> Posterior:
+def posterior(logs: np.ndarray, bands: np.ndarray | Channels, unit: str = "energy", widened: float = 1.0) -> Posterior:
     """What light it was.
 
     Parameters
@@ -106,6 +106,8 @@ def posterior(logs: np.ndarray, bands: np.ndarray | Channels, unit: str = "energ
         Band centres inside 400-700 nm, or responses.
     unit : {"energy", "photons"}
         What was recorded.
+    widened : float
+        What skin, its gloss and the values' own errors are taken to vary more than they do, in variance.
     """
     lights, skin = known_lights(), skin_logs()
     nm = fine_grid(400.0, 700.0)
@@ -122,8 +124,8 @@ def posterior(logs: np.ndarray, bands: np.ndarray | Channels, unit: str = "energ
     for tone, covariance in enumerate(skin.covariances):
         turn = slopes[tone] @ spread.T  # (band, node): of ln y with ln R at the table's wavelengths
         gloss = _GLOSS * np.exp(-seen[tone].mean(0))
-        total = turn @ covariance @ turn.T + deviation + np.outer(gloss, gloss)
-        total += _BAND**2 * np.eye(size) + _LEVEL**2
+        total = turn @ covariance @ turn.T + np.outer(gloss, gloss) + _BAND**2 * np.eye(size)
+        total = widened * total + deviation + _LEVEL**2
         residual = logs - whites - seen[tone]  # (light, band)
         solved = np.linalg.solve(total, residual.T).T
         squares = (residual * solved).sum(1)

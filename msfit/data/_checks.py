@@ -146,3 +146,13 @@ def _as_array(values: Any) -> Any:
 
 def _lazy(values: Any) -> bool:
     return not isinstance(values, np.ndarray) and is_lazy(values)
+
+
+def check_widths(fwhm: Any, bands: int) -> np.ndarray:
+    """Full widths at half maximum as float64 (band,), refused unless positive and one a band."""
+    widths = np.asarray(fwhm, np.float64)
+    if widths.shape != (bands,):
+        raise InputError(f"fwhm: found {widths.size} for {bands} bands; expected one a band")
+    if not (np.isfinite(widths).all() and (widths > 0).all()):
+        raise InputError(f"fwhm: found {np.min(widths):g}; expected widths greater than 0 nm")
+    return widths

@@ -54,6 +54,11 @@ def select_bands(
     return cube.resample(target), 0, []
 
 
+def has_step(asked: Bands | None) -> bool:
+    """Whether bands are asked for that have to be resampled."""
+    return asked is not None and _parse(asked)[2] is not None
+
+
 def requested_bands(asked: Bands | None, holds: tuple[float, float], model: str) -> tuple[float, float, float | None]:
     """From where to where, and in which steps if not the data's own [nm]; arguments as of `select_bands`.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msfit.data._checks import check_mask, check_scale, check_spectrum, check_values
+from msfit.data._checks import check_mask, check_scale, check_spectrum, check_values, check_widths
 from msfit.data.channels import Channels
 from msfit.data.later import later
 from msfit.data.lazy_arrays import RowFunction, is_lazy, lazy_rows, read_rows
@@ -52,6 +52,9 @@ class Cube:
     channels : Channels, optional
         Responses, one a band of `values`, where bands are no needles at their centres. They are kept in the order of
         these, and `wavelengths` are the centres.
+    fwhm : array (band,), optional
+        Full width at half maximum of each band [nm], where it is known: fits take such bands for Gaussians, unless
+        they are told otherwise.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class Cube:
     dark: Any = None
     axes: PixelAxes | None = None
     channels: Channels | None = None
+    fwhm: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         values = check_values(self.values)
@@ -84,8 +88,10 @@ class Cube:
         if saturation is None and values.dtype.kind in "ui":
             saturation = float(np.iinfo(values.dtype).max)
         provenance = dict(self.provenance)
+        fwhm = None if self.fwhm is None else check_widths(self.fwhm, wavelengths.size)
         if wavelengths[0] > wavelengths[-1]:
             values, wavelengths = values[..., ::-1], wavelengths[::-1]
+            fwhm = None if fwhm is None else fwhm[::-1]
             illuminant = None if illuminant is None else illuminant[..., ::-1]
             dark = None if dark is None else dark[..., ::-1]
             provenance["note"] = "; ".join(filter(None, [provenance.get("note"), TURNED_ROUND]))
@@ -102,6 +108,7 @@ class Cube:
             "saturation": saturation,
             "provenance": provenance,
             "dark": dark,
+            "fwhm": fwhm,
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -182,6 +189,7 @@ class Cube:
             illuminant=illuminant,
             dark=dark,
             channels=None if self.channels is None else self.channels.take(bands),
+            fwhm=None if self.fwhm is None else self.fwhm[bands],
         )
 
     def resample(self, wavelengths: np.ndarray) -> Cube:

@@ -88,7 +88,7 @@ class SkinPrior:
             raise InputError("prior: found a covariance that is not symmetric")
         scale = np.sqrt(np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), np.finfo(float).tiny))
         unit = covariance / (scale[..., :, None] * scale[..., None, :])
-        if not known.any() or np.linalg.eigvalsh(unit[known]).min() < _LEAST_EIGENVALUE:
+        if not known.any() or not _positive(unit[known]):
             raise InputError(
                 "prior: found standard deviations or covariances that are not positive; expected positive ones: hold"
                 " what is known exactly"
@@ -177,6 +177,15 @@ _LISTED = ", ".join(NUMBERS)
 _EXPECTED = '"archive", "archive-contact", {"f_mel": (mean, standard deviation), ...} or a msfit.SkinPrior'
 # Of a matrix of correlations: less is rounding.
 _LEAST_EIGENVALUE = 1e-12
+
+
+def _positive(unit: np.ndarray) -> bool:
+    """Whether all of the matrices of correlations (n, k, k) are positive definite beyond rounding."""
+    try:
+        np.linalg.cholesky(unit - _LEAST_EIGENVALUE * np.eye(unit.shape[-1]))
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def _numbers(name: str, given: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from msfit.data.bands import has_step
 from msfit.data.channels import Channels
 from msfit.data.cube import TURNED_ROUND, Cube
 from msfit.data.lazy_arrays import read_rows
@@ -20,8 +21,7 @@ def input_cube(cube: Any, wavelengths: Any, options: FitOptions) -> Cube:
     if options.estimates_light:
         return _under_estimated_light(cube, wavelengths, options)
     source = as_cube(cube, wavelengths, None, options.loading, options.channels)
-    if options.fwhm is not None or options.illuminant is not None or source.channels is not None or options.channels:
-        source = in_channels(source, options)
+    source = in_channels(source, options)
     return source if options.mask is None else masked(source, options.mask)
 
 
@@ -55,7 +55,7 @@ def _under_estimated_light(cube: Any, wavelengths: Any, options: FitOptions) -> 
 
 
 def in_channels(cube: Cube, options: FitOptions) -> Cube:
-    """The cube with the channels of `channels` or `fwhm`, under the light of `illuminant`.
+    """The cube with the channels of `channels` or `fwhm`, or of its own, under the light of `illuminant`.
 
     Raises
     ------
@@ -67,12 +67,10 @@ def in_channels(cube: Cube, options: FitOptions) -> Cube:
     if options.fwhm is not None:
         if options.fwhm == 0 and options.illuminant is not None:
             raise InputError("illuminant: bands that are needles have no use for it; leave it out")
-        channels = Channels.gaussian(cube.wavelengths, options.fwhm) if options.fwhm else None
-        if channels is not None:
-            _check_one_spectrum(cube)
-            # a response that is cut or sampled has its centroid a little beside its centre
-            return cube.changed(channels=_lit(channels, options), wavelengths=_lit(channels, options).centres)
-        return cube.changed(channels=None)
+        needles = cube.changed(channels=None, fwhm=None)
+        return _gaussian(needles, options.fwhm, options) if options.fwhm else needles
+    if channels is None and cube.fwhm is not None:
+        return _as_stated(cube, options)
     if channels is None:
         if options.illuminant is not None:
             raise InputError(
@@ -90,6 +88,31 @@ def in_channels(cube: Cube, options: FitOptions) -> Cube:
     if options.channels is None or order.tolist() == list(range(len(channels))):
         return cube.changed(channels=channels.take(order), wavelengths=channels.centres[order])
     return cube.select_bands(order).changed(channels=channels.take(order), wavelengths=channels.centres[order])
+
+
+def _gaussian(cube: Cube, fwhm: Any, options: FitOptions) -> Cube:
+    """The cube whose bands are Gaussians of these widths."""
+    _check_one_spectrum(cube)
+    channels = _lit(Channels.gaussian(cube.wavelengths, fwhm), options)
+    # a response that is cut or sampled has its centroid a little beside its centre
+    return cube.changed(channels=channels, wavelengths=channels.centres)
+
+
+def _as_stated(cube: Cube, options: FitOptions) -> Cube:
+    """The cube whose bands are as wide as it says, or needles where they cannot be fitted so; with a note."""
+    narrow, wide = float(cube.fwhm.min()), float(cube.fwhm.max())  # type: ignore[union-attr]
+    widths = f"{narrow:.3g}" if f"{narrow:.3g}" == f"{wide:.3g}" else f"{narrow:.3g}-{wide:.3g}"
+    try:
+        if has_step(options.bands):
+            raise InputError("bands: found a step")
+        chosen, how = _gaussian(cube, cube.fwhm, options), "Gaussians as wide; fwhm=0 takes them for needles"
+    except InputError as error:
+        if options.illuminant is not None:
+            raise
+        chosen, how = cube.changed(fwhm=None), f"needles ({str(error).split(';')[0]})"
+    note = f"the file states bands {widths} nm wide: they are taken for {how}"
+    notes = filter(None, (chosen.provenance.get("note"), note))
+    return chosen.changed(provenance={**chosen.provenance, "note": "; ".join(map(str, notes))})
 
 
 # A light is one spectrum at every place where its shape differs by no more than this from its mean shape.

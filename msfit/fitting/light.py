@@ -21,10 +21,10 @@ FEWEST_PIXELS = 50
 # shadows of a few counts and highlights are beyond.
 _MOST_PIXELS, _KEPT = 40_000, 0.6
 _DARKEST = 0.1  # of the brightest: below it noise decides
-_DRAWS = 400
+_DRAWS = 1000
 # The light is not known where the stated error is larger [degrees], or where the likeliest light and tone leave over so
-# many times what they should.
-MOST_ERROR, MOST_MISFIT = 4.0, 8.0
+# many times the squares that they should. From half of that on intervals are widened by what is left over.
+MOST_ERROR, WIDENED_MISFIT, MOST_MISFIT = 5.0, 8.0, 16.0
 #: Share of the posterior inside the intervals.
 INSIDE = 0.68
 # What the light is tried to be where skin has to be found first.
@@ -53,6 +53,9 @@ class LightEstimate:
         Mean individual typology angle of the skin [degrees], as far as its spectrum without level tells it.
     spectrum : tuple of float64 arrays (nm,), (nm,)
         Wavelengths [nm] and power of the mean of the lights that are likely, for channels.
+    misfit : float
+        How many times as far from the archive's skin these pixels lie under the likeliest light as persons do among
+        themselves. From 2.8 on, intervals and error are widened by it.
     """
 
     wavelengths: np.ndarray
@@ -63,10 +66,12 @@ class LightEstimate:
     likely: tuple[tuple[str, float], ...]
     ita: float
     spectrum: tuple[np.ndarray, np.ndarray]
+    misfit: float = 1.0
 
     def __str__(self) -> str:
         shown = [f"{name} ({100 * share:.0f} %)" for name, share in self.likely if share >= 0.05]
-        return f"estimated from skin: {', '.join(shown)}; within {self.error:.1f} degrees with 68 % probability"
+        far = f", {self.misfit:.1f} times as far from skin as skin is" if self.misfit**2 > WIDENED_MISFIT else ""
+        return f"estimated from skin: {', '.join(shown)}; within {self.error:.1f} degrees with 68 % probability{far}"
 
 
 @names_nearest
@@ -104,7 +109,7 @@ def estimate_illuminant(
     ------
     InputError
         Fewer than 50 pixels of skin; fewer than 6 bands on 400-700 nm, or bands that span less than 200 nm of it; a
-        light that cannot be known from these: none of the list makes skin of them, or the stated error exceeds 4
+        light that cannot be known from these: none of the list makes skin of them, or the stated error exceeds 5
         degrees.
 
     Examples
@@ -130,7 +135,9 @@ def estimate_illuminant(
             f"illuminant: cannot be known; under the likeliest light, {_likely(found)[0][0]}, these pixels are"
             f" {found.misfit**0.5:.1f} times as far from skin as skin is; give the light, or a mask of skin alone"
         )
-    estimate = _summary(found, source.wavelengths[bands], levels, float(source.illuminant[0]), unit)
+    # a Birge ratio (R. T. Birge, Phys. Rev. 40, 207, 1932): what is left over says how well skin was known
+    wide = posterior(mean, seen, unit, found.misfit) if found.misfit > WIDENED_MISFIT else found
+    estimate = _summary(found, wide, source.wavelengths[bands], levels, float(source.illuminant[0]), unit)
     if estimate.error > MOST_ERROR:
         raise InputError(
             f"illuminant: cannot be known; with 68 % probability it is within {estimate.error:.1f} degrees of its"
@@ -256,14 +263,24 @@ def _common(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return logs - logs.mean(), level[near, 0]
 
 
-def _summary(found: Posterior, nm: np.ndarray, levels: np.ndarray, flat: float, unit: str) -> LightEstimate:
+def _draws(found: Posterior) -> np.ndarray:
+    """Lights of a posterior (draw, band), of mean 1."""
     rng = np.random.default_rng(0)
     pair = rng.choice(found.probability.size, _DRAWS, p=found.probability)
     roots = np.stack([np.linalg.cholesky(c + 1e-12 * np.eye(len(c))) for c in found.covariance])
     noise = rng.standard_normal((_DRAWS, found.mean.shape[1]))
     draws = np.exp(found.mean[pair] + np.einsum("nij,nj->ni", roots[found.tone[pair]], noise))
-    draws /= draws.mean(1, keepdims=True)
-    power = draws.mean(0)
+    return np.asarray(draws / draws.mean(1, keepdims=True))
+
+
+def _summary(
+    found: Posterior, wide: Posterior, nm: np.ndarray, levels: np.ndarray, flat: float, unit: str
+) -> LightEstimate:
+    """The estimate, with the intervals of another posterior about it."""
+    power, draws = _draws(found).mean(0), _draws(wide)
+    if wide is not found:
+        draws *= power / draws.mean(0)
+        draws /= draws.mean(1, keepdims=True)
     low, high = np.quantile(draws, [0.5 - INSIDE / 2, 0.5 + INSIDE / 2], axis=0)
     error = float(np.quantile(_angle(draws, power), INSIDE))
     skin, share = skin_logs(), np.bincount(found.tone, found.probability)
@@ -273,9 +290,8 @@ def _summary(found: Posterior, nm: np.ndarray, levels: np.ndarray, flat: float, 
     by_light = np.bincount(found.light, found.probability, len(lights.names))
     per_band = lights.wavelengths / 550 if unit == "photons" else 1.0
     spectrum = (lights.wavelengths, by_light @ lights.powers * per_band)
-    return LightEstimate(
-        nm, scale * power, scale * low, scale * high, error, _likely(found), float(share @ skin.angles), spectrum
-    )
+    angle, misfit = float(share @ skin.angles), float(np.sqrt(found.misfit))
+    return LightEstimate(nm, scale * power, scale * low, scale * high, error, _likely(found), angle, spectrum, misfit)
 
 
 def _kinds(found: Posterior) -> dict[str, list[tuple[float, float]]]:

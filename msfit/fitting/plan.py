@@ -20,7 +20,7 @@ from msfit.fitting.options import FitOptions
 from msfit.fitting.prior import PixelPrior
 from msfit.fitting.rank import check_rank
 from msfit.fitting.worker import Worker
-from msfit.skin.channels import through, truncated
+from msfit.skin.channels import reach_inside, through, truncated
 from msfit.skin.models import SkinModel, get_model
 
 
@@ -116,6 +116,12 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
         prior = PixelPrior.resolve(given, skin_model, box, options.shadings, cube)
     chosen, dropped, notes = select_bands(cube, options.bands, skin_model.wavelength_range, skin_model.name, fewest)
     if chosen.channels is not None:
+        if chosen.fwhm is not None:  # of which a file tells: nobody asked for those at the ends
+            whole = reach_inside(skin_model, chosen.channels, options.truncate)
+            if 1 <= whole.size < len(chosen.channels):
+                dropped += len(chosen.channels) - whole.size
+                notes = [*notes, f"{len(chosen.channels) - whole.size} bands reach outside the model's range: left out"]
+                chosen = chosen.select_bands(whole)
         notes = [*notes, *truncated(skin_model, chosen.channels)]
         skin_model = through(skin_model, chosen.channels, options.truncate)
         check_rank(skin_model, chosen.wavelengths, box, options.shadings, prior)

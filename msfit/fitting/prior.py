@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +14,7 @@ from msfit.errors import InputError
 from msfit.fitting.criterion import Criterion
 from msfit.skin.prior import archive_prior
 from msfit.skin.registry import SkinModel
-
-if TYPE_CHECKING:
-    from msfit.solve.posterior import Component
-    from msfit.solve.problem import ShadingBounds
+from msfit.solve.problem import Component, Prior, ShadingBounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +101,8 @@ class PixelPrior:
         return replace(self, skin=part)
 
     def components(self) -> list[Component]:
-        """What the solver takes, in numbers (f_mel, f_blood, i_d, i_s)."""
-        import torch
-
-        from msfit.solve.posterior import Component
-        from msfit.solve.problem import Prior
+        """What the solver takes, in numpy and in numbers (f_mel, f_blood, i_d, i_s)."""
+        from msfit.solve.kernels.numba_posterior import roots
 
         skin = self.skin
         mean, covariance = (
@@ -120,14 +114,12 @@ class PixelPrior:
         places = [NUMBERS.index(name) for name in skin.names]
         parts = []
         for share, middle, spread in zip(shares, mean, covariance, strict=True):
-            lower = np.linalg.cholesky(spread)
+            lower, log_det = roots(np.ascontiguousarray(spread, np.float64))
             centre = np.zeros((len(middle), len(NUMBERS)))
             root = np.zeros((len(middle), len(places), len(NUMBERS)))
-            centre[:, places] = middle
-            root[:, :, places] = np.linalg.inv(lower)
-            log_det = 2 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(1)
+            centre[:, places], root[:, :, places] = middle, lower
             constant = log_det - 2 * np.log(share)
-            parts.append(Component(Prior(torch.from_numpy(centre), torch.from_numpy(root)), torch.from_numpy(constant)))
+            parts.append(Component(Prior(centre, root, bool(skin.pixels)), constant))
         return parts
 
     def precision(self) -> np.ndarray:

@@ -19,10 +19,11 @@ from msfit.fitting.devices import Device
 from msfit.fitting.maps import diffuse, finite_only, screened, statuses
 from msfit.fitting.prior import PixelPrior
 from msfit.fitting.threads import cores, workers
-from msfit.skin.arrays import NAMESPACES
+from msfit.skin.arrays import NAMESPACES, is_tensor
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.faint import again_in_double, without_rounded_diffuse
+from msfit.solve.posterior import PosteriorSolver
 from msfit.solve.problem import NON_NEGATIVE, Problem, ShadingBounds
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver, solver_for
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from msfit.solve.certificate.certificate import Certificate
     from msfit.solve.extras import ExtrasSolver
-    from msfit.solve.posterior import PosteriorSolver
 
 # Pixels that one solver call works on: enough to hide the interpreter, few enough for a core's cache; a GPU wants more.
 _BLOCK, _BLOCK_TORCH, _BLOCK_GPU = 16_384, 4_096, 262_144
@@ -89,10 +89,8 @@ class Worker:
             certificate = Certificate(solver.skin, solver.lower, solver.upper)
         posterior = None
         if prior is not None:
-            from msfit.solve.posterior import PosteriorSolver
-
             assert isinstance(solver, PigmentSolver)
-            posterior = PosteriorSolver(solver.reference, prior.noise)
+            posterior = PosteriorSolver(solver, prior.noise)
         ends = zip((*box, "i_d", "i_s"), (*box.values(), *shadings), strict=True)
         known = () if prior is None else prior.skin.names  # the measurements have to tell the others
         free = len([name for name, (low, high) in ends if low < high and name not in known])
@@ -160,10 +158,10 @@ class Worker:
         `index` (n,) says which pixels they are of those rows that the worker is for; only to a prior that matters.
         """
         if self.posterior is not None:
-            import torch
-
-            with one_thread():
-                return self._by_posterior(pixels, scale, np.zeros(len(pixels), int) if index is None else index)
+            each = np.zeros(len(pixels), int) if index is None else index
+            if isinstance(self.posterior.solver.kernel, CpuSolver):
+                return self._by_posterior(pixels.astype(self.dtype, copy=False), scale, each)
+            return self._by_posterior_in_torch(pixels, scale, each)
         if not self.compiled or not self.device.startswith("cpu"):
             import torch  # noqa: F401 -- before it can be held to one thread
 
@@ -218,25 +216,33 @@ class Worker:
             solution = again_in_double(solution, y, weights, solver.in_double)
         return without_rounded_diffuse(solution, y, scale)
 
-    def _by_posterior(
+    def _by_posterior_in_torch(
         self, pixels: np.ndarray, scale: np.ndarray | None, index: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Maximum a posteriori estimates, with what of each is prior."""
         import torch
 
+        with one_thread():
+            y = torch.from_numpy(pixels).to(self.device, getattr(torch, self.dtype.name))
+            return self._by_posterior(y, scale, index)
+
+    def _by_posterior(self, y: Any, scale: np.ndarray | None, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Maximum a posteriori estimates of pixels, an array or tensor, with what of each is prior."""
         assert self.prior is not None
         assert self.posterior is not None
         prior = self.prior.take(index)
-        y = torch.from_numpy(pixels).to(self.device, getattr(torch, self.dtype.name))
-        usable = None if scale is None else torch.from_numpy(scale > 0).to(self.device)
-        solution, certainty = self.posterior(y, usable, prior.components())
-        squares = Problem(self.solver.skin, y).residual(solution).square()
-        mean = squares.mean(1) if usable is None else (squares * usable).sum(1) / usable.sum(1)
-        std = certainty.std.cpu().numpy().T
+        usable: Any = None if scale is None else scale > 0
+        if usable is not None and is_tensor(y):
+            import torch
+
+            usable = torch.from_numpy(usable).to(self.device)
+        solution, certainty, residual = self.posterior(y, usable, prior.components())
+        mean = (residual**2).sum(1) / (y.shape[1] if usable is None else usable.sum(1))
+        solution, found = solution.numpy(), [certainty.std, certainty.correlation]
+        rmse, std, correlation = (part.cpu().numpy() if is_tensor(part) else part for part in (mean**0.5, *found))
         with np.errstate(invalid="ignore"):
-            shares = np.minimum(std.astype(np.float64) ** 2 / prior.variances().T, 1)
-        more = [std, certainty.correlation.cpu().numpy().T] if self.std else []
-        return self.to_maps(solution.numpy(), mean.sqrt().cpu().numpy(), [*more, shares.astype(std.dtype)])
+            shares = np.minimum(std.T.astype(np.float64) ** 2 / prior.variances().T, 1)
+        more = [std.T, correlation.T] if self.std else []
+        return self.to_maps(solution, rmse, [*more, shares.astype(std.dtype)])
 
     def to_maps(self, solution: Solution, rmse: Any, more: Sequence[Any] = (), proved: Any = None) -> tuple[Any, Any]:
         """Maps (map, n) and statuses (n,) of solutions with their RMSE, and `more` rows of maps (..., n).

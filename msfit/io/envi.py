@@ -45,7 +45,8 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
     -------
     Scan
         Lazy. Reflectance where the header states a reflectance scale factor or the samples are floating point, else
-        counts. Bands that the header's `bbl` calls bad are left out; samples at the `data ignore value` are NaN.
+        counts. Bands that the header's `bbl` calls bad are left out; samples at the `data ignore value` are NaN. The
+        header's `fwhm` are the widths of bands.
     """
     envi, dask = need("spectral.io.envi"), need("dask.array")
     header_path = header_of(path)
@@ -95,12 +96,15 @@ def read_envi(path: Path, wavelengths: Any = None) -> Scan:
     nm = _wavelengths(header) if wavelengths is None else np.asarray(wavelengths)
     if nm.shape != (shape[-1],):
         check_wavelengths(nm, shape)
+    fwhm = _widths(header, nm, notes)
     if not good.all():
         values, nm = values[..., np.flatnonzero(good)], nm[good]
+        fwhm = None if fwhm is None else fwhm[good]
         notes.append(f"{np.count_nonzero(~good)} of {good.size} bands left out: the header calls them bad")
     if notes:
         provenance["note"] = "; ".join(notes)
-    return Scan(values, check_wavelengths(nm), quantity, saturation=saturation, provenance=provenance)
+    nm = check_wavelengths(nm)
+    return Scan(values, nm, quantity, saturation=saturation, provenance=provenance, fwhm=fwhm)
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -200,6 +204,26 @@ def _wavelengths(header: dict[str, Any]) -> np.ndarray:
     if "wavelength" not in header:
         raise InputError("no wavelengths: the ENVI header states none: --wavelengths 400:700:10 or FILE (wavelengths=)")
     return to_nanometres(_numbers(header, "wavelength"), _stated(header, "wavelength units"))
+
+
+def _widths(header: dict[str, Any], nm: np.ndarray, notes: list[str]) -> np.ndarray | None:
+    """Full widths at half maximum (band,) [nm]; None where the header states none, or what cannot be widths."""
+    if "fwhm" not in header:
+        return None
+    # in the unit of the wavelengths: small numbers, which alone would not show it
+    try:
+        widths = _numbers(header, "fwhm")
+        unit = 1.0
+        if "wavelength" in header:
+            own = _numbers(header, "wavelength")
+            unit = float(to_nanometres(own, _stated(header, "wavelength units"))[0] / own[0])
+    except InputError:
+        widths, unit = np.zeros(0), 1.0
+    widths = widths * unit
+    if widths.shape != nm.shape or not (np.isfinite(widths).all() and (widths > 0).all()):
+        notes.append("fwhm in the header is not used: expected a positive width for each band")
+        return None
+    return widths
 
 
 def _good_bands(header: dict[str, Any], bands: int) -> np.ndarray:

@@ -29,7 +29,7 @@ class Scan:
         "reflectance" [1] needs no light; "radiance" and "counts" do.
     illuminant : array (band,) or of the shape of `values`, optional
         In the unit of `values`.
-    mask, saturation, provenance, dark, axes
+    mask, saturation, provenance, dark, axes, fwhm
         As in `Cube`.
     """
 
@@ -42,6 +42,7 @@ class Scan:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     dark: Any = None
     axes: PixelAxes | None = None
+    fwhm: np.ndarray | None = None
 
     def to_cube(self) -> Cube:
         """The checked cube.
@@ -67,4 +68,5 @@ class Scan:
             self.provenance,
             dark=self.dark,
             axes=self.axes,
+            fwhm=self.fwhm,
         )

@@ -86,6 +86,11 @@ def through(model: SkinModel, channels: Channels, truncate: float = REFUSED) -> 
     return _through(model, channels.centres.tobytes(), nm.tobytes(), weights.tobytes())
 
 
+def reach_inside(model: SkinModel, channels: Channels, truncate: float = REFUSED) -> np.ndarray:
+    """Indices of the channels of whose area no larger share than `truncate` lies outside the model's range."""
+    return np.flatnonzero(channels.shares(*model.wavelength_range)[2] <= truncate)
+
+
 def truncated(model: SkinModel, channels: Channels) -> list[str]:
     """What is worth saying of responses that reach outside the model's range: a line, or none."""
     lost = channels.shares(*model.wavelength_range)[2]

@@ -15,32 +15,24 @@ form of the problem as it is, i_s multiplying ones, with independent noise of va
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from msfit.solve.backends.reference import ReferenceSolver
-from msfit.solve.loss import Loss
-from msfit.solve.problem import Prior
-from msfit.solve.solution import Solution
-from msfit.solve.uncertainty import Uncertainty, uncertainty
+from msfit.skin.arrays import NAMESPACES, converted, is_tensor
+from msfit.solve.problem import Component
+from msfit.solve.solution import Solution, Uncertainty
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from msfit.solve.backends.reference import ReferenceSolver
+    from msfit.solve.solver import PigmentSolver
 
 
-@dataclass(frozen=True, eq=False)
-class Component:
-    """One Gaussian of a mixture: `prior`, whose root' root is C^-1, and `constant` c, (n,) or (1,)."""
-
-    prior: Prior
-    constant: Tensor
-
-    def take(self, index: Tensor) -> Component:
-        """The component for some of the pixels."""
-        constant = self.constant if len(self.constant) == 1 else self.constant[index]
-        return Component(self.prior.take(index), constant)
+#: A solution, what is known of it, and what it leaves of the pixels (n, band).
+Posterior = tuple[Solution, Uncertainty, Any]
 
 
 class PosteriorSolver:
@@ -48,49 +40,52 @@ class PosteriorSolver:
 
     Parameters
     ----------
-    solver : ReferenceSolver
+    solver : PigmentSolver
         On the bands, in the type and place of the pixels; its bounds are kept.
     noise : float64 array (band,) or (band, band)
         Variances, or a covariance, of a pixel's bands about the model.
     """
 
-    def __init__(self, solver: ReferenceSolver, noise: np.ndarray) -> None:
+    def __init__(self, solver: PigmentSolver, noise: np.ndarray) -> None:
         self.solver, self.noise = solver, noise
-        self._mixed: dict[bytes, tuple[ReferenceSolver, np.ndarray, float]] = {}
+        self._mixed: dict[bytes, tuple[PigmentSolver, np.ndarray, float]] = {}
 
-    def __call__(
-        self, pixels: Tensor, usable: Tensor | None, components: Sequence[Component]
-    ) -> tuple[Solution, Uncertainty]:
+    def __call__(self, pixels: Any, usable: Any, components: Sequence[Component]) -> Posterior:
         """Fit pixels (n, band), of whose samples `usable` (n, band) are known, None for all.
 
-        The cost of the solution is the sum that is minimised times the variance of its unit.
+        The solution, what is known of it and its residual (n, band), 0 where there is no sample; all in arrays of the
+        kind of `pixels`, the components in numpy. The cost of the solution is the sum that is minimised times the
+        variance of its unit.
         """
         if self.noise.ndim == 1:
             variance = 1 / float((1 / self.noise).mean())
-            alike = bool((self.noise == self.noise[0]).all())
-            weights = None if alike else torch.from_numpy(variance / self.noise).to(pixels)
-            scale = None if usable is None else usable.to(pixels.dtype)
-            sigma = torch.from_numpy(self.noise).sqrt().to(pixels.device).expand(pixels.shape)
-            return self._least(self.solver, pixels, Loss(weights, scale, None, sigma), components, variance)
+            weights = None if usable is None else usable * NAMESPACES[type(pixels)].ones_like(pixels)
+            if not bool((self.noise == self.noise[0]).all()):
+                each = NAMESPACES[type(pixels)].ones_like(pixels) * _like(variance / self.noise, pixels)
+                weights = each if weights is None else weights * each
+            solution, certainty, residual = self._least(self.solver, pixels, weights, components, variance)
+            return solution, certainty, residual if usable is None else residual * usable
         if usable is None or bool(usable.all()):
             return self._decorrelated(pixels, np.ones(pixels.shape[1], bool), components)
-        patterns, group = np.unique(usable.cpu().numpy(), axis=0, return_inverse=True)
+        known = usable.cpu().numpy() if is_tensor(usable) else usable
+        patterns, group = np.unique(known, axis=0, return_inverse=True)
         parts, order = [], []
         for number, pattern in enumerate(patterns):
-            index = torch.from_numpy(np.flatnonzero(group.ravel() == number)).to(pixels.device)
-            parts.append(self._decorrelated(pixels[index], pattern, [each.take(index) for each in components]))
+            index = np.flatnonzero(group.ravel() == number)
+            some = pixels[_index(index, pixels)]
+            parts.append(self._decorrelated(some, pattern, [each.take(index) for each in components]))
             order.append(index)
-        back = torch.cat(order).argsort()
-        solution, certainty = parts[0]
-        for more, also in parts[1:]:
-            solution = solution.joined(more)
-            joined = (torch.cat(pair) for pair in zip(vars(certainty).values(), vars(also).values(), strict=True))
-            certainty = Uncertainty(*joined)
-        return solution.take(back), Uncertainty(*(values[back] for values in vars(certainty).values()))
+        back = _index(np.concatenate(order).argsort(), pixels)
+        solution, certainty, residual = parts[0]
+        join = NAMESPACES[type(pixels)].concatenate
+        for more, also, left in parts[1:]:
+            solution, residual = solution.joined(more), join((residual, left))
+            pairs = zip(vars(certainty).values(), vars(also).values(), strict=True)
+            certainty = Uncertainty(*(join(pair) for pair in pairs))
+        known = Uncertainty(*(values[back] for values in vars(certainty).values()))
+        return solution.take(back), known, residual[back]
 
-    def _decorrelated(
-        self, pixels: Tensor, pattern: np.ndarray, components: Sequence[Component]
-    ) -> tuple[Solution, Uncertainty]:
+    def _decorrelated(self, pixels: Any, pattern: np.ndarray, components: Sequence[Component]) -> Posterior:
         """Pixels of which the same bands are known, those of `pattern` (band,)."""
         key = pattern.tobytes()
         if key not in self._mixed:
@@ -99,31 +94,70 @@ class PosteriorSolver:
             whole[:, pattern] = mixing
             self._mixed[key] = self.solver.mixed(whole), whole, variance
         solver, whole, variance = self._mixed[key]
-        weights = torch.from_numpy(whole).to(pixels.device)
-        known = torch.where(torch.from_numpy(pattern).to(pixels.device), pixels, 0).double()
-        # band by band: a product of matrices may round differently with the number of pixels
-        mixed = torch.zeros(len(pixels), len(whole), dtype=torch.float64, device=pixels.device)
-        for band in np.flatnonzero(pattern):
-            mixed = mixed + known[:, band : band + 1] * weights[:, band]
-        y = mixed.to(pixels.dtype)
-        sigma = torch.full_like(mixed, variance**0.5)
-        return self._least(solver, y, Loss(None, None, None, sigma), components, variance)
+        mixed = _mixed(pixels[:, _index(np.flatnonzero(pattern), pixels)], whole[:, pattern])
+        solution, certainty, residual = self._least(solver, mixed, None, components, variance)
+        back = np.zeros((len(pattern), len(whole)))
+        back[pattern] = np.linalg.inv(whole[:, pattern])
+        return solution, certainty, _mixed(residual, back)
 
+    @staticmethod
     def _least(
-        self, solver: ReferenceSolver, pixels: Tensor, loss: Loss, components: Sequence[Component], variance: float
-    ) -> tuple[Solution, Uncertainty]:
+        solver: PigmentSolver, pixels: Any, weights: Any, components: Sequence[Component], variance: float
+    ) -> Posterior:
         """The least over the components, and its uncertainty; `variance` of a residual of weight 1."""
-        found: list[tuple[Solution, Uncertainty]] = []
-        for component in components:
-            own = component.prior
-            prior = Prior(own.mean, own.root * variance**0.5).to(pixels.dtype, pixels.device)
-            solution = solver(pixels, loss.squares(pixels), prior)
-            solution.cost = solution.cost + variance * component.constant.to(solution.cost)
-            ends = solver.lower, solver.upper, solver.shadings
-            about = Prior(*(part.expand(len(pixels), *part.shape[1:]) for part in (prior.mean, prior.root)))
-            own_std = uncertainty(solver.skin, solution, pixels, loss, *ends, prior=about, variance=variance)
-            found.append((solution, own_std))
-        return found[0] if len(found) == 1 else _together(found, variance)
+        return solver.posterior(pixels, weights, [each.scaled(variance**0.5) for each in components], variance)
+
+
+def _mixed(pixels: Any, weights: np.ndarray) -> Any:
+    """Sums (n, sum) of bands of pixels (n, band) with weights (sum, band).
+
+    Band by band in double precision: a product of matrices may round differently with the number of pixels.
+    """
+    xp, total = NAMESPACES[type(pixels)], 0.0
+    for band, row in enumerate(weights.T):
+        wide = pixels[:, band : band + 1] * xp.ones_like(pixels[:1, :1], dtype=xp.float64)
+        total = total + wide * _like(row, wide)
+    return total.astype(pixels.dtype) if xp is np else total.to(pixels.dtype)  # type: ignore[attr-defined]
+
+
+def _like(values: np.ndarray, pixels: Any) -> Any:
+    """Values in the type and place of pixels."""
+    return converted(values, pixels.dtype, pixels.device if is_tensor(pixels) else "cpu")
+
+
+def _index(index: np.ndarray, pixels: Any) -> Any:
+    """An index of pixels in their place."""
+    if not is_tensor(pixels):
+        return index
+    import torch
+
+    return torch.from_numpy(index).to(pixels.device)
+
+
+def least(
+    solver: ReferenceSolver, pixels: Tensor, weights: Tensor | None, components: Sequence[Component], variance: float
+) -> Posterior:
+    """The least over components of a prior, whose roots are in the unit of residuals of this variance; in torch."""
+    import torch
+
+    from msfit.solve.loss import Loss
+    from msfit.solve.problem import Prior, Problem
+    from msfit.solve.uncertainty import uncertainty
+
+    # noise of this variance over the weight
+    scale = None if weights is None else weights.sqrt()
+    loss = Loss(None, scale, None, torch.full_like(pixels, variance**0.5))
+    found: list[tuple[Solution, Uncertainty]] = []
+    for component in components:
+        own = component.to(pixels.dtype, pixels.device)
+        solution = solver(pixels, weights, own.prior)
+        solution.cost = solution.cost + variance * own.constant
+        ends = solver.lower, solver.upper, solver.shadings
+        about = Prior(*(part.expand(len(pixels), *part.shape[1:]) for part in (own.prior.mean, own.prior.root)))
+        own_std = uncertainty(solver.skin, solution, pixels, loss, *ends, prior=about, variance=variance)
+        found.append((solution, own_std))
+    solution, certainty = found[0] if len(found) == 1 else _together(found, variance)
+    return solution, certainty, Problem(solver.skin, pixels).residual(solution)
 
 
 def _together(found: Sequence[tuple[Solution, Uncertainty]], variance: float) -> tuple[Solution, Uncertainty]:
@@ -131,6 +165,8 @@ def _together(found: Sequence[tuple[Solution, Uncertainty]], variance: float) ->
 
     Each component has as much of the posterior as the integral of its Gaussian about its own minimum (Laplace).
     """
+    import torch
+
     best, certainty = found[0]
     for solution, own in found[1:]:
         lower = solution.cost < best.cost
@@ -158,10 +194,14 @@ def _together(found: Sequence[tuple[Solution, Uncertainty]], variance: float) ->
 
 
 def _numbers(solution: Solution) -> Tensor:
+    import torch
+
     return torch.cat((solution.x, solution.i_d.unsqueeze(1), solution.i_s.unsqueeze(1)), 1).double()
 
 
 def _chosen(condition: Tensor, first: Any, second: Any) -> list[Tensor]:
+    import torch
+
     pairs = zip(vars(first).values(), vars(second).values(), strict=True)
     return [torch.where(condition.reshape(-1, *(1,) * (new.ndim - 1)), new, old) for new, old in pairs]
 

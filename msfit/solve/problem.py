@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from msfit.skin.arrays import NAMESPACES, converted
+from msfit.skin.arrays import NAMESPACES, converted, is_tensor
 from msfit.skin.registry import Skin
 from msfit.solve.solution import Point, Solution
 from msfit.solve.tolerances import TOLERANCE, name
@@ -41,12 +41,18 @@ class Prior:
 
     Attributes
     ----------
-    mean : tensor (n, p + 2) or (1, p + 2)
-    root : tensor (n, row, p + 2) or (1, row, p + 2)
+    mean : array (n, p + 2) or (1, p + 2)
+    root : array (n, row, p + 2) or (1, row, p + 2)
+    own : bool
+        Whether each pixel has its own, be there but one pixel.
     """
 
-    mean: Tensor
-    root: Tensor
+    mean: Any
+    root: Any
+    own: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "own", self.own or max(len(self.mean), len(self.root)) > 1)
 
     @classmethod
     def from_precision(cls, mean: Any, precision: Any) -> Prior:
@@ -57,15 +63,40 @@ class Prior:
 
     def take(self, index: Any) -> Prior:
         """The prior of some of the pixels."""
-        return Prior(*(part if len(part) == 1 else part[index] for part in (self.mean, self.root)))
+        return Prior(*(part if len(part) == 1 else part[index] for part in (self.mean, self.root)), self.own)
 
     def to(self, dtype: Any, device: Any) -> Prior:
         """The same prior in tensors of a torch type on a device."""
-        return Prior(converted(self.mean, dtype, device), converted(self.root, dtype, device))
+        return Prior(converted(self.mean, dtype, device), converted(self.root, dtype, device), self.own)
+
+    def numpy(self) -> Prior:
+        """The same prior in numpy arrays."""
+        return Prior(*(part.cpu().numpy() if is_tensor(part) else part for part in (self.mean, self.root)), self.own)
 
     def target(self, x: Any) -> Any:
         """What the shadings have to explain of the prior's measurements at x (n or 1, p): R m - R_x x, (n, row)."""
         return (self.root * self.mean[:, None]).sum(2) - (self.root[:, :, : x.shape[1]] * x[:, None]).sum(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """One Gaussian of a mixture: `prior`, whose root' root is C^-1, and `constant`, (n,) or (1,), of -2 log density."""
+
+    prior: Prior
+    constant: Any
+
+    def take(self, index: Any) -> Component:
+        """The component for some of the pixels."""
+        constant = self.constant if len(self.constant) == 1 else self.constant[index]
+        return Component(self.prior.take(index), constant)
+
+    def to(self, dtype: Any, device: Any) -> Component:
+        """The same component in tensors of a torch type on a device."""
+        return Component(self.prior.to(dtype, device), converted(self.constant, dtype, device))
+
+    def scaled(self, size: float) -> Component:
+        """The same with the root times a number."""
+        return Component(Prior(self.prior.mean, self.prior.root * size, self.prior.own), self.constant)
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,3 +66,11 @@ class Solution:
     def numpy(self) -> Solution:
         """The same in numpy arrays."""
         return Solution(*(value.cpu().numpy() if hasattr(value, "cpu") else value for value in vars(self).values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """`std` (n, parameter) and `correlation` (n, pair) of f_mel, f_blood, i_d, i_s; pairs as `uncertainty.pairs`."""
+
+    std: Any
+    correlation: Any

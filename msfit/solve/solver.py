@@ -5,6 +5,8 @@ what is fitted                         backend             how
 =====================================  ==================  =============================================================
 sums of squares with weights or none,  `backends.cpu`      search, polynomials (where all bands count alike) and
 two-layer skin, on a CPU                                   descent in numba, float32 and float64, without torch
+the same with bounds of the shadings   `backends.cpu`      search on a finer grid and descent in numba, in the type of
+or a prior                                                 the pixels; standard deviations too where there is a prior
 the same, spectra kept as              `backends.low_rank` the same on few coordinates of many bands
 coefficients, 64 bands or more
 float32, weights or none, bounds of    `backends.gpu`      pixels to solutions in one kernel: nothing leaves the chip
@@ -13,7 +15,7 @@ on a GPU with Triton
 users' own models, plain, on a CPU     `backends.          search and polynomials in numba, descent in torch
                                        reference`
 priors, bounds of the shadings on a    `backends.          all in torch, on any device and in any type
-CPU, all else                          reference`
+GPU in float64, all else               reference`
 Huber's loss                           `robust`            rounds of weighted fits by the reference
 extra parameters                       `extras`            these solvers at every node of a lattice over the extras,
                                                            then the reference's descent in all parameters
@@ -25,7 +27,8 @@ extra parameters                       `extras`            these solvers at ever
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,9 +38,9 @@ from msfit.skin.arrays import converted, is_tensor
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.kernels.polynomials import SearchTable
-from msfit.solve.problem import NON_NEGATIVE, Prior, Problem, ShadingBounds
+from msfit.solve.problem import NON_NEGATIVE, Component, Prior, Problem, ShadingBounds
 from msfit.solve.search import Grid
-from msfit.solve.solution import Solution
+from msfit.solve.solution import Solution, Uncertainty
 from msfit.solve.threads import one_thread
 
 if TYPE_CHECKING:
@@ -100,19 +103,19 @@ class PigmentSolver:
         self.box = np.asarray(low, np.float64), np.asarray(high, np.float64)
         self.kernel: CpuSolver | GpuSolver | None = None
         self.table: SearchTable | None = None
-        if backend == "auto" and (shadings == NON_NEGATIVE or self.device.startswith("cuda")):
+        if backend == "auto":
             # a user's function stays in torch
             layered = not hasattr(skin, "function")
             self._choose(skin.to(np.float64) if of_torch and layered else skin, layered)
 
     def _choose(self, skin: Skin, layered: bool) -> None:
         if layered and self.device == "cpu":
-            self.kernel = CpuSolver.over(skin, *self.box, self.dtype)
+            self.kernel = CpuSolver.over(skin, *self.box, self.dtype, self.shadings)
         elif layered and self.device.startswith("cuda") and self.dtype == np.float32:
             from msfit.solve.backends.gpu import GpuSolver
 
             self.kernel = GpuSolver.over(skin, *self.box, self.device, self.shadings)
-        if self.kernel is None and self.device == "cpu":
+        if self.kernel is None and self.device == "cpu" and self.shadings == NON_NEGATIVE:
             self.table = SearchTable.over(self.skin, Grid.over(self.skin, self.lower, self.upper), *self._tensors)
 
     @cached_property
@@ -156,8 +159,9 @@ class PigmentSolver:
         The solution is in arrays of the kind of `pixels`.
         """
         plain = weights is None and prior is None
-        if prior is None and isinstance(self.kernel, CpuSolver):
-            solution = self.kernel(*(a.numpy() if is_tensor(a) else a for a in (pixels, weights)))
+        if isinstance(self.kernel, CpuSolver):
+            known = None if prior is None else prior.numpy()
+            solution = self.kernel(*(a.numpy() if is_tensor(a) else a for a in (pixels, weights)), known)
             return solution.torch() if is_tensor(pixels) else solution
         y = pixels if is_tensor(pixels) else converted(pixels, self.lower.dtype, self.device)
         w = weights if weights is None or is_tensor(weights) else converted(weights, y.dtype, self.device)
@@ -166,8 +170,37 @@ class PigmentSolver:
         elif plain and self.table is not None:
             solution = self._from_table(y)
         else:
-            solution = self.reference(y, w, prior)
+            known = None if prior is None else prior.to(y.dtype, y.device)
+            solution = self.reference(y, w, known)
         return solution if is_tensor(pixels) else solution.numpy()
+
+    def mixed(self, mixing: np.ndarray) -> PigmentSolver:
+        """The same of pixels in sums of the bands, `mixing` (sum, band), each row of which sums to 1."""
+        solver = copy(self)
+        solver.__dict__.pop("skin", None)
+        solver.table = None
+        if isinstance(self.kernel, CpuSolver):
+            solver.kernel = self.kernel.mixed(mixing)
+            solver._skin = solver.kernel.skin
+            solver.__dict__.pop("reference", None)
+            return solver
+        solver.kernel, solver.__dict__["reference"] = None, self.reference.mixed(mixing)
+        solver._skin = solver.reference.skin
+        return solver
+
+    def posterior(
+        self, pixels: Any, weights: Any, components: Sequence[Component], variance: float
+    ) -> tuple[Solution, Uncertainty, Any]:
+        """The least over the components of a prior, what is known of it, and what it leaves of the pixels (n, band).
+
+        Arrays of the kind of `pixels`; the solution's cost and the components' roots are in the unit of residuals of
+        this variance.
+        """
+        if isinstance(self.kernel, CpuSolver) and not is_tensor(pixels):
+            return self.kernel.posterior(pixels, weights, components, variance)
+        from msfit.solve.posterior import least
+
+        return least(self.reference, pixels, weights, components, variance)
 
     def descend(self, start: Any, pixels: Any, weights: Any) -> Solution:
         """Descend from one point of each pixel, start (n, 2), to a local minimum; all of them tensors."""

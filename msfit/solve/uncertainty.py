@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
 
 import torch
@@ -11,15 +10,7 @@ from torch import Tensor
 from msfit.skin.registry import Skin
 from msfit.solve.loss import Loss
 from msfit.solve.problem import NON_NEGATIVE, Prior, ShadingBounds
-from msfit.solve.solution import Solution
-
-
-@dataclass(frozen=True, eq=False)
-class Uncertainty:
-    """`std` (n, parameter) and `correlation` (n, pair) of f_mel, f_blood, i_d, i_s; pairs as `pairs` lists them."""
-
-    std: Tensor
-    correlation: Tensor
+from msfit.solve.solution import Solution, Uncertainty
 
 
 def pairs(names: tuple[str, ...]) -> list[str]:

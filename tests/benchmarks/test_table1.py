@@ -15,9 +15,8 @@ from benchmarks.table1 import command, report, summary
 from benchmarks.table1.choices import Choices
 from benchmarks.table1.exams import find_scenes, make_exam
 from benchmarks.table1.methods import TrainingMean
-from benchmarks.table1.rgb_fit import RgbFit
+from benchmarks.table1.rgb_fit import prior_of_training, rgb_fit
 from benchmarks.table1.scoring import grade
-from benchmarks.table1.training import statistics
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS, fractions
 from msfit.errors import InputError
 from msfit.metrics import COLUMNS, Decomposition, in_unit
@@ -128,19 +127,18 @@ def test_a_stand_in_is_scored_against_truth_too(tmp_path: Path) -> None:
 
 
 def test_fit_to_rgb_finds_what_the_prior_allows() -> None:
-    """At the training mean the prior pulls nowhere, so that noise-free colours give the pixel back."""
-    known = statistics(REFERENCE_MODEL)
-    m_mel, m_blood, i_d, i_s = known.mean
-    fit = RgbFit(REFERENCE_MODEL)
-    nodes = np.linspace(-1, 1, 257)
-    m_mel, m_blood = (nodes[np.abs(nodes - m).argmin()] for m in (m_mel, m_blood))
-    skin = msfit.reflectance(*map(fractions, (m_mel, m_blood), HIGHEST_FRACTIONS), BANDS, model="alotaibi-smith-2019")
-    picture = msfit.render(msfit.Cube((i_d * skin + i_s)[None, None], BANDS), "D65", "mean")
-    found = fit(picture)
+    """At the prior's mean it pulls nowhere, so that noise-free colours give the pixel back."""
+    f_mel, f_blood, i_d, i_s = prior_of_training(REFERENCE_MODEL).mean
+    fine = np.arange(400.0, 721.0)
+    skin = msfit.reflectance(f_mel, f_blood, fine, model=REFERENCE_MODEL)
+    picture = msfit.render(msfit.Cube((i_d * skin + i_s)[None, None], fine), "D65", "mean")
+    found = rgb_fit(picture, REFERENCE_MODEL)
     assert found.i_d is not None
     assert found.f_mel is not None
+    assert found.picture is not None
     assert found.i_d.item() == pytest.approx(i_d, abs=0.02)
-    assert in_unit("f_mel", found.f_mel, "heads").item() == pytest.approx(m_mel, abs=0.03)
+    assert found.f_mel.item() == pytest.approx(f_mel, abs=0.01)
+    np.testing.assert_allclose(found.picture, picture, atol=0.005)
 
 
 def test_the_constant_predictor_is_constant() -> None:

@@ -185,3 +185,41 @@ def test_truncated_data_and_missing_data(tmp_path: Path, reflectance: np.ndarray
     data.unlink()
     with pytest.raises(InputError, match="ENVI header without its data"):
         msfit.load(path)
+
+
+def test_widths_of_the_header_are_those_of_the_fit(tmp_path: Path) -> None:
+    nm = np.arange(410.0, 691, 20)
+    channels = msfit.Channels.gaussian(nm, 20)
+    skin = 0.8 * msfit.reflectance(np.full((H, W), 0.08), 0.03, channels=channels) + 0.03
+    about = {
+        "wavelength": (nm / 1000).tolist(),
+        "wavelength_units": "Micrometers",
+        "fwhm": (np.full(15, 0.02)).tolist(),
+    }
+    path = saved(tmp_path, skin, **about)
+    np.testing.assert_allclose(msfit.load(path).fwhm, 20)
+    with pytest.warns(UserWarning, match="the file states bands 20 nm wide: they are taken for Gaussians"):
+        wide = msfit.fit(path)
+    np.testing.assert_allclose(wide.f_mel, 0.08, atol=1e-5)
+    assert "20 nm wide" in wide.attrs["note"]
+    needles, asked = msfit.fit(path, fwhm=0), msfit.fit(path, fwhm=20)
+    assert "channels" not in needles.attrs
+    assert abs(needles.f_mel - 0.08).min() > 1e-4
+    np.testing.assert_array_equal(wide.f_mel, asked.f_mel)
+    assert msfit.fit_file(path, output=tmp_path / "maps.h5").f_mel.max() == wide.f_mel.max()
+    with pytest.warns(UserWarning, match="needles .bands: found a step"):
+        msfit.fit(path, bands="430:670:20")
+    assert msfit.render(path).shape == (H, W, 3)
+
+
+def test_bands_that_reach_outside_the_model_are_left_out(tmp_path: Path, reflectance: np.ndarray) -> None:
+    with pytest.warns(UserWarning, match="1 bands reach outside the model's range: left out"):
+        result = msfit.fit(saved(tmp_path, reflectance, fwhm=np.full(B, 9.0).tolist()))
+    assert result.wavelengths.size == B - 1
+
+
+@pytest.mark.parametrize("fwhm", [[8.0] * 3, [0.0] * B, ["wide"] * B])
+def test_widths_that_are_none_are_not_used(tmp_path: Path, reflectance: np.ndarray, fwhm: list[Any]) -> None:
+    cube = msfit.load(saved(tmp_path, reflectance, fwhm=fwhm))
+    assert cube.fwhm is None
+    assert "fwhm in the header is not used" in cube.provenance["note"]

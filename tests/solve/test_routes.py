@@ -2,12 +2,13 @@
 
 A route is a way from pixels to minima: the reference in torch, the kernels for CPUs in either precision, the Triton
 kernel in its interpreter, fits from coefficients, Huber's loss, extra parameters. A problem is a set of pixels with a
-model and perhaps weights. Whatever a route takes it must solve to the global minimum, inside the box, pixel by pixel on
-its own.
+model and perhaps weights, bounds of the shadings and a prior. Whatever a route takes it must solve to the global
+minimum, inside the box, pixel by pixel on its own.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from msfit.skin.models import get_model
 from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.backends.low_rank import LowRankSolver
 from msfit.solve.loss import Loss
-from msfit.solve.problem import shadings
+from msfit.solve.problem import NON_NEGATIVE, Prior, Problem, ShadingBounds
 from msfit.solve.robust import solve_robustly
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver, solver_for
@@ -36,13 +37,16 @@ BOX = {"f_mel": (0.0, 0.43), "f_blood": (0.0, 0.07)}
 
 @dataclass(frozen=True)
 class Case:
-    """Pixels (n, band) of a model on some bands, with weights or None for ones, and the box of the pigments."""
+    """Pixels (n, band) of a model on some bands, with weights or None for ones, the box of the pigments, bounds of the
+    shadings and a prior on all four numbers."""
 
     model: str
     nm: np.ndarray
     pixels: np.ndarray
     weights: np.ndarray | None = None
     held: float | None = None  # f_blood
+    shadings: ShadingBounds = NON_NEGATIVE
+    prior: Prior | None = None
 
     @property
     def box(self) -> dict[str, tuple[float, float]]:
@@ -63,25 +67,45 @@ def case(model: str, bands: int, kind: str, count: int = 80) -> Case:
     if kind == "no skin":
         pixels = np.abs(rng.uniform(-1, 1, (count, 1)) * (nm - 550) / 300 + rng.uniform(0.1, 1, (count, 1)))
     weights = None
-    if kind == "weighted":
+    if kind in ("weighted", "weighted prior"):
         weights = rng.choice([0.0, 0.5, 1.0, 2.0], pixels.shape)
         weights[:, ::4] = 1.0
-    return Case(model, nm, pixels, weights, 0.03 if kind == "held" else None)
+    return Case(model, nm, pixels, weights, 0.03 if kind == "held" else None, *terms(kind, count, rng))
+
+
+def terms(kind: str, count: int, rng: np.random.Generator) -> tuple[ShadingBounds, Prior | None]:
+    """Bounds of the shadings and a prior."""
+    shadings: dict[str, ShadingBounds] = {
+        "no gloss": ((0.0, math.inf), (0.0, 0.0)),
+        "level known": ((0.8, 0.8), (0.0, math.inf)),
+        "bounded": ((0.5, 0.7), (0.0, 0.05)),
+        "bounded prior": ((0.5, 0.7), (0.0, 0.05)),
+    }
+    prior = None
+    if "prior" in kind:
+        many = count if kind == "maps of priors" else 1
+        mean = rng.uniform((0.02, 0.01, 0.3, 0.0), (0.3, 0.05, 1.1, 0.1), (many, 4))
+        mixed = rng.standard_normal((many, 4, 4)) * np.array([0.1, 0.02, 0.4, 0.05])[:, None]
+        covariance = mixed @ mixed.swapaxes(1, 2) + np.diag([0.02, 0.005, 0.1, 0.01]) ** 2
+        root = 0.01 * np.linalg.inv(np.linalg.cholesky(covariance))
+        prior = Prior(mean, root[:, :2] if kind == "prior" else root)  # of two sums of the numbers alone
+    return shadings.get(kind, NON_NEGATIVE), prior
 
 
 def reference(problem: Case, dtype: str) -> Solution:
-    solver = solver_for(get_model(problem.model), problem.box, problem.nm, dtype)
+    solver = solver_for(get_model(problem.model), problem.box, problem.nm, dtype, "cpu", problem.shadings)
     assert isinstance(solver, PigmentSolver)
     kind = getattr(torch, dtype)
     weights = None if problem.weights is None else torch.from_numpy(problem.weights).to(kind)
-    return solver.reference(torch.from_numpy(problem.pixels).to(kind), weights).numpy()
+    prior = None if problem.prior is None else problem.prior.to(kind, "cpu")
+    return solver.reference(torch.from_numpy(problem.pixels).to(kind), weights, prior).numpy()
 
 
 def kernel(problem: Case, dtype: str) -> Solution:
-    solver = solver_for(get_model(problem.model), problem.box, problem.nm, dtype)
+    solver = solver_for(get_model(problem.model), problem.box, problem.nm, dtype, "cpu", problem.shadings)
     assert isinstance(solver, PigmentSolver)
     assert isinstance(solver.kernel, CpuSolver)
-    return solver(problem.pixels.astype(dtype), problem.weights)
+    return solver(problem.pixels.astype(dtype), problem.weights, problem.prior)
 
 
 def low_rank(problem: Case, dtype: str) -> Solution:
@@ -129,11 +153,12 @@ def extras(problem: Case, dtype: str) -> Solution:
 # name: (route, type, how far its RMSE may lie above the least, the kinds of problems that it takes)
 PLAIN = ("skin", "no skin", "held")
 ALL = (*PLAIN, "weighted")
+WITH_TERMS = ("no gloss", "level known", "bounded", "prior", "maps of priors", "bounded prior", "weighted prior")
 ROUTES: dict[str, tuple[Callable[[Case, str], Solution], str, float, tuple[str, ...]]] = {
-    "reference float64": (reference, "float64", 1e-9, ALL),
+    "reference float64": (reference, "float64", 1e-9, (*ALL, *WITH_TERMS)),
     "reference float32": (reference, "float32", 3e-6, ALL),
-    "cpu float64": (kernel, "float64", 1e-9, ALL),
-    "cpu float32": (kernel, "float32", 3e-6, ALL),
+    "cpu float64": (kernel, "float64", 1e-9, (*ALL, *WITH_TERMS)),
+    "cpu float32": (kernel, "float32", 3e-6, (*ALL, *WITH_TERMS)),
     "low rank": (low_rank, "float32", 4e-6, ("skin", "held")),
     "robust": (huber, "float64", 1e-8, ALL),
     "extras": (extras, "float64", 1e-8, ALL),
@@ -153,7 +178,11 @@ def cost(problem: Case, solution: Solution) -> np.ndarray:
     assert skin is not None
     x, i_d, i_s = (np.asarray(part, np.float64) for part in (solution.x, solution.i_d, solution.i_s))
     squares = (problem.pixels - i_d[:, None] * skin.reflectance(x) - i_s[:, None]) ** 2
-    return np.asarray((squares if problem.weights is None else problem.weights * squares).sum(1))
+    total = np.asarray((squares if problem.weights is None else problem.weights * squares).sum(1))
+    if problem.prior is None:
+        return total
+    away = np.column_stack((x, i_d, i_s)) - problem.prior.mean
+    return np.asarray(total + ((problem.prior.root @ away[:, :, None])[..., 0] ** 2).sum(1))
 
 
 def least(problem: Case, nodes: int = 60) -> np.ndarray:
@@ -163,13 +192,16 @@ def least(problem: Case, nodes: int = 60) -> np.ndarray:
     axes = [
         low + (high - low) * np.linspace(0, 1, nodes if high > low else 1) ** 1.7 for low, high in problem.box.values()
     ]
-    spectra = skin.reflectance(np.stack(np.meshgrid(*axes), -1).reshape(-1, 2))
+    x = np.stack(np.meshgrid(*axes), -1).reshape(-1, 2)
+    spectra = skin.reflectance(x)
     best = []
     for k, y in enumerate(problem.pixels):
         w = None if problem.weights is None else np.broadcast_to(problem.weights[k], spectra.shape)
-        i_d, i_s = shadings(spectra, np.broadcast_to(y, spectra.shape), w)
-        squares = (y - i_d[:, None] * spectra - i_s[:, None]) ** 2
-        best.append((squares if w is None else w * squares).sum(1).min())
+        prior = None if problem.prior is None else problem.prior.take([k])
+        here = Problem(skin, np.broadcast_to(y, spectra.shape), w, problem.shadings, prior)
+        i_d, i_s = here.shade(spectra, x)
+        some = Case(problem.model, problem.nm, here.pixels, w, None, problem.shadings, prior)
+        best.append(cost(some, Solution(x, i_d, i_s, *(i_d,) * 3)).min())
     return np.array(best)
 
 
@@ -181,8 +213,8 @@ def test_every_route_solves_every_problem_it_takes(route: str, model: str, bands
     assert solution.converged.all()
     low, high = np.array(list(problem.box.values())).T
     assert ((solution.x >= low.astype(solution.x.dtype)) & (solution.x <= high.astype(solution.x.dtype))).all()
-    assert (solution.i_d >= 0).all()
-    assert (solution.i_s >= 0).all()
+    for value, ends in zip((solution.i_d, solution.i_s), problem.shadings, strict=True):
+        assert ((value >= value.dtype.type(ends[0])) & (value <= value.dtype.type(ends[1]))).all()
     total = np.full(len(problem.pixels), bands) if problem.weights is None else problem.weights.sum(1)
     reached, stated = (np.sqrt(np.maximum(values, 0) / total) for values in (cost(problem, solution), solution.cost))
     exact = np.sqrt(cost(problem, reference(problem, "float64")) / total)
@@ -192,7 +224,13 @@ def test_every_route_solves_every_problem_it_takes(route: str, model: str, bands
 
 
 @pytest.mark.parametrize(
-    ("route", "kind"), [(route, kind) for route in ROUTES for kind in ("skin", "weighted") if kind in ROUTES[route][3]]
+    ("route", "kind"),
+    [
+        (route, kind)
+        for route in ROUTES
+        for kind in ("skin", "weighted", "bounded", "maps of priors")
+        if kind in ROUTES[route][3]
+    ],
 )
 def test_a_pixel_alone_equals_itself_in_a_batch_to_the_bit(route: str, kind: str) -> None:
     solve, dtype, _, _ = ROUTES[route]
@@ -202,7 +240,8 @@ def test_a_pixel_alone_equals_itself_in_a_batch_to_the_bit(route: str, kind: str
     together = solve(whole, dtype)
     for part in (slice(0, 1), slice(7, 40), slice(44, 45)):
         weights = None if whole.weights is None else whole.weights[part]
-        alone = solve(Case(whole.model, whole.nm, whole.pixels[part], weights), dtype)
+        prior = None if whole.prior is None else whole.prior.take(part)
+        alone = solve(Case(whole.model, whole.nm, whole.pixels[part], weights, None, whole.shadings, prior), dtype)
         for name, values in vars(alone).items():
             np.testing.assert_array_equal(values, getattr(together, name)[part], err_msg=name)
 

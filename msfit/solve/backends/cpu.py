@@ -2,29 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from msfit.skin.channels import mixed as mixed_skin
 from msfit.skin.registry import Skin
 from msfit.solve.faint import again_in_double
 from msfit.solve.kernels.constants import Constants, constants
-from msfit.solve.kernels.numba_descent import descend
-from msfit.solve.kernels.numba_polynomials import refine
-from msfit.solve.kernels.numba_search import coordinates, search, search_weighted
+from msfit.solve.kernels.numba_descent import FURTHER, RESULTS, descend
+from msfit.solve.kernels.numba_polynomials import refine, refine_bounded, worthwhile
+from msfit.solve.kernels.numba_posterior import FAR, certainty
+from msfit.solve.kernels.numba_search import coordinates, search, search_bounded, search_shared, search_weighted
 from msfit.solve.kernels.polynomials import SearchTable
+from msfit.solve.problem import NON_NEGATIVE, Component, Prior, ShadingBounds
 from msfit.solve.search import Grid
-from msfit.solve.solution import Solution
+from msfit.solve.solution import Solution, Uncertainty
 from msfit.solve.threads import one_thread
 from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
 from msfit.solve.units import LEAST, MOST, units
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What the objective has besides a sum of squares, as kernels take it, in the type of the pixels.
+
+    `ends` (4,): bounds of i_d and of i_s; `means` (m, 4) and `roots` (m, 4, 4) of priors, one a component or, if `own`,
+    one a pixel; `constants` (component, n or 1), float64, of their -2 log densities. Empty means and roots: bounds are
+    [0, inf), and there is no prior.
+    """
+
+    ends: np.ndarray
+    means: np.ndarray
+    roots: np.ndarray
+    constants: np.ndarray
+    own: bool = False
+
+    @classmethod
+    def of(cls, shadings: ShadingBounds, components: Sequence[Component], dtype: Any) -> Terms:
+        """Of bounds of the shadings and the components of a prior in numpy, none of them where there is no prior."""
+        ends = np.array(shadings, dtype).ravel()
+        if not components:
+            count = 0 if shadings == NON_NEGATIVE else 1
+            return cls(ends, np.zeros((count, 4), dtype), np.zeros((count, 4, 4), dtype), np.zeros((1, 1)))
+        priors = [component.prior for component in components]
+        roots = [np.zeros((len(prior.root), 4, 4), dtype) for prior in priors]
+        for root, prior in zip(roots, priors, strict=True):
+            root[:, : prior.root.shape[1]] = prior.root
+        means = [np.asarray(prior.mean, dtype) for prior in priors]
+        constants = np.stack([np.asarray(component.constant, np.float64) for component in components])
+        if not priors[0].own:
+            return cls(ends, np.concatenate(means), np.concatenate(roots), constants)
+        count = max(len(means[0]), len(roots[0]))
+        shared = (np.broadcast_to(part, (count, *part.shape[1:])) for part in (means[0], roots[0]))
+        return cls(ends, *(np.ascontiguousarray(part) for part in shared), constants, True)
+
+    @property
+    def components(self) -> int:
+        """How many there are."""
+        return len(self.constants)
+
+    def of_component(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Bounds, means and roots of a component, for pixels of which each has its own or all have one."""
+        return (self.ends, *((x if self.own else x[k : k + 1]) for x in (self.means, self.roots)))
 
 
 class CpuSolver:
     """Fits pixels in single or double precision, without torch.
 
     The search is in single precision, and so in which basins descents begin; the descent is in that of the pixels.
+    With bounds of the shadings or a prior both are.
 
     Parameters
     ----------
@@ -34,28 +85,54 @@ class CpuSolver:
         The box of the pigments.
     dtype : numpy dtype
         float32 or float64, of the pixels.
+    shadings : ShadingBounds
+        Bounds of i_d and i_s.
     """
 
-    def __init__(self, form: Constants, skin: Skin, lower: np.ndarray, upper: np.ndarray, dtype: Any) -> None:
-        self.form, self.dtype = form, np.dtype(dtype)
+    def __init__(
+        self,
+        form: Constants,
+        skin: Skin,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        dtype: Any,
+        shadings: ShadingBounds = NON_NEGATIVE,
+    ) -> None:
+        self.form, self.dtype, self.shadings = form, np.dtype(dtype), shadings
         self.grid = Grid.over(skin, lower, upper)
-        self.table = SearchTable.over(skin, self.grid, lower, upper)
-        self.about = self.table.about
         self.skin, self.bounds = skin, (lower, upper)
         self.box = [end.astype(dtype) for end in (lower, upper)]
         self.limits = np.array([TOLERANCE[self.dtype.name], np.finfo(dtype).eps], dtype)
+        self.table = SearchTable.over(skin, self.grid, lower, upper, short=True)
+        self.about, self.terms = self.table.about, Terms.of(shadings, (), dtype)
 
     @classmethod
-    def over(cls, skin: Skin, lower: np.ndarray, upper: np.ndarray, dtype: Any) -> CpuSolver | None:
+    def over(
+        cls, skin: Skin, lower: np.ndarray, upper: np.ndarray, dtype: Any, shadings: ShadingBounds = NON_NEGATIVE
+    ) -> CpuSolver | None:
         """For a skin over a box, or None where there is no compiled code for it."""
         form = constants(skin, dtype)
-        return None if form is None else cls(form, skin, lower, upper, dtype)
+        return None if form is None else cls(form, skin, lower, upper, dtype, shadings)
 
-    def __call__(self, pixels: np.ndarray, weights: np.ndarray | None = None) -> Solution:
+    def mixed(self, mixing: np.ndarray) -> CpuSolver:
+        """The same of pixels in sums of the bands, `mixing` (sum, band), each row of which sums to 1."""
+        solver = copy(self)
+        grid = replace(self.grid, spectra=self.grid.spectra @ mixing.T)  # which may be negative
+        skin = mixed_skin(self.skin, mixing)
+        table = SearchTable.over(skin, grid, *self.bounds, short=True)
+        solver.__dict__.pop("_nodes_in_type", None)
+        solver.__dict__.update(form=constants(skin, self.dtype), skin=skin, grid=grid, table=table, about=table.about)
+        return solver
+
+    def __call__(self, pixels: np.ndarray, weights: np.ndarray | None = None, prior: Prior | None = None) -> Solution:
         """Fit pixels (n, band) with weights (n, band) >= 0, or None for ones.
 
         Of each pixel the descent that ended lowest, the earliest among equals.
         """
+        if prior is not None or self.shadings != NON_NEGATIVE:
+            one = [] if prior is None else [Component(prior, np.zeros(1))]
+            terms = Terms.of(self.shadings, one, self.dtype) if one else self.terms
+            return _solution(self._ends(pixels, weights, terms)[0])
         pixels = np.ascontiguousarray(pixels)  # other orders would be compiled, and round, differently
         if weights is None:
             z = coordinates(pixels.astype(np.float32, copy=False), self.table.basis)
@@ -106,6 +183,70 @@ class CpuSolver:
         levels = self.grid.spectra.mean(1, keepdims=True)
         return (self.grid.spectra - levels).astype(np.float32), levels[:, 0].astype(np.float32)
 
+    def posterior(
+        self, pixels: np.ndarray, weights: np.ndarray | None, components: Sequence[Component], variance: float
+    ) -> tuple[Solution, Uncertainty, np.ndarray]:
+        """As `posterior.least`: the least over the components of a prior, what is known of it, and the residual."""
+        terms = Terms.of(self.shadings, components, self.dtype)
+        ends = self._ends(pixels, weights, terms, variance)
+        roots = terms.roots[None] if terms.own else terms.roots[:, None]
+        best, std, correlation = certainty(ends, roots, terms.constants, variance, *self.box, terms.ends)
+        number = np.arange(len(pixels))
+        chosen = ends[best, number]
+        solution = _solution(chosen)
+        constant = terms.constants[best, number if terms.constants.shape[1] > 1 else 0]
+        solution.cost += (variance * constant).astype(self.dtype)
+        certain = Uncertainty(std.astype(self.dtype), correlation.astype(self.dtype))
+        return solution, certain, chosen[:, RESULTS + FURTHER :]
+
+    def _ends(self, pixels: np.ndarray, weights: np.ndarray | None, terms: Terms, variance: float = 0.0) -> np.ndarray:
+        """Lowest ends (component, n, column) under bounds of the shadings or a prior: see `numba_descent`.
+
+        A component that is too far above another of the pixel to show in its posterior has an infinite cost.
+        """
+        pixels = np.ascontiguousarray(pixels, self.dtype)
+        spectra, levels, axes = self._nodes_in_type
+        if weights is None:
+            owner, of, start = self._starts_bounded(pixels, terms, variance)
+            load = pixels[:0]
+        else:
+            load = np.ascontiguousarray(weights, self.dtype)
+            each = range(terms.components)
+            found = [search_bounded(pixels, load, spectra, levels, *axes, *terms.of_component(k)) for k in each]
+            owner, node = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            of = owner if terms.own else np.repeat(each, [len(part) for part, _ in found])
+            start = self.grid.x[node]
+        group = owner if terms.own else of * len(pixels) + owner
+        ends = self._descend(self.form, pixels, owner, start, load, terms, of, group, terms.components * len(pixels))
+        return ends.reshape(terms.components, len(pixels), -1)
+
+    def _starts_bounded(
+        self, pixels: np.ndarray, terms: Terms, variance: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where to descend from where all bands count alike: pixel, prior and pigments of each start."""
+        spectra, levels, axes = self._nodes_in_type
+        if terms.own:
+            owner, node = search_bounded(pixels, pixels[:0], spectra, levels, *axes, *terms.of_component(0))
+            of = owner
+        else:
+            more = terms.ends, terms.means, terms.roots
+            owner, of, node = search_shared(pixels, spectra, levels, *axes, *more)
+        z = coordinates(pixels.astype(np.float32, copy=False), self.table.basis)
+        single = (part.astype(np.float32, copy=False) for part in (terms.ends, terms.means, terms.roots))
+        start, gained = refine_bounded(z, owner, of, node, *self.about, pixels.shape[1], *single)
+        if terms.components > 1:
+            kept = worthwhile(owner, of, gained, variance * terms.constants, variance * FAR)
+            owner, of, start = owner[kept], of[kept], start[kept]
+        return owner, of, start
+
+    @cached_property
+    def _nodes_in_type(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        grid, levels = self.grid, self.grid.spectra.mean(1, keepdims=True)
+        x = grid.x.reshape(*grid.shape, 2)
+        axes = [np.ascontiguousarray(axis, self.dtype) for axis in (x[:, 0, 0], x[0, :, 1])]
+        spectra = np.pad(grid.spectra - levels, ((0, 0), (0, -grid.spectra.shape[1] % 4)))
+        return spectra.astype(self.dtype), levels[:, 0].astype(self.dtype), axes
+
     def least(
         self,
         form: Constants,
@@ -115,9 +256,29 @@ class CpuSolver:
         weights: np.ndarray | None = None,
     ) -> Solution:
         """Of each pixel (n, coordinate), as `form` has skin, the lowest end of its descents from `start` (start, 2)."""
+        load, count = pixels[:0] if weights is None else weights, owner[-1] + 1 if owner.size else 0
+        of = owner if self.shadings == NON_NEGATIVE else np.zeros_like(owner)
+        return _solution(self._descend(form, pixels, owner, start, load, self.terms, of, owner, count))
+
+    def _descend(
+        self,
+        form: Constants,
+        pixels: np.ndarray,
+        owner: np.ndarray,
+        start: np.ndarray,
+        load: np.ndarray,
+        terms: Terms,
+        of: np.ndarray,
+        group: np.ndarray,
+        groups: int,
+    ) -> np.ndarray:
         start = np.clip(start.astype(self.dtype), *self.box)
-        model = form.spectra, form.thickness, form.mixing
-        load = pixels[:0] if weights is None else weights
-        ends = descend(pixels, load, owner, start, owner, *model, *self.box, self.limits, self.dtype.type(MOST_STEPS))
-        _, _, i_d, i_s, cost, converged, steps = ends.T
-        return Solution(ends[:, :2], i_d.copy(), i_s.copy(), cost.copy(), converged > 0, steps.astype(np.int16))
+        model, most = (form.spectra, form.thickness, form.mixing), self.dtype.type(MOST_STEPS)
+        ends = self.limits, most, terms.ends, terms.means, terms.roots, of
+        return np.asarray(descend(pixels, load, owner, start, group, groups, *model, *self.box, *ends))
+
+
+def _solution(ends: np.ndarray) -> Solution:
+    """The solution that ends (n, column) of descents are."""
+    _, _, i_d, i_s, cost, converged, steps = ends[:, :RESULTS].T
+    return Solution(ends[:, :2].copy(), i_d.copy(), i_s.copy(), cost.copy(), converged > 0, steps.astype(np.int16))

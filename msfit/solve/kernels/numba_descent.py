@@ -3,6 +3,10 @@
 The reference is `msfit.solve.descent` on `msfit.solve.problem`; here p = 2, and after a step that fails the next is
 damped instead of kept in a trust region. Single and double precision are compiled from the same code.
 
+Shadings between other bounds than [0, inf), and Gaussian priors, which add (v - m)' R' R (v - m) for v = (x, i_d, i_s),
+take the functions that end in `_bounded`. There the sums over bands stay about their means, to which the prior's terms
+are added in closed form: nothing is lost in single precision where a prior says little.
+
 Descents run side by side, one a lane: the innermost loop always goes over the lanes and does the same to all, so the
 compiler turns it into vector instructions, and a descent cannot depend on its neighbours. A lane whose descent has
 ended takes the next one at once. Spectra lie in `rows`, four rows of `LANES` numbers a band, and some space, lest bands
@@ -29,7 +33,19 @@ _G0, _G1, _H00, _H01, _H11, _T0, _T1, _C00, _C01, _C11, _DAMPING = (LANES * k fo
 _TRIED_D, _TRIED_S, _DONE, _WEIGHT, _MEAN, _ENERGY = (LANES * k for k in range(18, 24))
 _MEAN_R, _MEAN_0, _MEAN_1, _RR, _RY, _EE, _RE, _E0, _E1, _R0, _R1, _S00, _S01, _S11 = (LANES * k for k in range(24, 38))
 _KEPT = ((_X0, _T0), (_X1, _T1), (_I_D, _TRIED_D), (_I_S, _TRIED_S), (_COST, _EE))  # where a point is better
-_MIXED, _WIDE, _ROWS = LANES * 38, LANES * 3, 38 + 4 * 3  # a reflectance with its derivatives, and four of them
+# Gradient and Gauss-Newton Hessian at the point that is tried; a reflectance with its derivatives, and four of them.
+_NEW_G0, _NEW_G1, _NEW_H00, _NEW_H01, _NEW_H11 = (LANES * k for k in range(38, 43))
+_MIXED, _WIDE, _ROWS = LANES * 43, LANES * 3, 43 + 4 * 3
+# Of bounded shadings and priors: the prior's mean, root R (by rows) and precision R' R (upper triangle, by rows), how
+# the shadings follow x to first order, and what of the best point so far its uncertainty follows from.
+_M, _ROOT, _PRECISION, _D_BY, _S_BY = (LANES * k for k in (_ROWS, _ROWS + 4, _ROWS + 20, _ROWS + 30, _ROWS + 32))
+_P00, _P01, _P0D, _P0S, _P11, _P1D, _P1S, _PDD, _PDS, _PSS = (_PRECISION + LANES * k for k in range(10))
+#: Columns of an end besides: the sum of weights; weighted means of r, r_0, r_1; sums about these of r r, r r_0, r r_1,
+#: r_0 r_0, r_0 r_1, r_1 r_1; and half the gradient in f_mel, f_blood, i_d, i_s. Behind them, the residual of each band.
+FURTHER = 14
+_FURTHER, _NOW = LANES * (_ROWS + 34), LANES * (_ROWS + 34 + FURTHER)
+_ROWS_BOUNDED = _ROWS + 34 + 2 * FURTHER
+_SUMS = (_WEIGHT, _MEAN_R, _MEAN_0, _MEAN_1, _RR, _R0, _R1, _S00, _S01, _S11)
 # Columns of a skin's constants, see `constants.constants`.
 _DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
 
@@ -73,18 +89,42 @@ def _exp_of(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend(pixels, weights, owner, start, group, skin, thickness, mixing, lower, upper, limits, most_steps):  # type: ignore[no-untyped-def]
-    """Ends of descents, of each group the lowest and of equals the first: (group, RESULTS).
+def descend(
+    pixels,
+    weights,
+    owner,
+    start,
+    group,
+    groups,
+    skin,
+    thickness,
+    mixing,
+    lower,
+    upper,
+    limits,
+    most_steps,
+    ends,
+    means,
+    roots,
+    of,
+):  # type: ignore[no-untyped-def]
+    """Ends of descents, of each of the groups the lowest and of equals the first: (group, RESULTS).
 
     pixels and weights (n, band), these empty for ones; owner and group (start,), the pixel and the group of each start,
     groups numbered from 0; start (start, 2); skin, thickness and mixing, see `constants.Constants`; lower, upper
     (2,); limits (2,): the tolerance and the rounding unit of the type, in which all else is too.
+
+    ends (4,): bounds of i_d and of i_s; means (m, 4) and roots (m, 4, 4) of priors; of (start,), which of these. Where
+    means are empty, bounds are [0, inf) and there is no prior; else results are (group, RESULTS + FURTHER + band).
     """
-    bands = pixels.shape[1]
-    groups = group[-1] + 1 if group.size > 0 else 0
-    results, best = np.empty((groups, RESULTS), pixels.dtype), np.full(groups, -1)
+    bands, bounded = pixels.shape[1], means.size > 0
+    columns = RESULTS + FURTHER + bands if bounded else RESULTS
+    results, best = np.empty((groups, columns), pixels.dtype), np.full(groups, -1)
+    if bounded:  # of a group without a start
+        results[:, _COST // LANES] = _INFINITE
     lines = mixing.shape[0] if mixing.size > 0 else bands
-    rows, state = aligned(lines * _WIDTH, pixels).reshape(lines, _WIDTH), aligned(_ROWS * LANES, pixels)
+    rows = aligned(lines * _WIDTH, pixels).reshape(lines, _WIDTH)
+    state = aligned((_ROWS_BOUNDED if bounded else _ROWS) * LANES, pixels)
     raw = aligned(mixing.shape[1] * _WIDTH, pixels).reshape(-1, _WIDTH) if mixing.size > 0 else rows
     weighted = weights.size > 0
     loads = aligned(bands * LANES, pixels).reshape(bands, LANES) if weighted else rows
@@ -102,16 +142,32 @@ def descend(pixels, weights, owner, start, group, skin, thickness, mixing, lower
                     best[place] = descent[lane]
                     for column in range(RESULTS):
                         results[place, column] = state[column * LANES + lane]
+                    if bounded:
+                        for column in range(FURTHER):
+                            results[place, RESULTS + column] = state[_FURTHER + column * LANES + lane]
+                        _residuals(rows, state, lane, results[place, RESULTS + FURTHER :])
             descent[lane] = begun if begun < owner.size else -1
             if begun < owner.size:
                 _begin(pixels[owner[begun]], start[begun], rows, state, lane)
                 if weighted:
                     for band in range(bands):
                         loads[band, lane] = weights[owner[begun], band]
+                if bounded:
+                    _begin_bounded(means[of[begun]], roots[of[begun]], state, lane)
                 begun += 1
-        _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state)
+        _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state, ends, bounded)
+        if bounded:
+            _derive_bounded(state, ends[0], ends[1], ends[2], ends[3])
+        else:
+            _derive(state)
         _judge(state, limits[1])
+        if bounded:
+            _keep(state)
         _step(state, lower[0], lower[1], upper[0], upper[1], limits[0], limits[1], most_steps)
+        if bounded:
+            _follow_bounded(state, ends[0], ends[1], ends[2], ends[3])
+        else:
+            _follow(state)
     return results
 
 
@@ -126,10 +182,34 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
     state[_C00 + lane] = state[_C01 + lane] = state[_C11 + lane] = state[_DAMPING + lane] = _ZERO
 
 
+@inlined
+def _begin_bounded(mean, root, state, lane):  # type: ignore[no-untyped-def]
+    """Put a prior into a lane."""
+    at = _PRECISION + lane
+    for i in range(4):
+        state[_M + i * LANES + lane] = mean[i]
+        for j in range(4):
+            state[_ROOT + (4 * i + j) * LANES + lane] = root[i, j]
+        for j in range(i, 4):
+            state[at] = (
+                root[0, i] * root[0, j] + root[1, i] * root[1, j] + root[2, i] * root[2, j] + root[3, i] * root[3, j]
+            )
+            at += LANES
+
+
+@inlined
+def _residuals(rows, state, lane, residual):  # type: ignore[no-untyped-def]
+    """What an end leaves of its pixel: to first order from the last point that was tried, which is as good as there."""
+    s_0, s_1 = state[_NEW_H00 + lane], state[_NEW_H11 + lane]
+    for band in range(residual.size):
+        r = rows[band, _R + lane] + rows[band, _BY_MEL + lane] * s_0 + rows[band, _BY_BLOOD + lane] * s_1
+        residual[band] = rows[band, _Y + lane] - state[_I_D + lane] * r - state[_I_S + lane]
+
+
 @compiled
-def _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state):  # type: ignore[no-untyped-def]
+def _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state, ends, bounded):  # type: ignore[no-untyped-def]
     """The objective at the points that are tried: `Problem.evaluate` up to what `_judge` does with the sums."""
-    state[_MEAN:_MIXED] = _ZERO
+    state[_MEAN:_NEW_G0] = _ZERO
     for band in range(skin.shape[0]):
         _skin(skin[band], thickness, raw[band], state)
     if mixing.size > 0:
@@ -148,7 +228,10 @@ def _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state)
             _spread_weighted(rows[band], loads[band], state)
         else:
             _spread(rows[band], state)
-    _shade(state)
+    if bounded:
+        _shade_bounded(state, ends[0], ends[1], ends[2], ends[3])
+    else:
+        _shade(state)
     for band in range(bands):
         if weighted:
             _residual_weighted(rows[band], loads[band], state)
@@ -187,7 +270,7 @@ def _skin(skin, thickness, line, state):  # type: ignore[no-untyped-def]
 @compiled
 def _mix(weights, raw, lines, state):  # type: ignore[no-untyped-def]
     """Four bands as weighted sums of others, four at a time: what is loaded serves four times."""
-    state[_MIXED:] = _ZERO
+    state[_MIXED : _MIXED + 4 * _WIDE] = _ZERO
     for first in range(0, weights.shape[1], 4):
         a, b, c, d = raw[first], raw[first + 1], raw[first + 2], raw[first + 3]
         m = weights[:, first : first + 4]
@@ -271,6 +354,37 @@ def _shade(state):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _shade_bounded(state, low_d, high_d, low_s, high_s):  # type: ignore[no-untyped-def]
+    """The best shadings within bounds and under a prior, as `problem.bounded_pair` has them."""
+    for lane in range(LANES):
+        bands = state[_WEIGHT + lane] if state[_WEIGHT + lane] > _TINY else _TINY
+        r, y = state[_MEAN_R + lane], state[_MEAN + lane] / bands
+        p_dd, p_ds, p_ss = state[_PDD + lane], state[_PDS + lane], state[_PSS + lane]
+        m_0, m_1 = state[_M + lane] - state[_T0 + lane], state[_M + LANES + lane] - state[_T1 + lane]
+        m_d, m_s = state[_M + 2 * LANES + lane], state[_M + 3 * LANES + lane]
+        b_d = state[_P0D + lane] * m_0 + state[_P1D + lane] * m_1 + p_dd * m_d + p_ds * m_s
+        b_s = state[_P0S + lane] * m_0 + state[_P1S + lane] * m_1 + p_ds * m_d + p_ss * m_s
+        ds, hs, share = bands * r + p_ds, bands * y + b_s, _ONE / (bands + p_ss)
+        spread = state[_RR + lane] + p_dd + (bands * r * (p_ss * r - _TWO * p_ds) - p_ds * p_ds) * share
+        contrast = state[_RY + lane] + b_d + (bands * (y * (p_ss * r - p_ds) - b_s * r) - b_s * p_ds) * share
+        spread = spread if spread > _TINY else _TINY
+        whole = spread + ds * ds * share
+        free_d = contrast / spread
+        free_s = (hs - free_d * ds) * share
+        d_first, s_second = _clip(free_d, low_d, high_d), _clip(free_s, low_s, high_s)
+        s_first = _clip((hs - d_first * ds) * share, low_s, high_s)
+        d_second = _clip((contrast + hs * ds * share - s_second * ds) / whole, low_d, high_d)
+        miss_1, miss_2 = s_first - (hs - d_first * ds) * share, s_second - (hs - d_second * ds) * share
+        ss = bands + p_ss
+        height_1 = d_first * (_TWO * contrast - spread * d_first) - ss * miss_1 * miss_1
+        height_2 = d_second * (_TWO * contrast - spread * d_second) - ss * miss_2 * miss_2
+        out_d, out_s = free_d != d_first, free_s != s_second
+        second = out_s & ((not out_d) | (height_2 > height_1))
+        state[_TRIED_D + lane] = d_second if second else d_first
+        state[_TRIED_S + lane] = s_second if second else s_first
+
+
+@compiled
 def _residual(line, state):  # type: ignore[no-untyped-def]
     """Products of residual, reflectance and derivatives of a band, summed up."""
     for lane in range(LANES):
@@ -302,16 +416,85 @@ def _clip(x, low, high):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _derive(state):  # type: ignore[no-untyped-def]
+    """The projected objective's gradient and Gauss-Newton Hessian at the point that was tried, both halved."""
+    for lane in range(LANES):
+        i_d, rr, re = state[_TRIED_D + lane], state[_RR + lane], state[_RE + lane]
+        r_0, r_1, square = state[_R0 + lane], state[_R1 + lane], i_d * i_d
+        state[_NEW_G0 + lane] = i_d * (r_0 * re / rr - state[_E0 + lane])
+        state[_NEW_G1 + lane] = i_d * (r_1 * re / rr - state[_E1 + lane])
+        h_00, h_11 = state[_S00 + lane] - r_0 * r_0 / rr, state[_S11 + lane] - r_1 * r_1 / rr
+        state[_NEW_H00 + lane] = square * _clip(h_00, _ZERO, _INFINITE)
+        state[_NEW_H11 + lane] = square * _clip(h_11, _ZERO, _INFINITE)
+        state[_NEW_H01 + lane] = square * (state[_S01 + lane] - r_0 * r_1 / rr)
+
+
+@compiled
+def _derive_bounded(state, low_d, high_d, low_s, high_s):  # type: ignore[no-untyped-def]
+    """The same: i_s and then i_d are eliminated (Schur complements), where they are inside their bounds.
+
+    The sum of squares becomes the objective, the prior's part being added.
+    """
+    for lane in range(LANES):
+        i_d, i_s, bands = state[_TRIED_D + lane], state[_TRIED_S + lane], state[_WEIGHT + lane]
+        r, r_0, r_1 = state[_MEAN_R + lane], i_d * state[_MEAN_0 + lane], i_d * state[_MEAN_1 + lane]
+        p_00, p_01, p_0d, p_0s = state[_P00 + lane], state[_P01 + lane], state[_P0D + lane], state[_P0S + lane]
+        p_11, p_1d, p_1s = state[_P11 + lane], state[_P1D + lane], state[_P1S + lane]
+        p_dd, p_ds, p_ss = state[_PDD + lane], state[_PDS + lane], state[_PSS + lane]
+        a_0, a_1 = state[_T0 + lane] - state[_M + lane], state[_T1 + lane] - state[_M + LANES + lane]
+        a_d, a_s = i_d - state[_M + 2 * LANES + lane], i_s - state[_M + 3 * LANES + lane]
+        for row in range(4):
+            at = _ROOT + row * 4 * LANES + lane
+            away = state[at] * a_0 + state[at + LANES] * a_1 + state[at + 2 * LANES] * a_d + state[at + 3 * LANES] * a_s
+            state[_EE + lane] += away * away
+        x_0, x_1 = state[_T0 + lane], state[_T1 + lane]
+        state[_ENERGY + lane] += p_00 * x_0 * x_0 + p_11 * x_1 * x_1 + p_dd * i_d * i_d + p_ss * i_s * i_s
+        # the prior's part of the gradient, and the sum of the residual
+        q_0, q_1 = p_00 * a_0 + p_01 * a_1 + p_0d * a_d + p_0s * a_s, p_01 * a_0 + p_11 * a_1 + p_1d * a_d + p_1s * a_s
+        q_d, q_s = p_0d * a_0 + p_1d * a_1 + p_dd * a_d + p_ds * a_s, p_0s * a_0 + p_1s * a_1 + p_ds * a_d + p_ss * a_s
+        e, e_r = state[_MEAN + lane] - bands * (i_d * r + i_s), state[_RE + lane]
+        e_0, e_1 = i_d * state[_E0 + lane], i_d * state[_E1 + lane]
+        at = _NOW + lane
+        state[at + 10 * LANES], state[at + 11 * LANES] = q_0 - e_0 - r_0 * e, q_1 - e_1 - r_1 * e
+        state[at + 12 * LANES], state[at + 13 * LANES] = q_d - e_r - r * e, q_s - e
+        free_d = (i_d > low_d) & (i_d < high_d)
+        free_s = (i_s > low_s) & (i_s < high_s)
+        share = _ONE / (bands + p_ss) if free_s else _ZERO
+        ss = p_ss if free_s else _ONE  # what a product of means counts
+        mean = bands * share if free_s else bands
+        t_0, t_1, t_d = (p_0s, p_1s, p_ds) if free_s else (_ZERO, _ZERO, _ZERO)
+        h_dd = state[_RR + lane] + p_dd + mean * (ss * r * r - _TWO * r * t_d) - t_d * t_d * share
+        h_0d = i_d * state[_R0 + lane] + p_0d + mean * (ss * r * r_0 - r * t_0 - r_0 * t_d) - t_0 * t_d * share
+        h_1d = i_d * state[_R1 + lane] + p_1d + mean * (ss * r * r_1 - r * t_1 - r_1 * t_d) - t_1 * t_d * share
+        square = i_d * i_d
+        h_00 = square * state[_S00 + lane] + p_00 + mean * (ss * r_0 * r_0 - _TWO * r_0 * t_0) - t_0 * t_0 * share
+        h_11 = square * state[_S11 + lane] + p_11 + mean * (ss * r_1 * r_1 - _TWO * r_1 * t_1) - t_1 * t_1 * share
+        h_01 = square * state[_S01 + lane] + p_01
+        h_01 += mean * (ss * r_0 * r_1 - r_0 * t_1 - r_1 * t_0) - t_0 * t_1 * share
+        w_0, w_1, w_d = bands * r_0 + p_0s, bands * r_1 + p_1s, bands * r + p_ds
+        g_0 = q_0 - e_0 + (((p_0s - r_0 * p_ss) * e - w_0 * q_s) * share if free_s else -r_0 * e)
+        g_1 = q_1 - e_1 + (((p_1s - r_1 * p_ss) * e - w_1 * q_s) * share if free_s else -r_1 * e)
+        g_d = q_d - e_r + (((p_ds - r * p_ss) * e - w_d * q_s) * share if free_s else -r * e)
+        h_dd = h_dd if h_dd > _TINY else _TINY
+        part = _ONE / h_dd if free_d else _ZERO
+        state[_NEW_G0 + lane], state[_NEW_G1 + lane] = g_0 - h_0d * part * g_d, g_1 - h_1d * part * g_d
+        state[_NEW_H00 + lane] = _clip(h_00 - h_0d * h_0d * part, _ZERO, _INFINITE)
+        state[_NEW_H11 + lane] = _clip(h_11 - h_1d * h_1d * part, _ZERO, _INFINITE)
+        state[_NEW_H01 + lane] = h_01 - h_0d * h_1d * part
+        d_0 = -part * (h_0d - state[_E0 + lane] - state[_MEAN_0 + lane] * e)
+        d_1 = -part * (h_1d - state[_E1 + lane] - state[_MEAN_1 + lane] * e)
+        state[_D_BY + lane], state[_D_BY + LANES + lane] = d_0, d_1
+        state[_S_BY + lane], state[_S_BY + LANES + lane] = -share * (w_0 + w_d * d_0), -share * (w_1 + w_d * d_1)
+        for k in range(10):
+            state[at + k * LANES] = state[_SUMS[k] + lane]
+
+
+@compiled
 def _judge(state, eps):  # type: ignore[no-untyped-def]
     """Accept or refuse the point that was tried, and learn from it what Gauss-Newton leaves out of the curvature."""
     for lane in range(LANES):
-        # the projected objective's gradient and Gauss-Newton Hessian there, both halved
-        i_d, rr, re = state[_TRIED_D + lane], state[_RR + lane], state[_RE + lane]
-        r_0, r_1, square = state[_R0 + lane], state[_R1 + lane], i_d * i_d
-        g_0, g_1 = i_d * (r_0 * re / rr - state[_E0 + lane]), i_d * (r_1 * re / rr - state[_E1 + lane])
-        h_00, h_11 = state[_S00 + lane] - r_0 * r_0 / rr, state[_S11 + lane] - r_1 * r_1 / rr
-        h_00, h_11 = square * _clip(h_00, _ZERO, _INFINITE), square * _clip(h_11, _ZERO, _INFINITE)
-        h_01 = square * (state[_S01 + lane] - r_0 * r_1 / rr)
+        g_0, g_1 = state[_NEW_G0 + lane], state[_NEW_G1 + lane]
+        h_00, h_01, h_11 = state[_NEW_H00 + lane], state[_NEW_H01 + lane], state[_NEW_H11 + lane]
         better = state[_EE + lane] <= state[_COST + lane] + _rounding(state[_COST + lane], state[_ENERGY + lane], eps)
         s_0, s_1 = state[_T0 + lane] - state[_X0 + lane], state[_T1 + lane] - state[_X1 + lane]
         y_0, y_1 = g_0 - state[_G0 + lane], g_1 - state[_G1 + lane]
@@ -338,6 +521,16 @@ def _judge(state, eps):  # type: ignore[no-untyped-def]
         relaxed = _ZERO if damping < np.float32(1e-3) else np.float32(0.1) * damping
         state[_DAMPING + lane] = relaxed if better else _clip(np.float32(8) * damping, np.float32(1e-2), _INFINITE)
         state[_STEPS + lane] += _ONE
+
+
+@compiled
+def _keep(state):  # type: ignore[no-untyped-def]
+    """What uncertainty follows from, of the points that were better."""
+    for k in range(FURTHER):
+        for lane in range(LANES):
+            better = (state[_T0 + lane] == state[_X0 + lane]) & (state[_T1 + lane] == state[_X1 + lane])
+            at = _FURTHER + k * LANES + lane
+            state[at] = state[at + _NOW - _FURTHER] if better else state[at]
 
 
 @compiled
@@ -382,11 +575,31 @@ def _step(state, low_0, low_1, high_0, high_1, tolerance, eps, most_steps):  # t
         done = _TWO * predicted * damped <= tolerance * cost + _rounding(cost, state[_ENERGY + lane], eps)
         # from the point of the sums the last step is taken untried; the shadings follow in first order
         taken = _ONE if done & (state[_T0 + lane] == x_0) & (state[_T1 + lane] == x_1) else _ZERO
-        s_0, s_1, i_d, i_s = taken * (at_0 - x_0), taken * (at_1 - x_1), state[_I_D + lane], state[_I_S + lane]
+        state[_NEW_G0 + lane], state[_NEW_G1 + lane] = taken * (at_0 - x_0), taken * (at_1 - x_1)
+        x_0, x_1 = at_0 if taken > _ZERO else x_0, at_1 if taken > _ZERO else x_1
+        state[_X0 + lane], state[_X1 + lane] = x_0, x_1
+        # from the point that was tried
+        state[_NEW_H00 + lane], state[_NEW_H11 + lane] = x_0 - state[_T0 + lane], x_1 - state[_T1 + lane]
+        state[_T0 + lane], state[_T1 + lane], state[_CONVERGED + lane] = at_0, at_1, _ONE if done else _ZERO
+        state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= most_steps) else _ZERO
+
+
+@compiled
+def _follow(state):  # type: ignore[no-untyped-def]
+    """The shadings after a step that is taken untried."""
+    for lane in range(LANES):
+        s_0, s_1, i_d, i_s = state[_NEW_G0 + lane], state[_NEW_G1 + lane], state[_I_D + lane], state[_I_S + lane]
         e_r = (state[_E0 + lane] - i_d * state[_R0 + lane]) * s_0 + (state[_E1 + lane] - i_d * state[_R1 + lane]) * s_1
         more = e_r / state[_RR + lane]
         i_s -= more * state[_MEAN_R + lane] + i_d * (state[_MEAN_0 + lane] * s_0 + state[_MEAN_1 + lane] * s_1)
         state[_I_D + lane], state[_I_S + lane] = i_d + more, i_s if i_s > _ZERO else _ZERO
-        state[_X0 + lane], state[_X1 + lane] = at_0 if taken > _ZERO else x_0, at_1 if taken > _ZERO else x_1
-        state[_T0 + lane], state[_T1 + lane], state[_CONVERGED + lane] = at_0, at_1, _ONE if done else _ZERO
-        state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= most_steps) else _ZERO
+
+
+@compiled
+def _follow_bounded(state, low_d, high_d, low_s, high_s):  # type: ignore[no-untyped-def]
+    """The same within bounds."""
+    for lane in range(LANES):
+        s_0, s_1, i_d, i_s = state[_NEW_G0 + lane], state[_NEW_G1 + lane], state[_I_D + lane], state[_I_S + lane]
+        i_d += state[_D_BY + lane] * s_0 + state[_D_BY + LANES + lane] * s_1
+        i_s += state[_S_BY + lane] * s_0 + state[_S_BY + LANES + lane] * s_1
+        state[_I_D + lane], state[_I_S + lane] = _clip(i_d, low_d, high_d), _clip(i_s, low_s, high_s)

@@ -14,11 +14,12 @@ from msfit.solve.kernels.numba_options import LANES, aligned, compiled
 # Coordinates besides white in which pixels and nodes are compared, a constant, so that sums over them are straight
 # code. With 8, 9 in 40,000 noisy spectra ended in the wrong basin under msfit-issa-2026; with 12 none.
 RANK = 12
+#: The same of six channels and fewer, which have no more.
+FEW = 5
 MOST_STARTS = 4
-# What a node holds: its direction in these coordinates, of length one; its length in them over its part along white;
-# and both over the length of the whole.
-_GLOSS, _OF_DIFFUSE, _OF_WHITE = RANK, RANK + 1, RANK + 2
-NODE = RANK + 3
+# What a node holds: its direction in these coordinates, of length one; and, at these places from the end, its length in
+# them over its part along white, and both over the length of the whole.
+_GLOSS, _OF_DIFFUSE, _OF_WHITE = -3, -2, -1
 # Encode (number of local maxima, index of the last one) in one float: each maximum adds this and its index.
 _COUNT = 4096
 
@@ -68,8 +69,8 @@ def _project(values, basis, z):  # type: ignore[no-untyped-def]
 def search(z, count, table):  # type: ignore[no-untyped-def]
     """Nodes that are local minima of the objective: pixel (start,), sorted, node (start,), at most four a pixel.
 
-    z (block, coordinate, LANES) float32 of `count` pixels, of whose coordinates the first 1 + RANK are looked at; table
-    (row, column, NODE).
+    z (block, coordinate, LANES) float32 of `count` pixels, of whose coordinates the first 1 + RANK are looked at, or
+    1 + FEW; table (row, column, RANK + 3), or FEW + 3.
     """
     owner, node = np.empty(MOST_STARTS * count, np.int64), np.empty(MOST_STARTS * count, np.int64)
     rows, columns = table.shape[:2]
@@ -78,13 +79,17 @@ def search(z, count, table):  # type: ignore[no-untyped-def]
     explained[:] = _LOWEST
     # the largest of each node and its two neighbours in a row, in three rows at a time
     along, maxima = aligned(3 * columns * LANES, table).reshape(3, columns, LANES), aligned(LANES, table)
-    starts = 0
+    plateau, starts = aligned(LANES, table), 0
     for block in range(len(z)):
         first = block * LANES
         along[2], maxima[:] = _LOWEST, _ZERO
+        plateau[:] = z[block, 0] * z[block, 0] * _PLATEAU
         for row in range(rows):
-            _explain(z[block], table[row], explained[row])
-            _spread(z[block], explained[row], along[row % 3])
+            if table.shape[2] == FEW + 3:
+                _explain_few(z[block], table[row], explained[row])
+            else:
+                _explain(z[block], table[row], explained[row])
+            _spread(plateau, explained[row], along[row % 3])
             if row > 0:
                 _count(explained[row - 1], along, np.float32(_COUNT + (row - 1) * columns), maxima)
         along[rows % 3] = _LOWEST
@@ -94,7 +99,7 @@ def search(z, count, table):  # type: ignore[no-untyped-def]
                 number = 1
                 node[starts] = int(maxima[lane]) - _COUNT
             else:
-                number = _several(explained, z[block, 0, lane], lane, node[starts:])
+                number = _several(explained, plateau[lane], lane, node[starts:], True)
             owner[starts : starts + number] = first + lane
             starts += number
     return owner[:starts], node[:starts]
@@ -114,7 +119,8 @@ def search_weighted(pixels, weights, spectra, levels, rows, columns):  # type: i
     along, maxima = aligned(3 * columns * LANES, spectra).reshape(3, columns, LANES), aligned(LANES, spectra)
     w = aligned(bands * LANES, spectra).reshape(bands, LANES)
     wy = aligned(bands * LANES, spectra).reshape(bands, LANES)
-    white, sums = aligned(LANES, spectra).reshape(1, LANES), aligned(5 * LANES, spectra).reshape(5, LANES)
+    white, plateau = aligned(LANES, spectra), aligned(LANES, spectra)
+    sums = aligned(5 * LANES, spectra).reshape(5, LANES)
     starts = 0
     for first in range(0, count, LANES):
         here = min(LANES, count - first)
@@ -127,13 +133,14 @@ def search_weighted(pixels, weights, spectra, levels, rows, columns):  # type: i
                 sums[1, lane] += wy[band, lane]
             level = sums[1, lane] if sums[1, lane] > _ZERO else _ZERO
             sums[0, lane] = sums[0, lane] if sums[0, lane] > _SMALL else _SMALL
-            white[0, lane] = level / np.sqrt(sums[0, lane])
+            white[lane] = level / np.sqrt(sums[0, lane])
+        plateau[:] = white * white * _PLATEAU
         along[2], maxima[:] = _LOWEST, _ZERO
         for row in range(rows):
             for column in range(columns):
                 at = row * columns + column
-                _explain_weighted(w, wy, sums, white[0], spectra[at], levels[at], explained[row, column + 1])
-            _spread(white, explained[row], along[row % 3])
+                _explain_weighted(w, wy, sums, white, spectra[at], levels[at], explained[row, column + 1])
+            _spread(plateau, explained[row], along[row % 3])
             if row > 0:
                 _count(explained[row - 1], along, np.float32(_COUNT + (row - 1) * columns), maxima)
         along[rows % 3] = _LOWEST
@@ -143,7 +150,7 @@ def search_weighted(pixels, weights, spectra, levels, rows, columns):  # type: i
                 number = 1
                 node[starts] = int(maxima[lane]) - _COUNT
             else:
-                number = _several(explained, white[0, lane], lane, node[starts:])
+                number = _several(explained, plateau[lane], lane, node[starts:], True)
             owner[starts : starts + number] = first + lane
             starts += number
     return owner[:starts], node[:starts]
@@ -173,6 +180,319 @@ def _explain_weighted(w, wy, sums, white, spectrum, level, explained):  # type: 
         explained[lane] = both if hs >= i_d * (ds + level * ss) else only
 
 
+# Rows of what `search_bounded` knows of a block of pixels: sums of weights and of weighted values; precision of a prior
+# (upper triangle, by rows) and its mean; 1 / (sum of weights + precision of i_s); and, for a row of nodes, the prior's
+# part that does not depend on f_blood: of the objective, of what i_d and what i_s have to explain, and its slope.
+_W, _WY = 0, 1
+_P00, _P01, _P0D, _P0S, _P11, _P1D, _P1S, _PDD, _PDS, _PSS = range(2, 12)
+_M0, _M1, _MD, _MS, _SHARE, _HEIGHT, _TO_D, _TO_S, _SLOPE, _ABOUT = range(12, 22)
+
+
+@compiled
+def search_shared(pixels, spectra, levels, axis_0, axis_1, ends, means, roots):  # type: ignore[no-untyped-def]
+    """As `search_bounded`, where all bands count alike and pixels have their priors in common, one a component.
+
+    What of a node and a component does not depend on the pixel is computed once. Starts are sorted by component, then
+    pixel: pixel (start,), component (start,), node (start,).
+    """
+    (count, bands), lines, components = pixels.shape, spectra.shape[1], len(means)
+    rows, columns = axis_0.size, axis_1.size
+    owner = np.empty((components, MOST_STARTS * count), np.int64)
+    node, starts = np.empty_like(owner), np.zeros(components, np.int64)
+    explained = aligned(components * rows * (columns + 2) * LANES, spectra).reshape(
+        components, rows, columns + 2, LANES
+    )
+    explained[:] = _LOWEST
+    edge, maxima = aligned((columns + 2) * LANES, spectra).reshape(columns + 2, LANES), aligned(LANES, spectra)
+    edge[:] = _LOWEST
+    y, total = aligned(lines * LANES, spectra).reshape(lines, LANES), aligned(LANES, spectra)
+    products, plateau = aligned(columns * LANES, spectra).reshape(columns, LANES), aligned(LANES, spectra)
+    known = np.empty((components, rows * columns, _SHARED), spectra.dtype)
+    for k in range(components):
+        _know(bands, spectra, levels, axis_0, axis_1, means[k], roots[k], known[k])
+    flat = ends[0] == 0 and not roots.any()
+    for first in range(0, count, LANES):
+        here = min(LANES, count - first)
+        total[:] = _ZERO
+        for lane in range(here):
+            for band in range(bands):
+                y[band, lane] = pixels[first + lane, band]
+                total[lane] += y[band, lane]
+            level = total[lane] / np.float32(bands)
+            level = ends[2] if level < ends[2] else (ends[3] if level > ends[3] else level)
+            white = level * (np.float32(2) * total[lane] - np.float32(bands) * level)
+            plateau[lane] = white * _PLATEAU if flat else _LOWEST
+        for row in range(rows):
+            nodes = slice(row * columns, (row + 1) * columns)
+            _products(y, spectra[nodes], products)
+            for k in range(components):
+                _explain_shared(products, total, known[k, nodes], ends, explained[k, row])
+        for k in range(components):
+            maxima[:] = _ZERO
+            for row in range(rows):
+                before = explained[k, row - 1] if row > 0 else edge
+                after = explained[k, row + 1] if row < rows - 1 else edge
+                _count_four(before, explained[k, row], after, plateau, np.float32(_COUNT + row * columns), maxima)
+            for lane in range(here):
+                if _COUNT <= maxima[lane] < 2 * _COUNT:
+                    number = 1
+                    node[k, starts[k]] = int(maxima[lane]) - _COUNT
+                else:
+                    number = _several(explained[k], plateau[lane], lane, node[k, starts[k] :], False)
+                owner[k, starts[k] : starts[k] + number] = first + lane
+                starts[k] += number
+    owners = np.empty(starts.sum(), np.int64)
+    of, nodes, done = np.empty_like(owners), np.empty_like(owners), 0
+    for k in range(components):
+        part = slice(done, done + starts[k])
+        owners[part], nodes[part], of[part] = owner[k, : starts[k]], node[k, : starts[k]], k
+        done += starts[k]
+    return owners, of, nodes
+
+
+# Columns of what `search_shared` knows of a node and a component.
+_OF_TOTAL, _OF_ONE, _TO_S_ALL, _PER_SPREAD, _SPREAD, _DS, _PER_WHOLE, _PER_SS, _SS, _CONSTANT, _SHARED = range(11)
+
+
+@compiled
+def _know(count, spectra, levels, axis_0, axis_1, mean, root, known):  # type: ignore[no-untyped-def]
+    """What of the objective under a prior depends on the node alone."""
+    bands, p = np.float64(count), np.zeros((4, 4))
+    for i in range(4):
+        for j in range(4):
+            for row in range(4):
+                p[i, j] += np.float64(root[row, i]) * root[row, j]
+    for at in range(levels.size):
+        spectrum, r = spectra[at], np.float64(levels[at])
+        m_0, m_1 = mean[0] - np.float64(axis_0[at // axis_1.size]), mean[1] - np.float64(axis_1[at % axis_1.size])
+        m_d, m_s = np.float64(mean[2]), np.float64(mean[3])
+        b_d = p[2, 0] * m_0 + p[2, 1] * m_1 + p[2, 2] * m_d + p[2, 3] * m_s
+        b_s = p[3, 0] * m_0 + p[3, 1] * m_1 + p[3, 2] * m_d + p[3, 3] * m_s
+        constant = m_0 * (p[0, 0] * m_0 + 2 * (p[0, 1] * m_1 + p[0, 2] * m_d + p[0, 3] * m_s))
+        constant += m_1 * (p[1, 1] * m_1 + 2 * (p[1, 2] * m_d + p[1, 3] * m_s))
+        constant += p[2, 2] * m_d * m_d + p[3, 3] * m_s * m_s + 2 * p[2, 3] * m_d * m_s
+        share, ds, square = 1 / (bands + p[3, 3]), bands * r + p[2, 3], 0.0
+        for band in range(spectrum.size):
+            square += np.float64(spectrum[band]) * spectrum[band]
+        spread = square + p[2, 2] + (bands * r * (p[3, 3] * r - 2 * p[2, 3]) - p[2, 3] * p[2, 3]) * share
+        spread = max(spread, 1e-30)
+        known[at, _OF_TOTAL], known[at, _OF_ONE] = (p[3, 3] * r - p[2, 3]) * share, b_d - b_s * ds * share
+        known[at, _TO_S_ALL], known[at, _PER_SPREAD], known[at, _SPREAD] = b_s, 1 / spread, spread
+        known[at, _DS], known[at, _PER_WHOLE] = ds, 1 / (spread + ds * ds * share)
+        known[at, _PER_SS], known[at, _SS], known[at, _CONSTANT] = share, bands + p[3, 3], constant
+
+
+@compiled
+def _products(y, spectra, products):  # type: ignore[no-untyped-def]
+    """Sums over bands of the pixels times the spectra of a row of nodes; four bands at a time, as in `_project`."""
+    for j in range(spectra.shape[0]):
+        a, b, c, d = spectra[j, 0], spectra[j, 1], spectra[j, 2], spectra[j, 3]
+        for lane in range(LANES):
+            products[j, lane] = (a * y[0, lane] + b * y[1, lane]) + (c * y[2, lane] + d * y[3, lane])
+        for four in range(4, spectra.shape[1], 4):
+            a, b, c, d = spectra[j, four], spectra[j, four + 1], spectra[j, four + 2], spectra[j, four + 3]
+            for lane in range(LANES):
+                products[j, lane] += (a * y[four, lane] + b * y[four + 1, lane]) + (
+                    c * y[four + 2, lane] + d * y[four + 3, lane]
+                )
+
+
+@compiled
+def _explain_shared(products, total, known, ends, explained):  # type: ignore[no-untyped-def]
+    """As `_explain_bounded` for a row of nodes, from what is known of them."""
+    low_d, high_d, low_s, high_s, two = ends[0], ends[1], ends[2], ends[3], np.float32(2)
+    for j in range(products.shape[0]):
+        of_total, of_one, to_s, per_spread = (
+            known[j, _OF_TOTAL],
+            known[j, _OF_ONE],
+            known[j, _TO_S_ALL],
+            known[j, _PER_SPREAD],
+        )
+        spread, ds, per_whole, share = known[j, _SPREAD], known[j, _DS], known[j, _PER_WHOLE], known[j, _PER_SS]
+        ss, constant = known[j, _SS], known[j, _CONSTANT]
+        for lane in range(LANES):
+            contrast, hs = products[j, lane] + of_total * total[lane] + of_one, total[lane] + to_s
+            free_d = contrast * per_spread
+            free_s = (hs - free_d * ds) * share
+            d_1 = low_d if free_d < low_d else (high_d if free_d > high_d else free_d)
+            s_2 = low_s if free_s < low_s else (high_s if free_s > high_s else free_s)
+            s_free = (hs - d_1 * ds) * share
+            s_1 = low_s if s_free < low_s else (high_s if s_free > high_s else s_free)
+            d_free = (contrast + ds * (hs * share - s_2)) * per_whole
+            d_2 = low_d if d_free < low_d else (high_d if d_free > high_d else d_free)
+            miss_1, miss_2 = s_1 - s_free, s_2 - (hs - d_2 * ds) * share
+            height_1 = d_1 * (two * contrast - spread * d_1) - ss * miss_1 * miss_1
+            height_2 = d_2 * (two * contrast - spread * d_2) - ss * miss_2 * miss_2
+            height = height_1 if height_1 > height_2 else height_2
+            explained[j + 1, lane] = hs * hs * share + height - constant
+
+
+@compiled
+def search_bounded(pixels, weights, spectra, levels, axis_0, axis_1, ends, means, roots):  # type: ignore[no-untyped-def]
+    """As `search`, with shadings between other bounds than [0, inf) and a Gaussian prior, in any type.
+
+    Local minima are those among four neighbours: less follows the pigments there, valleys are narrow, and one that lies
+    across the grid has its minimum between nodes of which each has a better one at a corner.
+
+    pixels (n, band), weights (n, band) or empty for ones; spectra (row * column, band), each less its mean over the
+    bands, filled up with zeros to a multiple of four; levels (row * column,), these means; axis_0 (row,) and axis_1
+    (column,), the pigments of the nodes; ends, means and roots as in `numba_descent.descend`.
+    """
+    count, bands = pixels.shape
+    rows, columns = axis_0.size, axis_1.size
+    owner, node = np.empty(MOST_STARTS * count, np.int64), np.empty(MOST_STARTS * count, np.int64)
+    explained = aligned(rows * (columns + 2) * LANES, spectra).reshape(rows, columns + 2, LANES)
+    explained[:] = _LOWEST
+    edge, maxima = aligned((columns + 2) * LANES, spectra).reshape(columns + 2, LANES), aligned(LANES, spectra)
+    edge[:] = _LOWEST
+    about, plateau = aligned(_ABOUT * LANES, spectra).reshape(_ABOUT, LANES), aligned(LANES, spectra)
+    lines, weighted = spectra.shape[1], weights.size > 0
+    sums = aligned(3 * columns * LANES, spectra).reshape(3, columns, LANES)
+    wy = aligned(lines * LANES, spectra).reshape(lines, LANES)
+    w = aligned(lines * LANES, spectra).reshape(lines, LANES) if weighted else wy
+    squares = np.empty(levels.size, spectra.dtype)
+    for at in range(levels.size):
+        squares[at] = (spectra[at] * spectra[at]).sum()
+    flat = ends[0] == 0 and not roots.any()  # where no diffuse light helps there is a plateau
+    starts = 0
+    for first in range(0, count, LANES):
+        here = min(LANES, count - first)
+        about[_W], about[_WY] = np.float32(bands), _ZERO
+        for lane in range(here):
+            load = _ZERO
+            for band in range(bands):
+                value = pixels[first + lane, band]
+                if weighted:
+                    w[band, lane] = weights[first + lane, band]
+                    value *= weights[first + lane, band]
+                    load += weights[first + lane, band]
+                wy[band, lane] = value
+                about[_WY, lane] += value
+            if weighted:
+                about[_W, lane] = load if load > _SMALL else _SMALL
+            _prior_of(
+                means[first + lane if len(means) > 1 else 0], roots[first + lane if len(roots) > 1 else 0], about, lane
+            )
+            share = np.float32(1) / (about[_W, lane] + about[_PSS, lane])
+            about[_SHARE, lane] = share
+            level = about[_WY, lane] * share
+            level = ends[2] if level < ends[2] else (ends[3] if level > ends[3] else level)
+            white = level * (np.float32(2) * about[_WY, lane] - about[_W, lane] * level)
+            plateau[lane] = white * _PLATEAU if flat else _LOWEST
+        maxima[:] = _ZERO
+        for row in range(rows):
+            _prior_along(about, axis_0[row])
+            nodes = slice(row * columns, (row + 1) * columns)
+            if weighted:
+                _products_weighted(w, wy, spectra[nodes], sums)
+            else:
+                _products(wy, spectra[nodes], sums[0])
+                sums[1] = _ZERO
+                for j in range(columns):
+                    sums[2, j] = squares[row * columns + j]
+            _explain_bounded(sums, about, levels[nodes], axis_1, ends, explained[row])
+        for row in range(rows):
+            before, after = explained[row - 1] if row > 0 else edge, explained[row + 1] if row < rows - 1 else edge
+            _count_four(before, explained[row], after, plateau, np.float32(_COUNT + row * columns), maxima)
+        for lane in range(here):
+            if _COUNT <= maxima[lane] < 2 * _COUNT:
+                number = 1
+                node[starts] = int(maxima[lane]) - _COUNT
+            else:
+                number = _several(explained, plateau[lane], lane, node[starts:], False)
+            owner[starts : starts + number] = first + lane
+            starts += number
+    return owner[:starts], node[:starts]
+
+
+@compiled
+def _count_four(before, here, after, plateau, first, maxima):  # type: ignore[no-untyped-def]
+    """Add up the numbers, from `first` on, of a row's nodes that explain as much as their four neighbours."""
+    for j in range(here.shape[0] - 2):
+        number = first + np.float32(j)
+        for lane in range(LANES):
+            value, left, right = here[j + 1, lane], here[j, lane], here[j + 2, lane]
+            above, below, floor = before[j + 1, lane], after[j + 1, lane], plateau[lane]
+            side, other = left if left > right else right, above if above > below else below
+            highest = side if side > other else other
+            highest = highest if highest > floor else floor
+            maxima[lane] += number if value >= highest else _ZERO
+
+
+@compiled
+def _prior_of(mean, root, about, lane):  # type: ignore[no-untyped-def]
+    """A prior's mean and precision."""
+    at = _P00
+    for i in range(4):
+        about[_M0 + i, lane] = mean[i]
+        for j in range(i, 4):
+            about[at, lane] = (
+                root[0, i] * root[0, j] + root[1, i] * root[1, j] + root[2, i] * root[2, j] + root[3, i] * root[3, j]
+            )
+            at += 1
+
+
+@compiled
+def _prior_along(about, melanin):  # type: ignore[no-untyped-def]
+    """The prior's parts for a row of nodes."""
+    two = np.float32(2)
+    for lane in range(LANES):
+        m, m_d, m_s = about[_M0, lane] - melanin, about[_MD, lane], about[_MS, lane]
+        to_d = about[_P0D, lane] * m + about[_PDD, lane] * m_d + about[_PDS, lane] * m_s
+        to_s = about[_P0S, lane] * m + about[_PDS, lane] * m_d + about[_PSS, lane] * m_s
+        about[_TO_D, lane], about[_TO_S, lane] = to_d, to_s
+        about[_HEIGHT, lane] = (
+            (about[_P00, lane] * m + about[_P0D, lane] * m_d + about[_P0S, lane] * m_s) * m + to_d * m_d + to_s * m_s
+        )
+        about[_SLOPE, lane] = two * (about[_P01, lane] * m + about[_P1D, lane] * m_d + about[_P1S, lane] * m_s)
+
+
+@compiled
+def _products_weighted(w, wy, spectra, sums):  # type: ignore[no-untyped-def]
+    """Weighted sums over bands of the pixels times the spectra of a row of nodes, of these, and of their squares."""
+    _products(wy, spectra, sums[0])
+    _products(w, spectra, sums[1])
+    _products(w, spectra * spectra, sums[2])
+
+
+@compiled
+def _explain_bounded(sums, about, levels, axis, ends, explained):  # type: ignore[no-untyped-def]
+    """By how much the best shadings of a row of nodes lower the objective: `bounded_pair`, from sums about means."""
+    low_d, high_d, low_s, high_s, two = ends[0], ends[1], ends[2], ends[3], np.float32(2)
+    for j in range(axis.size):
+        level, blood = levels[j], axis[j]
+        for lane in range(LANES):
+            w, wy, share, p_ss = about[_W, lane], about[_WY, lane], about[_SHARE, lane], about[_PSS, lane]
+            m = about[_M1, lane] - blood
+            b_d, b_s = about[_TO_D, lane] + about[_P1D, lane] * m, about[_TO_S, lane] + about[_P1S, lane] * m
+            constant = about[_HEIGHT, lane] + m * (about[_SLOPE, lane] + about[_P11, lane] * m)
+            mean = sums[1, j, lane] / w
+            r, p_ds = level + mean, about[_PDS, lane]
+            ds, hs = w * r + p_ds, wy + b_s
+            # about the mean, to which the prior's terms are added in closed form: nothing is lost where it says little
+            spread = (
+                sums[2, j, lane]
+                - sums[1, j, lane] * mean
+                + about[_PDD, lane]
+                + (w * r * (p_ss * r - two * p_ds) - p_ds * p_ds) * share
+            )
+            contrast = sums[0, j, lane] - wy * mean + b_d + (wy * (p_ss * r - p_ds) - b_s * (w * r + p_ds)) * share
+            spread = spread if spread > _SMALL else _SMALL
+            free_d = contrast / spread
+            free_s = (hs - free_d * ds) * share
+            d_1 = low_d if free_d < low_d else (high_d if free_d > high_d else free_d)
+            s_2 = low_s if free_s < low_s else (high_s if free_s > high_s else free_s)
+            s_free = (hs - d_1 * ds) * share
+            s_1 = low_s if s_free < low_s else (high_s if s_free > high_s else s_free)
+            d_free = (contrast + ds * (hs * share - s_2)) / (spread + ds * ds * share)
+            d_2 = low_d if d_free < low_d else (high_d if d_free > high_d else d_free)
+            miss_1, miss_2 = s_1 - s_free, s_2 - (hs - d_2 * ds) * share
+            height_1 = d_1 * (two * contrast - spread * d_1) - (w + p_ss) * miss_1 * miss_1
+            height_2 = d_2 * (two * contrast - spread * d_2) - (w + p_ss) * miss_2 * miss_2
+            height = height_1 if height_1 > height_2 else height_2
+            explained[j + 1, lane] = hs * hs * share + height - constant
+
+
 @compiled
 def _explain(z, nodes, explained):  # type: ignore[no-untyped-def]
     """What of a pixel's square each node of a row explains with its best shadings."""
@@ -196,14 +516,31 @@ def _explain(z, nodes, explained):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _spread(z, explained, along):  # type: ignore[no-untyped-def]
+def _explain_few(z, nodes, explained):  # type: ignore[no-untyped-def]
+    """The same in few coordinates."""
+    for j in range(nodes.shape[0]):
+        node = nodes[j]
+        n1, n2, n3, n4, n5 = node[0], node[1], node[2], node[3], node[4]
+        gloss, of_diffuse, of_white = node[_GLOSS], node[_OF_DIFFUSE], node[_OF_WHITE]
+        for lane in range(LANES):
+            white = z[0, lane]
+            diffuse = (n1 * z[1, lane] + n2 * z[2, lane]) + (n3 * z[3, lane] + n4 * z[4, lane]) + n5 * z[5, lane]
+            total = diffuse * of_diffuse + white * of_white
+            diffuse_only, across = total if total > _ZERO else _ZERO, diffuse if diffuse > _ZERO else _ZERO
+            explained[j + 1, lane] = (
+                white * white + across * across if white * gloss >= diffuse else diffuse_only * diffuse_only
+            )
+
+
+@compiled
+def _spread(plateau, explained, along):  # type: ignore[no-untyped-def]
     """The largest among each node and its neighbours in a row, and a little more than what white explains."""
     for j in range(along.shape[0]):
         for lane in range(LANES):
             before, value, after = explained[j, lane], explained[j + 1, lane], explained[j + 2, lane]
-            side, plateau = before if before > after else after, z[0, lane] * z[0, lane] * _PLATEAU
+            side = before if before > after else after
             highest = value if value > side else side
-            along[j, lane] = highest if highest > plateau else plateau
+            along[j, lane] = highest if highest > plateau[lane] else plateau[lane]
 
 
 @compiled
@@ -219,13 +556,12 @@ def _count(explained, along, first, maxima):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _several(explained, white, lane, node):  # type: ignore[no-untyped-def]
+def _several(explained, plateau, lane, node, diagonal):  # type: ignore[no-untyped-def]
     """The local maxima of one pixel into `node`, the highest first; their number, at most four.
 
     Where there is none, because nothing explains more than white does, the first of the highest nodes is taken.
     """
-    heights = np.empty(MOST_STARTS, np.float32)
-    plateau = white * white * _PLATEAU
+    heights = np.empty(MOST_STARTS, explained.dtype)
     rows, columns = explained.shape[0], explained.shape[1] - 2
     starts, best, node[0] = 0, _LOWEST, 0
     for i in range(rows):
@@ -233,7 +569,7 @@ def _several(explained, white, lane, node):  # type: ignore[no-untyped-def]
             value = explained[i, j + 1, lane]
             if starts == 0 and value > best:
                 best, node[0] = value, i * columns + j
-            if not value >= plateau or _is_below_neighbour(explained, i, j, lane):
+            if not value >= plateau or _is_below_neighbour(explained, i, j, lane, diagonal):
                 continue
             place = starts
             while place > 0 and heights[place - 1] < value:
@@ -247,11 +583,11 @@ def _several(explained, white, lane, node):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _is_below_neighbour(explained, i, j, lane):  # type: ignore[no-untyped-def]
-    """Whether one of a node's neighbours explains more."""
+def _is_below_neighbour(explained, i, j, lane, diagonal):  # type: ignore[no-untyped-def]
+    """Whether one of a node's neighbours, of eight or of four, explains more."""
     value = explained[i, j + 1, lane]
     for row in range(max(i - 1, 0), min(i + 2, explained.shape[0])):
         for column in range(j, j + 3):
-            if explained[row, column, lane] > value:
+            if explained[row, column, lane] > value and (diagonal or row == i or column == j + 1):
                 return True
     return False

@@ -18,7 +18,7 @@ from numpy.polynomial.polynomial import polyvander
 from msfit.skin.arrays import NAMESPACES
 from msfit.skin.registry import Skin
 from msfit.solve.kernels.numba_polynomials import ACROSS, DEGREE, TERMS, refine, terms
-from msfit.solve.kernels.numba_search import NODE, RANK, coordinates, search
+from msfit.solve.kernels.numba_search import FEW, RANK, coordinates, search
 from msfit.solve.search import Grid, directions, stretch
 
 # Points an axis to which expansions are fitted, and how far from the node they lie at most [nodes].
@@ -29,7 +29,7 @@ _FARTHEST = 1.0
 
 @dataclass(frozen=True, eq=False)
 class SearchTable:
-    """All float32: `basis` (band, 1 + ACROSS), orthonormal or zero, white first; `nodes` (row, column, NODE), see
+    """All float32: `basis` (band, 1 + ACROSS), orthonormal or zero, white first; `nodes` (row, column, RANK + 3), see
     `numba_search`; what `numba_polynomials` wants to know of each node, and of the box.
     """
 
@@ -42,8 +42,11 @@ class SearchTable:
     upper: np.ndarray
 
     @classmethod
-    def over(cls, skin: Skin, grid: Grid, lower: Any, upper: Any) -> SearchTable:
-        """For a skin over the box [lower, upper], arrays (2,) of its kind, and its grid there."""
+    def over(cls, skin: Skin, grid: Grid, lower: Any, upper: Any, *, short: bool = False) -> SearchTable:
+        """For a skin over the box [lower, upper], arrays (2,) of its kind, and its grid there.
+
+        `short`: of no more than 1 + FEW bands no more coordinates are kept.
+        """
         shape, low, high = grid.shape, np.asarray(lower, np.float64), np.asarray(upper, np.float64)
         spectra = np.asarray(grid.spectra, np.float64)
 
@@ -58,10 +61,11 @@ class SearchTable:
         kind = NAMESPACES[type(lower)]
         samples = skin.reflectance(inside if kind is np else kind.asarray(inside).to(lower))
         quadratic = np.stack((here, (ahead - back) / 2, (ahead + back) / 2 - here), 2)
-        basis, box = _basis(spectra), (here[0], here[-1])
+        across = FEW if short and spectra.shape[1] <= 1 + FEW else ACROSS
+        basis, box = _basis(spectra, across), (here[0], here[-1])
         arrays = (
             basis,
-            _nodes(spectra @ basis, shape),
+            _nodes(spectra @ basis, shape, min(RANK, across)),
             _expansions(shape, np.asarray(samples, np.float64) @ basis, offsets),
             limits,
             quadratic,
@@ -81,18 +85,18 @@ class SearchTable:
         return owner, refine(z, owner, node, *self.about)
 
 
-def _basis(spectra: np.ndarray) -> np.ndarray:
-    """Directions of the spectra as columns; of few bands there are fewer."""
-    result = directions(spectra, min(1 + ACROSS, spectra.shape[1]))
-    return np.pad(result, ((0, 0), (0, 1 + ACROSS - result.shape[1])))
+def _basis(spectra: np.ndarray, across: int) -> np.ndarray:
+    """Directions of the spectra as columns, white and others; of few bands there are fewer."""
+    result = directions(spectra, min(1 + across, spectra.shape[1]))
+    return np.pad(result, ((0, 0), (0, 1 + across - result.shape[1])))
 
 
-def _nodes(projected: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _nodes(projected: np.ndarray, shape: tuple[int, ...], rank: int) -> np.ndarray:
     """What `search` wants to know of nodes, from their coordinates."""
-    white, across = projected[:, :1], projected[:, 1 : 1 + RANK]
+    white, across = projected[:, :1], projected[:, 1 : 1 + rank]
     length = np.linalg.norm(across, axis=1, keepdims=True)
     whole = np.hypot(white, length)
-    return np.hstack((across / length, length / white, length / whole, white / whole)).reshape(*shape, NODE)
+    return np.hstack((across / length, length / white, length / whole, white / whole)).reshape(*shape, rank + 3)
 
 
 def _samples(shape: tuple[int, ...]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -110,7 +114,7 @@ def _expansions(shape: tuple[int, ...], samples: np.ndarray, offsets: list[np.nd
     From the coordinates of samples (sample, 1 + ACROSS) at the places of `_samples`.
     """
     samples, (rows, columns) = samples.reshape(*shape, _POINTS**2, -1), offsets
-    squares = samples[..., 1:] ** 2 @ np.ones((ACROSS, 1))
+    squares = samples[..., 1:] ** 2 @ np.ones((samples.shape[-1] - 1, 1))
     samples = np.concatenate((samples, squares, squares + samples[..., :1] ** 2), -1)
     # at the edges of the table points lie otherwise: few kinds of nodes, whose fits are solved once
     (rows, row), (columns, column) = (np.unique(a, axis=0, return_inverse=True) for a in (rows, columns))
