@@ -218,3 +218,17 @@ def test_things_that_are_no_skin_are_mostly_refused(reference_data: Path) -> Non
         except InputError:
             refused.append(True)
     assert np.mean(refused) > 0.8
+
+
+def test_a_scene_far_from_the_archive_is_answered_with_wider_intervals(reference_data: Path) -> None:
+    scene = msfit.load(reference_data / "iset_face_spatial_illuminant.mat")
+    mask = msfit.skin_mask(scene)
+    mask[np.arange(mask.shape[0]) % 4 > 0] = False
+    light = np.asarray(scene.illuminant, np.float64)[mask].mean(0)
+    seen = msfit.Cube(np.asarray(scene.values), scene.wavelengths, np.full(31, np.asarray(scene.values).max()), mask)
+    estimate = estimate_illuminant(seen, unit="photons")
+    assert estimate.misfit > 2.8
+    assert angle(estimate.power, light) < 2 < estimate.error < 5
+    assert f"{estimate.misfit:.1f} times as far from skin as skin is" in str(estimate)
+    with pytest.raises(InputError, match="times as far from skin as skin is"):
+        estimate_illuminant(np.asarray(scene.values)[mask], scene.wavelengths, unit="photons")

@@ -23,7 +23,7 @@ _MOST_PIXELS, _KEPT = 40_000, 0.6
 _DARKEST = 0.1  # of the brightest: below it noise decides
 _DRAWS = 1000
 # The light is not known where the stated error is larger [degrees], or where the likeliest light and tone leave over so
-# many times the squares that they should. From half of that on intervals are widened by what is left over.
+# many times the squares that they should: of pixels that a mask calls skin twice as many, with wider intervals.
 MOST_ERROR, WIDENED_MISFIT, MOST_MISFIT = 5.0, 8.0, 16.0
 #: Share of the posterior inside the intervals.
 INSIDE = 0.68
@@ -55,7 +55,7 @@ class LightEstimate:
         Wavelengths [nm] and power of the mean of the lights that are likely, for channels.
     misfit : float
         How many times as far from the archive's skin these pixels lie under the likeliest light as persons do among
-        themselves. From 2.8 on, intervals and error are widened by it.
+        themselves. From 2.8 on, which needs a mask that says where skin is, intervals and error are widened by it.
     """
 
     wavelengths: np.ndarray
@@ -130,7 +130,8 @@ def estimate_illuminant(
     mean, levels = _common(_skin_pixels(source, bands))
     seen = source.wavelengths[bands] if source.channels is None else source.channels.take(bands)
     found = posterior(mean, seen, unit)
-    if found.misfit > MOST_MISFIT:
+    # whoever gives a mask says that it is skin, which the archive's need not be like
+    if found.misfit > (WIDENED_MISFIT if source.mask is None else MOST_MISFIT):
         raise InputError(
             f"illuminant: cannot be known; under the likeliest light, {_likely(found)[0][0]}, these pixels are"
             f" {found.misfit**0.5:.1f} times as far from skin as skin is; give the light, or a mask of skin alone"
