@@ -89,25 +89,10 @@ def _exp_of(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend(
-    pixels,
-    weights,
-    owner,
-    start,
-    group,
-    groups,
-    skin,
-    thickness,
-    mixing,
-    lower,
-    upper,
-    limits,
-    most_steps,
-    ends,
-    means,
-    roots,
-    of,
-):  # type: ignore[no-untyped-def]
+def descend(  # type: ignore[no-untyped-def]
+    pixels, weights, owner, start, group, groups, skin, thickness, mixing, lower, upper, limits, most_steps, ends,
+    means, roots, of,
+):  # fmt: skip
     """Ends of descents, of each of the groups the lowest and of equals the first: (group, RESULTS).
 
     pixels and weights (n, band), these empty for ones; owner and group (start,), the pixel and the group of each start,

@@ -223,10 +223,10 @@ def search_shared(pixels, spectra, levels, axis_0, axis_1, ends, means, roots): 
             white = level * (np.float32(2) * total[lane] - np.float32(bands) * level)
             plateau[lane] = white * _PLATEAU if flat else _LOWEST
         for row in range(rows):
-            nodes = slice(row * columns, (row + 1) * columns)
-            _products(y, spectra[nodes], products)
+            line = slice(row * columns, (row + 1) * columns)
+            _products(y, spectra[line], products)
             for k in range(components):
-                _explain_shared(products, total, known[k, nodes], ends, explained[k, row])
+                _explain_shared(products, total, known[k, line], ends, explained[k, row])
         for k in range(components):
             maxima[:] = _ZERO
             for row in range(rows):
@@ -382,15 +382,15 @@ def search_bounded(pixels, weights, spectra, levels, axis_0, axis_1, ends, means
         maxima[:] = _ZERO
         for row in range(rows):
             _prior_along(about, axis_0[row])
-            nodes = slice(row * columns, (row + 1) * columns)
+            line = slice(row * columns, (row + 1) * columns)
             if weighted:
-                _products_weighted(w, wy, spectra[nodes], sums)
+                _products_weighted(w, wy, spectra[line], sums)
             else:
-                _products(wy, spectra[nodes], sums[0])
+                _products(wy, spectra[line], sums[0])
                 sums[1] = _ZERO
                 for j in range(columns):
                     sums[2, j] = squares[row * columns + j]
-            _explain_bounded(sums, about, levels[nodes], axis_1, ends, explained[row])
+            _explain_bounded(sums, about, levels[line], axis_1, ends, explained[row])
         for row in range(rows):
             before, after = explained[row - 1] if row > 0 else edge, explained[row + 1] if row < rows - 1 else edge
             _count_four(before, explained[row], after, plateau, np.float32(_COUNT + row * columns), maxima)
