@@ -23,7 +23,7 @@ from msfit.solve.problem import NON_NEGATIVE, Component, Prior, ShadingBounds
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution, Uncertainty
 from msfit.solve.threads import one_thread
-from msfit.solve.tolerances import MOST_STEPS, TOLERANCE
+from msfit.solve.tolerances import FINE_NODES, MOST_STEPS, NODES, TOLERANCE
 from msfit.solve.units import LEAST, MOST, units
 
 
@@ -99,7 +99,8 @@ class CpuSolver:
         shadings: ShadingBounds = NON_NEGATIVE,
     ) -> None:
         self.form, self.dtype, self.shadings = form, np.dtype(dtype), shadings
-        self.grid = Grid.over(skin, lower, upper)
+        # bounds make valleys of the objective that are narrow in both pigments
+        self.grid = Grid.over(skin, lower, upper, NODES if shadings == NON_NEGATIVE else FINE_NODES)
         self.skin, self.bounds = skin, (lower, upper)
         self.box = [end.astype(dtype) for end in (lower, upper)]
         self.limits = np.array([TOLERANCE[self.dtype.name], np.finfo(dtype).eps], dtype)
