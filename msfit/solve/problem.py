@@ -63,7 +63,8 @@ class Prior:
 
     def take(self, index: Any) -> Prior:
         """The prior of some of the pixels."""
-        return Prior(*(part if len(part) == 1 else part[index] for part in (self.mean, self.root)), self.own)
+        mean, root = (part if len(part) == 1 else part[index] for part in (self.mean, self.root))
+        return Prior(mean, root, self.own)
 
     def to(self, dtype: Any, device: Any) -> Prior:
         """The same prior in tensors of a torch type on a device."""
@@ -71,7 +72,8 @@ class Prior:
 
     def numpy(self) -> Prior:
         """The same prior in numpy arrays."""
-        return Prior(*(part.cpu().numpy() if is_tensor(part) else part for part in (self.mean, self.root)), self.own)
+        mean, root = (part.cpu().numpy() if is_tensor(part) else part for part in (self.mean, self.root))
+        return Prior(mean, root, self.own)
 
     def target(self, x: Any) -> Any:
         """What the shadings have to explain of the prior's measurements at x (n or 1, p): R m - R_x x, (n, row)."""
