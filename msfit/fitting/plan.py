@@ -115,15 +115,15 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
     if given is not None:
         prior = PixelPrior.resolve(given, skin_model, box, options.shadings, cube)
     chosen, dropped, notes = select_bands(cube, options.bands, skin_model.wavelength_range, skin_model.name, fewest)
-    if chosen.channels is not None:
+    if (responses := chosen.channels) is not None:
         if chosen.fwhm is not None:  # of which a file tells: nobody asked for those at the ends
-            whole = reach_inside(skin_model, chosen.channels, options.truncate)
-            if 1 <= whole.size < len(chosen.channels):
-                dropped += len(chosen.channels) - whole.size
-                notes = [*notes, f"{len(chosen.channels) - whole.size} bands reach outside the model's range: left out"]
-                chosen = chosen.select_bands(whole)
-        notes = [*notes, *truncated(skin_model, chosen.channels)]
-        skin_model = through(skin_model, chosen.channels, options.truncate)
+            whole = reach_inside(skin_model, responses, options.truncate)
+            if 1 <= whole.size < len(responses):
+                dropped += len(responses) - whole.size
+                notes = [*notes, f"{len(responses) - whole.size} bands reach outside the model's range: left out"]
+                chosen, responses = chosen.select_bands(whole), responses.take(whole)
+        notes = [*notes, *truncated(skin_model, responses)]
+        skin_model = through(skin_model, responses, options.truncate)
         check_rank(skin_model, chosen.wavelengths, box, options.shadings, prior)
     selected = chosen.wavelengths.size
     chosen, criterion = resolve_criterion(cube, chosen, options)

@@ -161,7 +161,8 @@ class PigmentSolver:
         plain = weights is None and prior is None
         if isinstance(self.kernel, CpuSolver):
             known = None if prior is None else prior.numpy()
-            solution = self.kernel(*(a.numpy() if is_tensor(a) else a for a in (pixels, weights)), known)
+            some, weighted = (a.numpy() if is_tensor(a) else a for a in (pixels, weights))
+            solution = self.kernel(some, weighted, known)
             return solution.torch() if is_tensor(pixels) else solution
         y = pixels if is_tensor(pixels) else converted(pixels, self.lower.dtype, self.device)
         w = weights if weights is None or is_tensor(weights) else converted(weights, y.dtype, self.device)

@@ -58,8 +58,10 @@ class Terms:
         if not priors[0].own:
             return cls(ends, np.concatenate(means), np.concatenate(roots), constants)
         count = max(len(means[0]), len(roots[0]))
-        shared = (np.broadcast_to(part, (count, *part.shape[1:])) for part in (means[0], roots[0]))
-        return cls(ends, *(np.ascontiguousarray(part) for part in shared), constants, True)
+        mean, root = (
+            np.ascontiguousarray(np.broadcast_to(part, (count, *part.shape[1:]))) for part in (means[0], roots[0])
+        )
+        return cls(ends, mean, root, constants, True)
 
     @property
     def components(self) -> int:
@@ -68,7 +70,8 @@ class Terms:
 
     def of_component(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Bounds, means and roots of a component, for pixels of which each has its own or all have one."""
-        return (self.ends, *((x if self.own else x[k : k + 1]) for x in (self.means, self.roots)))
+        which = slice(None) if self.own else slice(k, k + 1)
+        return self.ends, self.means[which], self.roots[which]
 
 
 class CpuSolver:
