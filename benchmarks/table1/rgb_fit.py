@@ -36,7 +36,7 @@ def rgb_fit(picture: np.ndarray, model: str) -> Decomposition:
         picture @ inverse, channels=camera, model=model, prior=prior_of_training(model), noise=noise, bounds=bounds,
         truncate=_TRUNCATE,
     )  # fmt: skip
-    seen = msfit.reflectance(fit.f_mel, fit.f_blood, model=model, channels=camera)
+    seen = msfit.reflectance(fit.f_mel, fit.f_blood, None, model=model, channels=camera)
     again = (fit.i_d[..., None] * seen + fit.i_s[..., None]) @ matrix
     return Decomposition(fit.i_d, fit.i_s, msfit.render(fit, what="albedo"), fit.f_mel, fit.f_blood, again)
 
