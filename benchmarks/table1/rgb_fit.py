@@ -19,6 +19,7 @@ from msfit.colour.colorimetry import rgb_weights
 from msfit.data.prior import NUMBERS
 from msfit.metrics import Decomposition
 from msfit.skin.models import get_model
+from msfit.synth.spectra import WAVELENGTHS
 
 # Noise of the picture and error of the decoder [linear RGB].
 _SIGMA = 0.01
@@ -38,7 +39,8 @@ def rgb_fit(picture: np.ndarray, model: str) -> Decomposition:
     )  # fmt: skip
     seen = msfit.reflectance(fit.f_mel, fit.f_blood, None, model=model, channels=camera)
     again = (fit.i_d[..., None] * seen + fit.i_s[..., None]) @ matrix
-    return Decomposition(fit.i_d, fit.i_s, msfit.render(fit, what="albedo"), fit.f_mel, fit.f_blood, again)
+    albedo = msfit.reflectance(fit.f_mel, fit.f_blood, WAVELENGTHS, model=model) @ rgb_weights(WAVELENGTHS)
+    return Decomposition(fit.i_d, fit.i_s, albedo, fit.f_mel, fit.f_blood, again)
 
 
 @cache
