@@ -11,7 +11,7 @@ import numpy as np
 
 from msfit.data.bands import FEWEST_BANDS
 from msfit.data.status import STATUS_TYPE, Status
-from msfit.skin.arrays import NAMESPACES, is_tensor
+from msfit.skin.arrays import NAMESPACES
 
 LEAST_SIGNAL = 1e-12  # mean reflectance below which squares underflow
 LEAST_DIFFUSE = 1e-6  # of i_s: less diffuse light is rounding, and tells nothing of pigments
@@ -59,5 +59,6 @@ def finite_only(maps: Any, status: Any, rmse: Any) -> tuple[Any, Any]:
 
 
 def _choice(condition: Any, yes: Status, no: Status) -> Any:
-    flags = (int(yes), int(no)) if is_tensor(condition) else (STATUS_TYPE(yes), STATUS_TYPE(no))
-    return NAMESPACES[type(condition)].where(condition, *flags)
+    xp = NAMESPACES[type(condition)]
+    flags = (STATUS_TYPE(yes), STATUS_TYPE(no)) if xp is np else (int(yes), int(no))
+    return xp.where(condition, *flags)

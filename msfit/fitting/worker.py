@@ -249,7 +249,8 @@ class Worker:
 
         Of arrays or tensors.
         """
-        xp, kind = NAMESPACES[type(rmse)], np.dtype(name_of(solution.x.dtype))
+        xp, kind = NAMESPACES[type(rmse)], solution.x.dtype
+        kind = kind if xp is np else np.dtype(name_of(kind))
         # bounds as the solver has them, in the type of the solution
         lower, upper = (
             [float(kind.type(end)) for end in ends]
