@@ -26,11 +26,13 @@ from scipy.stats import spearmanr
 
 import msfit
 from benchmarks import cameras_checks, record
-from benchmarks.archive_prior import MODEL, people
+from benchmarks.archive_prior import people
 from msfit.data.channels import fine_grid
 from msfit.io.datasets.issa import load_faces
+from msfit.skin.models import DEFAULT_MODEL
 from msfit.synth.people import ITA_CLASSES, ita_class, subjects, typology_angle
 
+MODEL = DEFAULT_MODEL
 PIGMENTS = ("f_mel", "f_blood")
 _GAUSSIAN = msfit.Channels.gaussian
 _LEDS = (450, 505, 545, 577, 620, 660)
@@ -151,7 +153,7 @@ def compare(count: int, draws: int = DRAWS) -> dict[str, Any]:
 
 def few(test: People, draws: int) -> dict[str, Any]:
     """Three and four channels with the archive's prior, beside nearest neighbours in the same spectra."""
-    train = people("train")
+    train = people("train", MODEL)
     pigments = train["numbers"][:, :2]
     rows: dict[str, Any] = {}
     levels = np.random.default_rng(7).uniform(0.4, 1.1, (1, len(test.spectra), 1))

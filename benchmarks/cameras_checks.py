@@ -116,9 +116,10 @@ class Oracle:
     def value(self, pixel: np.ndarray, v: np.ndarray) -> float:
         """The objective at v, of the component that is least there.
 
-        Without diffuse light pigments are unknown (NaN), and matter to a prior alone, which is least at its mean.
+        Without diffuse light pigments are unknown (NaN), and matter to a prior alone, which is least at their mean
+        given the shadings.
         """
-        known = [np.where(np.isfinite(v), v, part[0]) for part in self.parts]
+        known = [_completed(v, mean, pull) for mean, pull, _ in self.parts]
         costs = (float((self.residual(pixel, k)(known[k]) ** 2).sum()) + part[2] for k, part in enumerate(self.parts))
         return min(costs)
 
@@ -169,6 +170,15 @@ class Oracle:
             face, node = np.unravel_index(cost.argmin(), cost.shape)
             best[n] = *self.x[node], i_d[face, node], i_s[face, node]
         return best
+
+
+def _completed(v: np.ndarray, mean: np.ndarray, pull: np.ndarray) -> np.ndarray:
+    """Numbers (4,) with those that are unknown (NaN) where a prior, whose residual is pull (v - mean), is least."""
+    unknown = ~np.isfinite(v)
+    away = np.where(unknown, 0.0, v - mean)
+    if unknown.any() and len(pull):
+        away[unknown] = np.linalg.lstsq(pull[:, unknown], -pull @ away, rcond=None)[0]
+    return np.asarray(mean + away)
 
 
 def oracle(quick: bool, only: str = "") -> dict[str, Any]:
