@@ -128,6 +128,22 @@ def test_few_blocks_wait_at_a_time(cluster: str) -> None:
     assert found == {number: number**2 for number in range(40)}
 
 
+def test_a_result_that_cannot_be_fetched_is_made_anew(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched, stuck = distributed.Future.result, []
+
+    def result(future: Any, timeout: float | None = None) -> Any:
+        if not stuck and isinstance(value := fetched(future, timeout), int):
+            stuck.append(value)
+            raise TimeoutError  # as where the worker that holds it was stopped
+        return fetched(future, timeout)
+
+    monkeypatch.setattr(distributed.Future, "result", result)
+    with connected(cluster) as workers:
+        found = dict(workers.map(lambda number: number**2, iter(range(8))))
+    assert found == {number: number**2 for number in range(8)}
+    assert stuck
+
+
 def test_what_a_worker_refuses_is_said_in_one_line(scene: Path, tmp_path: Path, cluster: str) -> None:
     recipe = Recipe.of(scene, {"memory": 2**33}, FitOptions(model=MODEL))
     settings = json.loads(json.dumps(recipe.settings(recipe.prepare(None))))

@@ -114,7 +114,11 @@ class Cluster:
                 if future not in running:  # another has done the same
                     continue
                 item = running[future]
-                found = future.result()
+                try:
+                    found = future.result(timeout=_SILENT)
+                except TimeoutError:  # its worker has stopped with the result in its memory
+                    self._anew(future, done, running, function)
+                    continue
                 for same in [other for other, its in running.items() if its is item]:
                     del running[same]
                 yield item, found
@@ -180,6 +184,15 @@ class Cluster:
                     f"has had no worker for {_ALONE} s; what is done is kept: start some (dask worker {self.address})"
                     " and run again"
                 )
+
+    def _anew(self, future: Any, done: Any, running: dict[Any, Any], function: Callable[[Any], Any]) -> None:
+        """Have workers that do not hold a result, which cannot be fetched, do its task once more."""
+        holders = {address for held in self.client.who_has([future]).values() for address in held}
+        if not (others := sorted(set(self._workers()) - holders)):
+            raise _NoWorkerError(f"has had no worker for {_SILENT} s; what is done is kept: run again with others")
+        again = self.client.submit(function, running[future], retries=_RETRIES, pure=False, workers=others)
+        running[again] = running.pop(future)
+        done.add(again)
 
     def _give_to_others(
         self, silent: set[str], reporting: set[str], done: Any, running: dict[Any, Any], function: Callable[[Any], Any]
