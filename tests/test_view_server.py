@@ -213,3 +213,25 @@ def test_ctrl_c_ends_the_command_at_once(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             assert process.wait(5) == 130
         assert process.stderr.read() == "msfit: interrupted\n"
+
+
+def test_ctrl_c_just_as_a_connection_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that has begun leaves its place once, whatever became of the loop that began it."""
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: failed.append(arguments.exc_value))
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        begun.append(thread)
+        raise KeyboardInterrupt
+
+    with PageServer(SECRET) as server, socket.create_connection(server.server_address, timeout=5):
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            server.handle_request()
+    for thread in begun:
+        thread.join(5)
+    assert len(begun) == 1
+    assert not failed

@@ -118,7 +118,7 @@ class PageServer(ThreadingHTTPServer):
             return
         try:
             super().process_request(request, client_address)
-        except BaseException:
+        except RuntimeError:  # no thread could be started; one that runs leaves its place itself, Ctrl-C or not
             self._free.release()
             raise
 
