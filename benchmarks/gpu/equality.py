@@ -13,8 +13,8 @@ import torch
 import msfit
 from benchmarks.gpu.pixels import KINDS, measured
 from benchmarks.gpu.site import MODEL, NM, Fit, Site, skin_of
+from msfit.fitting.devices import cores, workers
 from msfit.fitting.maps import diffuse, statuses
-from msfit.fitting.threads import cores, workers
 from msfit.skin.channels import through
 from msfit.skin.models import get_model
 from msfit.skin.registry import Skin

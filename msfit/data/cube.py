@@ -77,13 +77,14 @@ class Cube:
     def __post_init__(self) -> None:
         values = check_values(self.values)
         shape = tuple(values.shape)
+        illuminant = None if self.illuminant is None else check_spectrum("illuminant", self.illuminant, shape)
+        dark = None if self.dark is None else check_spectrum("dark", self.dark, shape)
+        mask = None if self.mask is None else check_mask(self.mask, shape[:-1])
+        check_scale(values, illuminant, dark, mask)
         if self.channels is not None:
             _check_channels(self.channels, self.wavelengths, shape)
         given = self.wavelengths if self.channels is None else np.sort(self.channels.centres)
         wavelengths = check_wavelengths(given, shape)
-        illuminant = None if self.illuminant is None else check_spectrum("illuminant", self.illuminant, shape)
-        dark = None if self.dark is None else check_spectrum("dark", self.dark, shape)
-        mask = None if self.mask is None else check_mask(self.mask, shape[:-1])
         saturation = self.saturation
         if saturation is None and values.dtype.kind in "ui":
             saturation = float(np.iinfo(values.dtype).max)
@@ -114,7 +115,6 @@ class Cube:
             object.__setattr__(self, name, value)
         if self.axes is not None:
             self.axes.check(shape[:-1])
-        check_scale(values, illuminant, dark, mask)
 
     def __repr__(self) -> str:
         return f"<Cube {self.summary()}>"

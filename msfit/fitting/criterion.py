@@ -89,6 +89,8 @@ class Criterion:
 
     def attributes(self) -> dict[str, Any]:
         """What was asked for other than by default, for the attributes of a result."""
+        if self.plain and self.noise is None:
+            return {}
         found: dict[str, Any] = {"residual": "radiance"} if self.radiance else {}
         for name in ("weights", "huber", "noise"):
             value = getattr(self, name)

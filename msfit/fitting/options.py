@@ -206,6 +206,7 @@ class FitOptions:
             raise InputError(f"residual: found {self.residual!r}; expected reflectance or radiance")
         if self.huber is not None and not (is_number(self.huber) and 0 < self.huber < np.inf):
             raise InputError(f"huber: found {self.huber!r}; expected a positive threshold in the unit of the residual")
+        self.shadings  # noqa: B018 -- wrong bounds are refused before data are read
         self._check_channels()
         self._check_spatial()
         for first, second, why in _CONFLICTS:

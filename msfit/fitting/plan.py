@@ -140,7 +140,7 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
     )
     about = {
         "free": ",".join(options.free),
-        **_about_extras(skin_model, list(box)[2:]),
+        **(_about_extras(skin_model, extras) if (extras := list(box)[2:]) else {}),
         **({"shared": ",".join(shared)} if shared else {}),
         "dtype": kind.name,
         "device": str(place),
@@ -154,8 +154,6 @@ def _settle(cube: Cube, options: FitOptions) -> tuple[Cube, Callable[..., Prepar
 
 
 def _about_extras(model: SkinModel, names: list[str]) -> dict[str, Any]:
-    if not names:
-        return {}
     about = {
         extra.name: {"units": extra.unit, "long_name": extra.description} for extra in model.extra_parameters(names)
     }

@@ -15,14 +15,13 @@ from msfit.data.bands import FEWEST_BANDS
 from msfit.data.cube import Cube
 from msfit.data.result import Status
 from msfit.fitting.criterion import Criterion
-from msfit.fitting.devices import Device
+from msfit.fitting.devices import Device, cores, workers
 from msfit.fitting.maps import diffuse, finite_only, screened, statuses
 from msfit.fitting.prior import PixelPrior
-from msfit.fitting.threads import cores, workers
 from msfit.skin.arrays import NAMESPACES, is_tensor
 from msfit.skin.registry import Skin, SkinModel
 from msfit.solve.backends.cpu import CpuSolver
-from msfit.solve.faint import again_in_double, without_rounded_diffuse
+from msfit.solve.faint import FAINT, again_in_double, without_rounded_diffuse
 from msfit.solve.posterior import PosteriorSolver
 from msfit.solve.problem import NON_NEGATIVE, Problem, ShadingBounds
 from msfit.solve.solution import Solution
@@ -139,7 +138,8 @@ class Worker:
         """Compile the kernels or load them from the disk, once; libraries of other fits are loaded as they begin."""
         kernel: Any = getattr(self.solver, "kernel", None)
         if self.compiled and self.device.startswith("cpu"):
-            self(kernel.grid.spectra[:1].astype(self.dtype), None)
+            some = kernel.grid.spectra[:1].astype(self.dtype)
+            kernel(some, None if self.criterion.plain else self.criterion.squares(None, some))
         return True
 
     def takes(self, weighted: bool) -> int:
@@ -169,9 +169,10 @@ class Worker:
                 return self._by_reference(pixels, scale)
         y = pixels.astype(self.dtype, copy=False)
         kernel: Any = getattr(self.solver, "kernel", None)
-        solution = kernel(y, self.criterion.squares(scale, y))
+        alike = scale is None and self.criterion.plain
+        solution = kernel(y, None if alike else self.criterion.squares(scale, y))
         rmse = self._rmse(kernel.skin, solution, y, None if scale is None else scale > 0)
-        if self.shadings == NON_NEGATIVE:
+        if self.shadings == NON_NEGATIVE and not (solution.i_d > FAINT * solution.i_s).all():
             solution = without_rounded_diffuse(solution, y, scale)
         return self.to_maps(solution, rmse.astype(self.dtype, copy=False))
 

@@ -26,7 +26,7 @@ import numpy as np
 from msfit.errors import InputError
 from msfit.skin.arrays import NAMESPACES, converted
 from msfit.skin.chromophores import extinction
-from msfit.skin.layers import HalfSpace, TwoLayers, infinite_scattering_slope
+from msfit.skin.layers import Constants, HalfSpace, TwoLayers, infinite_scattering_slope
 from msfit.skin.registry import Parameter, Skin, SkinModel, add_model
 from msfit.skin.varying import EPIDERMIS, VaryingLayers, dermal_scattering, oxygen_saturation
 
@@ -127,6 +127,13 @@ class InternallyReflecting(Generic[_Layers]):
         out = (1 - self.reflection) * bounces
         slope = out * bounces
         return out * inside, tuple(slope * derivative for derivative in derivatives)
+
+    def constants(self, dtype: Any) -> Constants | None:
+        """The constants, in a numpy type, of a skin in numpy; None where its layers are not of that form."""
+        found = self.layers.constants(dtype) if isinstance(self.layers, TwoLayers) else None
+        if found is not None:
+            found.spectra[:, -1] = self.reflection
+        return found
 
 
 def skin_of(values: Mapping[str, Any], wavelengths: np.ndarray) -> InternallyReflecting[TwoLayers]:

@@ -19,6 +19,7 @@ import numpy as np
 from msfit.data.channels import Channels
 from msfit.errors import InputError
 from msfit.skin.arrays import converted
+from msfit.skin.layers import Compilable, Constants
 from msfit.skin.registry import Skin, SkinModel
 
 #: Largest error of a channel's integral [reflectance].
@@ -49,6 +50,17 @@ class ChannelSkin:
         """Reflectance (..., channel) and its derivative with respect to each parameter, each (..., channel)."""
         reflectance, derivatives = self.skin.jacobian(fractions)
         return reflectance @ self.mixing.T, tuple(slope @ self.mixing.T for slope in derivatives)
+
+    def constants(self, dtype: Any) -> Constants | None:
+        """The constants, in a numpy type, of what it is inside, mixed; None where that is not of their form."""
+        if not isinstance(self.skin, Compilable) or (inside := self.skin.constants(dtype)) is None:
+            return None
+        rows, columns = (-size % 4 for size in self.mixing.shape)
+        return replace(
+            inside,
+            spectra=np.pad(inside.spectra, ((0, columns), (0, 0)), mode="edge"),
+            mixing=np.pad(self.mixing, ((0, rows), (0, columns))).astype(inside.spectra.dtype),
+        )
 
 
 def mixed(skin: Skin, weights: Any) -> ChannelSkin:

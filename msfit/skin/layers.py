@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from msfit.skin.arrays import NAMESPACES, converted
 
@@ -19,6 +21,36 @@ from msfit.skin.arrays import NAMESPACES, converted
 Dermis = Callable[[Any, Any], tuple[Any, Any]]
 # (absorption, scattering, reflectance, its derivative with respect to absorption) -> that with respect to scattering
 ScatteringSlope = Callable[[Any, Any, Any, Any], Any]
+
+# A thickness at which e^-2KD is 0 for every skin, and D times what is 0 remains it: coth(K D) is 1.
+_INFINITE = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Constants:
+    """What the compiled descents read of a two-layer skin: one form for every kind of dermis.
+
+        r = (1 - rho) q / (1 - rho q),   q = exp(d + f_mel d_mel + f_blood d_blood) S / (A + S + K coth(K D))
+
+    with A = a + f_blood a_blood, S = s + f_blood s_blood, K = sqrt(A (A + 2 S)) and D the thickness of the dermis.
+
+    `spectra` (band, 8): d, d_mel, d_blood, a, a_blood, s, s_blood, rho; `thickness`: D.
+
+    `mixing` (coordinate, band): where it is not empty, a pixel is not given on these bands but by coordinates, or by
+    channels, and the skin's are its reflectance times it. Both are filled up with zeros to a multiple of four.
+    """
+
+    spectra: np.ndarray
+    thickness: Any
+    mixing: np.ndarray
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A skin that has such constants, if its parts are of that form."""
+
+    def constants(self, dtype: Any) -> Constants | None:
+        """The constants in a numpy type, or None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +92,15 @@ class TwoLayers:
         by_blood = reflectance * (-2 * self.depth_blood) + transmittance * slope * self.absorption_blood
         return reflectance, (by_mel, by_blood)
 
+    def constants(self, dtype: Any) -> Constants | None:
+        """The constants, in a numpy type, of a skin in numpy; None where its dermis is not of that form."""
+        if not isinstance(self.dermis, FiniteKubelkaMunk | HalfSpace):
+            return None
+        depths = (-2 * self.depth, -2 * self.depth_mel, -2 * self.depth_blood)
+        *dermis, thickness = self.dermis.terms(self.absorption, self.absorption_blood, self.scattering)
+        spectra = np.stack((*depths, *dermis, np.zeros_like(self.scattering)), 1).astype(dtype)
+        return Constants(spectra, np.dtype(dtype).type(thickness), np.empty((0, 0), dtype))
+
 
 @dataclass(frozen=True)
 class FiniteKubelkaMunk:
@@ -71,6 +112,10 @@ class FiniteKubelkaMunk:
     """
 
     thickness: float
+
+    def terms(self, absorption: Any, absorption_blood: Any, scattering: Any) -> tuple[Any, ...]:
+        """a, a_blood, s, s_blood and D of `Constants`."""
+        return absorption, absorption_blood, scattering, np.zeros_like(scattering), self.thickness
 
     def __call__(self, absorption: Any, scattering: Any) -> tuple[Any, Any]:
         """Reflectance and its derivative with respect to absorption."""
@@ -117,6 +162,11 @@ class HalfSpace:
     """
 
     loss: float
+
+    def terms(self, absorption: Any, absorption_blood: Any, scattering: Any) -> tuple[Any, ...]:
+        """a, a_blood, s, s_blood and D of `Constants`."""
+        scattered, lost = 0.75 * scattering - self.loss * absorption, -self.loss * absorption_blood
+        return 2 * absorption, 2 * absorption_blood, scattered, lost, _INFINITE
 
     def __call__(self, absorption: Any, scattering: Any) -> tuple[Any, Any]:
         """Reflectance and its derivative with respect to absorption."""

@@ -18,10 +18,10 @@ import numpy as np
 from msfit.data.memory import parse_size, resident
 from msfit.data.result import STATUS_TYPE, FitResult
 from msfit.errors import InputError
+from msfit.fitting.devices import cores
 from msfit.fitting.options import FileKeywords, FitOptions, door
 from msfit.fitting.plan import Prepared
 from msfit.fitting.rows import CHUNK, CHUNK_GPU, assemble, begin_rows, fit_rows
-from msfit.fitting.threads import cores
 from msfit.fitting.worker import pool
 from msfit.io.extras import need
 from msfit.io.output import check_no_input, check_output, part_of, tidy

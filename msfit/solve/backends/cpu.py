@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from msfit.skin.channels import mixed as mixed_skin
+from msfit.skin.layers import Compilable, Constants
 from msfit.skin.registry import Skin
-from msfit.solve.faint import again_in_double
-from msfit.solve.kernels.constants import Constants, constants
+from msfit.solve.faint import FAINT, again_in_double
 from msfit.solve.kernels.numba_descent import FURTHER, RESULTS, descend
 from msfit.solve.kernels.numba_polynomials import refine, refine_bounded, worthwhile
 from msfit.solve.kernels.numba_posterior import FAR, certainty
@@ -115,7 +115,7 @@ class CpuSolver:
         cls, skin: Skin, lower: np.ndarray, upper: np.ndarray, dtype: Any, shadings: ShadingBounds = NON_NEGATIVE
     ) -> CpuSolver | None:
         """For a skin over a box, or None where there is no compiled code for it."""
-        form = constants(skin, dtype)
+        form = skin.constants(dtype) if isinstance(skin, Compilable) else None
         return None if form is None else cls(form, skin, lower, upper, dtype, shadings)
 
     def mixed(self, mixing: np.ndarray) -> CpuSolver:
@@ -125,7 +125,7 @@ class CpuSolver:
         skin = mixed_skin(self.skin, mixing)
         table = SearchTable.over(skin, grid, *self.bounds, short=True)
         solver.__dict__.pop("_nodes_in_type", None)
-        solver.__dict__.update(form=constants(skin, self.dtype), skin=skin, grid=grid, table=table, about=table.about)
+        solver.__dict__.update(form=skin.constants(self.dtype), skin=skin, grid=grid, table=table, about=table.about)
         return solver
 
     def __call__(self, pixels: np.ndarray, weights: np.ndarray | None = None, prior: Prior | None = None) -> Solution:
@@ -153,6 +153,8 @@ class CpuSolver:
             starts = self._starts_weighted(pixels, weights)
         solution = self.least(self.form, pixels, *starts, weights)
         if self.dtype == np.float32:
+            if (solution.i_d > FAINT * solution.i_s).all():  # the usual case
+                return solution
             return again_in_double(solution, pixels, weights, lambda *some: self._double(*some))
         if not (none := np.flatnonzero(solution.i_d <= 0)).size:
             return solution

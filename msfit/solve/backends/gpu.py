@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msfit.skin.layers import Compilable, Constants
 from msfit.skin.registry import Skin
-from msfit.solve.kernels.constants import Constants, constants
 from msfit.solve.kernels.polynomials import SearchTable
 from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
 from msfit.solve.search import Grid
@@ -66,7 +66,9 @@ class GpuSolver:
         cls, skin: Skin, lower: np.ndarray, upper: np.ndarray, device: str, shadings: ShadingBounds = NON_NEGATIVE
     ) -> GpuSolver | None:
         """For a skin over a box, or None where there is no Triton or no kernel for it."""
-        form = None if find_spec("triton") is None else constants(skin)
+        if find_spec("triton") is None or not isinstance(skin, Compilable):
+            return None
+        form = skin.constants(np.float32)
         return None if form is None else cls(form, skin, lower, upper, device, shadings)
 
     def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:

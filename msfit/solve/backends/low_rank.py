@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from msfit.skin.layers import Constants
 from msfit.skin.registry import Skin
 from msfit.solve.backends.cpu import CpuSolver
-from msfit.solve.kernels.constants import Constants
 from msfit.solve.kernels.low_rank_basis import Compression, compress
 from msfit.solve.search import Grid, directions
 from msfit.solve.solution import Solution

@@ -46,7 +46,7 @@ FURTHER = 14
 _FURTHER, _NOW = LANES * (_ROWS + 34), LANES * (_ROWS + 34 + FURTHER)
 _ROWS_BOUNDED = _ROWS + 34 + 2 * FURTHER
 _SUMS = (_WEIGHT, _MEAN_R, _MEAN_0, _MEAN_1, _RR, _R0, _R1, _S00, _S01, _S11)
-# Columns of a skin's constants, see `constants.constants`.
+# Columns of a skin's constants, see `skin.layers.Constants`.
 _DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
 
 # Numbers that are exact in both types, or need not be, in the narrower: so each type is computed in alone.
@@ -96,7 +96,7 @@ def descend(  # type: ignore[no-untyped-def]
     """Ends of descents, of each of the groups the lowest and of equals the first: (group, RESULTS).
 
     pixels and weights (n, band), these empty for ones; owner and group (start,), the pixel and the group of each start,
-    groups numbered from 0; start (start, 2); skin, thickness and mixing, see `constants.Constants`; lower, upper
+    groups numbered from 0; start (start, 2); skin, thickness and mixing, see `skin.layers.Constants`; lower, upper
     (2,); limits (2,): the tolerance and the rounding unit of the type, in which all else is too.
 
     ends (4,): bounds of i_d and of i_s; means (m, 4) and roots (m, 4, 4) of priors; of (start,), which of these. Where

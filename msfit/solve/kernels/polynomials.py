@@ -49,6 +49,8 @@ class SearchTable:
         """
         shape, low, high = grid.shape, np.asarray(lower, np.float64), np.asarray(upper, np.float64)
         spectra = np.asarray(grid.spectra, np.float64)
+        across = FEW if short and spectra.shape[1] <= 1 + FEW else ACROSS
+        basis = _basis(spectra, across)
 
         place, last = np.stack(np.unravel_index(np.arange(len(spectra)), shape), 1), np.array(shape) - 1
         far = np.full(place.shape, _FARTHEST)
@@ -61,15 +63,14 @@ class SearchTable:
         kind = NAMESPACES[type(lower)]
         samples = skin.reflectance(inside if kind is np else kind.asarray(inside).to(lower))
         quadratic = np.stack((here, (ahead - back) / 2, (ahead + back) / 2 - here), 2)
-        across = FEW if short and spectra.shape[1] <= 1 + FEW else ACROSS
-        basis, box = _basis(spectra, across), (here[0], here[-1])
         arrays = (
             basis,
             _nodes(spectra @ basis, shape, min(RANK, across)),
             _expansions(shape, np.asarray(samples, np.float64) @ basis, offsets),
             limits,
             quadratic,
-            *box,
+            here[0],
+            here[-1],
         )
         return cls(*(array.astype(np.float32) for array in arrays))
 

@@ -23,7 +23,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from msfit.solve.kernels.constants import Constants
+from msfit.skin.layers import Constants
 from msfit.solve.kernels.numba_polynomials import ACROSS, TERMS
 from msfit.solve.kernels.numba_search import RANK
 from msfit.solve.kernels.polynomials import SearchTable
@@ -212,7 +212,7 @@ def _clip(x, low, high):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _skin(spectra, at, x_0, x_1, thickness):  # type: ignore[no-untyped-def]
-    """Reflectance at a wavelength and its derivatives by melanin and blood: see `constants`."""
+    """Reflectance at a wavelength and its derivatives by melanin and blood: see `skin.layers.Constants`."""
     row = spectra + 8 * at
     depth, by_mel, by_blood = tl.load(row), tl.load(row + 1), tl.load(row + 2)
     a_blood, s_blood, rho = tl.load(row + 4), tl.load(row + 6), tl.load(row + 7)
