@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from biofacenet.data.synthetic import Source, pool
+from biofacenet.data.kept import Turns, kept
+from biofacenet.data.synthetic import Source
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS, head_units
 from biofacenet.training.losses import Batch
 from msfit.colour.colorimetry import rgb_weights
@@ -30,7 +29,6 @@ from msfit.synth.truth import fitted_pigments
 _EDITION = 1
 _CHUNK = 50
 _PIGMENTS = ("f_mel", "f_blood", "scale", "offset")
-_LAYERS = ("spectra", "i_d", "gloss", "face", "spots", *_PIGMENTS)
 
 
 class Portraits:
@@ -71,20 +69,24 @@ class Portraits:
             raise InputError(f"portraits: found {count} for batches of {size}; expected at least one batch")
         settings = (source.split, source.model, source.size, source.heads, source.seed, count)
         self.path = (folder or cache_folder()) / "-".join(map(str, ("portraits", _EDITION, *settings)))
-        if not (self.path / "complete.json").is_file():
-            _keep(self.path, source, count, workers, progress)
-        self._layers = {name: np.load(self.path / f"{name}.npy", mmap_mode="r") for name in _LAYERS}
-        self.ita = np.load(self.path / "ita.npy").astype(np.float32)
-        self.extrapolated = np.load(self.path / "extrapolated.npy") > 0
-        self._seed, self._size, self._count = source.seed, size, count
-        self._turn, self._order = -1, np.empty(0, int)
+        chunk = min(_CHUNK, count)
+        self._layers = kept(
+            self.path,
+            functools.partial(_draw, source, chunk),
+            count,
+            chunk,
+            workers,
+            progress,
+            vars(source),
+            lambda: Bank(source.heads, source.size, source.split, workers=workers),
+        )
+        self.ita = self._layers.pop("ita").astype(np.float32)
+        self.extrapolated = self._layers.pop("extrapolated") > 0
+        self._seed, self._turns = source.seed, Turns(count, size, source.seed)
 
     def indices(self, step: int) -> np.ndarray:
         """Which portraits the batch of a step shows; after every `count // size` steps the order is drawn anew."""
-        turn, within = divmod(step, self._count // self._size)
-        if self._turn != turn:
-            self._turn, self._order = turn, np.random.default_rng((self._seed, turn)).permutation(self._count)
-        return np.sort(self._order[within * self._size :][: self._size])
+        return self._turns[step]
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step, through lamps and cameras of its own."""
@@ -129,33 +131,6 @@ def photographed(layers: dict[str, Tensor], generator: torch.Generator) -> Batch
 def _albedo_weights() -> Tensor:
     """From coefficients of `functions` to linear sRGB under D65 to the standard observer, (k, 3)."""
     return torch.from_numpy((functions() @ rgb_weights(WAVELENGTHS)).astype(np.float32))
-
-
-def _keep(path: Path, source: Source, count: int, workers: int, progress: Callable[[int, int], None] | None) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be made ({error.strerror}); set MSFIT_CACHE to a folder that can") from None
-    Bank(source.heads, source.size, source.split, workers=workers)
-    arrays: dict[str, np.memmap] = {}
-    running = pool(workers)
-    try:
-        chunk = min(_CHUNK, count)
-        parts = running.map(functools.partial(_draw, source, chunk), range(math.ceil(count / chunk)))
-        for start, drawn in zip(range(0, count, chunk), parts, strict=True):
-            stop = min(start + chunk, count)
-            for name, values in drawn.items():
-                if name not in arrays:
-                    shape = (count, *values.shape[1:])
-                    arrays[name] = np.lib.format.open_memmap(path / f"{name}.npy", "w+", np.float16, shape)
-                arrays[name][start:stop] = values[: stop - start]
-            if progress is not None:
-                progress(stop, count)
-    finally:
-        running.shutdown(cancel_futures=True)
-    for array in arrays.values():
-        array.flush()
-    (path / "complete.json").write_text(json.dumps({"portraits": count, **vars(source)}) + "\n", encoding="utf-8")
 
 
 def _draw(source: Source, chunk: int, number: int) -> dict[str, np.ndarray]:

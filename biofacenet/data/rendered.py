@@ -6,7 +6,8 @@ from concurrent.futures import Future
 
 import torch
 
-from biofacenet.data.synthetic import D65_KELVIN, Source, as_batch, chosen, pool
+from biofacenet.data.kept import pool
+from biofacenet.data.synthetic import D65_KELVIN, Source, as_batch, chosen
 from biofacenet.networks.decoder import lighting_of_daylight
 from biofacenet.training.losses import Batch
 from msfit.synth import Bank

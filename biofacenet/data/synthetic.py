@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import functools
-import json
-import math
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from biofacenet.data.kept import Turns, kept, pool
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS, head_units, lighting_of_daylight
 from biofacenet.training.losses import Batch
 from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL
 from msfit.synth import Bank, samples
-from msfit.synth.bank import cache_folder, end_with_parent
+from msfit.synth.bank import cache_folder
 from msfit.synth.people import wearable
 from msfit.synth.sampling import subject_of
 
@@ -154,20 +151,6 @@ class Stream:
         self._pool.shutdown(cancel_futures=True)
 
 
-def pool(workers: int) -> Executor:
-    """Processes started anew, which unlike forked ones know nothing of this one's threads; or a thread for none."""
-    if workers == 0:
-        return ThreadPoolExecutor(1)
-    return ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker)
-
-
-def _begin_worker() -> None:
-    """One thread; Ctrl-C is for the process that ends the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    end_with_parent()
-
-
 def chosen(source: Source, number: int, size: int) -> list[int]:
     """Samples of one batch: from its own stretch of the stream, each as its chance admits it."""
     if not source.balance:
@@ -218,47 +201,27 @@ class Kept:
             raise InputError(f"samples: found {count} for batches of {size}; expected at least one batch")
         settings = (source.split, source.model, source.size, source.heads, source.seed, source.balance, count)
         self.path = (folder or cache_folder()) / "-".join(map(str, ("samples", _EDITION, *settings)))
-        if not (self.path / "complete.json").is_file():
-            _keep(self.path, source, count, workers, progress)
-        self._arrays = {name: np.load(self.path / f"{name}.npy", mmap_mode="r") for name in MAPS}
-        self._seed, self._size, self._count = source.seed, size, count
-        self._turn, self._order = -1, np.empty(0, int)
+        chunk = min(_CHUNK, count)
+        self._arrays = kept(
+            self.path,
+            functools.partial(_draw_arrays, source, chunk),
+            count,
+            chunk,
+            workers,
+            progress,
+            vars(source),
+            lambda: Bank(source.heads, source.size, source.split, workers=workers),
+        )
+        self._turns = Turns(count, size, source.seed)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step; after every `count // size` steps the order is drawn anew."""
-        turn, within = divmod(step, self._count // self._size)
-        if self._turn != turn:
-            self._turn, self._order = turn, np.random.default_rng((self._seed, turn)).permutation(self._count)
-        indices = np.sort(self._order[within * self._size :][: self._size])
-        return as_batch({name: torch.from_numpy(values[indices]) for name, values in self._arrays.items()})
+        chosen = self._turns[step]
+        return as_batch({name: torch.from_numpy(self._arrays[name][chosen]) for name in MAPS})
 
     def close(self) -> None:
         """Nothing to end: as of `Stream`."""
 
 
-def _keep(path: Path, source: Source, count: int, workers: int, progress: Callable[[int, int], None] | None) -> None:
-    """Draw and write all samples; what an interrupted run has written is written again."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be made ({error.strerror}); set MSFIT_CACHE to a folder that can") from None
-    Bank(source.heads, source.size, source.split, workers=workers)
-    arrays: dict[str, np.memmap] = {}
-    running = pool(workers)
-    try:
-        chunk = min(_CHUNK, count)
-        batches = running.map(functools.partial(_draw_batch, source, size=chunk), range(math.ceil(count / chunk)))
-        for start, drawn in zip(range(0, count, chunk), batches, strict=True):
-            stop = min(start + chunk, count)
-            for name, values in drawn.items():
-                if name not in arrays:
-                    shape = (count, *values.shape[1:])
-                    arrays[name] = np.lib.format.open_memmap(path / f"{name}.npy", "w+", np.float16, shape)
-                arrays[name][start:stop] = values[: stop - start].numpy()
-            if progress is not None:
-                progress(stop, count)
-    finally:
-        running.shutdown(cancel_futures=True)
-    for array in arrays.values():
-        array.flush()
-    (path / "complete.json").write_text(json.dumps({"samples": count, **vars(source)}) + "\n", encoding="utf-8")
+def _draw_arrays(source: Source, chunk: int, number: int) -> dict[str, np.ndarray]:
+    return {name: values.numpy() for name, values in _draw_batch(source, number, chunk).items()}
