@@ -5,13 +5,15 @@ Usage: python -m benchmarks.skin_models [--reference FOLDER] [--workbook ISSA.xl
 Test persons of the International Skin Spectra Archive, faces, 400-700 nm, wide bounds. With the reference data also
 71 cheeks and one face of other cameras, 420-700 nm. With the archive's workbook (openpyxl) also sites that do not ship:
 the inner arm. With the stand-in scenes (msfit synth -o FOLDER --stand-ins) also how true gloss comes back. Writes
-benchmarks/results/skin_models.json, which lacks what was not given, and the figures of docs/skin-model.md; of one model
-alone it prints the rows, and puts its line into the table of `msfit models`.
+benchmarks/results/skin_models.json and the figures of docs/skin-model.md; what needs the workbook stays as it was if
+that is not given, with its date and commit. Of one model alone it prints the rows, and puts its line into the table of
+`msfit models`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -104,8 +106,18 @@ def main() -> None:
     write_held_out(figures["models"])
     if chosen.model:
         return
+    if not chosen.workbook:
+        keep_whole_archive(figures["models"])
     skin_model_figures.draw(faces, test, fits)
     print(record.write("skin_models", figures))
+
+
+def keep_whole_archive(models: dict[str, Any]) -> None:
+    """Takes over what needs the archive's workbook from the last run that had it."""
+    last = json.loads((record.RESULTS / "skin_models.json").read_text(encoding="utf-8"))
+    for model, before in last["figures"]["models"].items():
+        if (kept := before.get("whole_archive")) is not None:
+            models[model]["whole_archive"] = {"date": last["date"], "commit": last["commit"], **kept}
 
 
 def write_held_out(models: dict[str, Any]) -> None:
