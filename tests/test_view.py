@@ -171,6 +171,7 @@ class Opened:
         """RGBA of a canvas."""
         values = self.page.evaluate(
             """canvas => { const c = document.querySelector(canvas), o = document.createElement("canvas");
+            if (c === edit.canvas) edit.draw();  // what WebGL has drawn is gone once it was shown
             o.width = c.width; o.height = c.height; o.getContext("2d").drawImage(c, 0, 0);
             return Array.from(o.getContext("2d").getImageData(0, 0, c.width, c.height).data); }""",
             canvas,
@@ -178,10 +179,16 @@ class Opened:
         return np.array(values, np.uint8).reshape(*SHAPE, 4)
 
 
+@pytest.fixture(scope="module")
+def saved(result: msfit.FitResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("view") / "page.html"
+    result.view(title="skin").save(path)
+    return path
+
+
 @pytest.fixture
-def opened(result: msfit.FitResult, browser: Any, tmp_path: Path) -> Iterator[Opened]:
-    result.view(title="skin").save(tmp_path / "page.html")
-    found = Opened(browser, tmp_path / "page.html", viewport={"width": 1440, "height": 900})
+def opened(saved: Path, browser: Any) -> Iterator[Opened]:
+    found = Opened(browser, saved, viewport={"width": 1440, "height": 900})
     yield found
     assert found.wrong == []
     found.context.close()
@@ -390,7 +397,7 @@ def test_edits_are_those_of_the_model(opened: Opened, result: msfit.FitResult) -
     def edited(**factors: float) -> np.ndarray:
         for name, value in factors.items():
             page.evaluate(
-                "([id, v]) => { const e = $(id); e.value = v; e.dispatchEvent(new Event('input')); }",
+                "([id, v]) => { const e = $(id); e.value = v; e.dispatchEvent(new Event('change')); }",
                 [name, value],
             )
         return opened.pixels("#edited canvas")[..., :3].astype(int)
@@ -413,14 +420,35 @@ def test_edits_are_those_of_the_model(opened: Opened, result: msfit.FitResult) -
     assert np.abs(edited() - picture)[known].max() <= 1
 
 
+def test_a_slow_drag_draws_less_and_its_end_all(opened: Opened) -> None:
+    script = """async pause => {
+      const e = $("e_mel"), seen = [];
+      for (const value of [1.2, 1.4]) {
+        e.value = value; e.dispatchEvent(new Event("input"));
+        seen.push([edit.canvas.height, edit.canvas.width]);
+        const until = performance.now() + pause;
+        while (performance.now() < until);
+      }
+      e.dispatchEvent(new Event("change"));
+      return [...seen, [edit.canvas.height, edit.canvas.width]];
+    }"""
+    assert opened.page.evaluate(script, 100) == [[24, 40], [12, 20], [24, 40]]
+
+
+def test_edits_follow_the_zoom(opened: Opened) -> None:
+    page = opened.page
+    whole = opened.pixels("#edited canvas")
+    page.click("#closer")  # by 1.5 about the middle: two thirds of each side are seen
+    y, x = np.indices(SHAPE)
+    rows, columns = (((i + 0.5) / 1.5 + n / 6).astype(int) for i, n in ((y, SHAPE[0]), (x, SHAPE[1])))
+    np.testing.assert_array_equal(opened.pixels("#edited canvas"), whole[rows, columns])
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_one_column_without_scrolling_sideways(
-    result: msfit.FitResult, browser: Any, tmp_path: Path, scheme: Any
-) -> None:
-    result.view(title="skin").save(tmp_path / "page.html")
+def test_a_phone_shows_one_column_without_scrolling_sideways(saved: Path, browser: Any, scheme: Any) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
-    page.goto((tmp_path / "page.html").as_uri())
+    page.goto(saved.as_uri())
     page.wait_for_selector("body[data-ready=yes]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 22, 24)"

@@ -9,13 +9,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from biofacenet.photo.face import Box
 from biofacenet.prediction import Model, predict
 from msfit.errors import InputError
+from msfit.view.document import document, text_of
 from msfit.view.server import Answer, PageServer
 
 LARGEST = 64 << 20  # bytes of a photograph
@@ -136,9 +136,15 @@ class PhotoServer(PageServer):
 
 def drop_page() -> str:
     """The page that takes a photograph."""
-    text = resources.files("biofacenet.view").joinpath("drop.html").read_text(encoding="utf-8")
-    style = resources.files("msfit.view").joinpath("page.css").read_text(encoding="utf-8")
-    return text.replace("{{STYLE}}", style).replace("{{LARGEST}}", str(LARGEST))
+    body, style, script = (text_of(f"drop.{kind}", "biofacenet.view") for kind in ("html", "css", "js"))
+    return document(
+        body,
+        title="biofacenet",
+        style=text_of("page.css") + style,
+        script=script,
+        data={"largest": LARGEST},
+        asks_server=True,
+    )
 
 
 def _json(content: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Answer:

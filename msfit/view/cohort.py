@@ -15,6 +15,7 @@ from msfit.data.status import AT_BOUND
 from msfit.errors import InputError
 from msfit.metrics.clinical import ita_class, skin_colour
 from msfit.skin.held_out import held_out_figures
+from msfit.view.document import document
 
 if TYPE_CHECKING:
     import pandas
@@ -99,15 +100,12 @@ def make_report(results: Mapping[str, FitResult], *, title: str = "msfit") -> st
     models = ", ".join(sorted({result.model for result in results.values()}))
     summary = f"{len(table)} rows of {len(results)} results, {models}; {doubtful} with flags"
     pictures = "".join(_maps(name, result) for name, result in results.items() if len(result.shape) == 2)
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>
-<h1>{html.escape(title)}</h1><p>{html.escape(summary)}</p>
+    shown = f"""<h1>{html.escape(title)}</h1><p>{html.escape(summary)}</p>
 <div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
 <p>Medians, with the 5th and 95th percentile below; L*a*b* and typology angle (ITA) of the median skin under D65.</p>
-{_scale() if pictures else ""}{pictures}</body></html>
+{_scale() if pictures else ""}{pictures}
 """
+    return document(shown, title=title, style=_STYLE)
 
 
 _STYLE = """

@@ -1,30 +1,47 @@
 const D = JSON.parse($("data").textContent);
 const [H, W] = D.shape, N = H * W;
 const blobs = {};  // typed arrays by name
-let pixel = [H >> 1, W >> 1], region = null, brush = null, maps = [], rgb = null, pins = [], view = {scale: 1, x: 0, y: 0};
+let pixel = [H >> 1, W >> 1], region = null, brush = null, maps = [], pigments = [], rgb = null, pins = [], view = {scale: 1, x: 0, y: 0};
 
 const map = name => maps.find(m => m.name === name);
 const number = v => Number.isFinite(v) ? (v === 0 ? "0" : Math.abs(v) < 1e-3 ? v.toExponential(2) : v.toPrecision(4)) : "–";
 
 // --- statistics ------------------------------------------------------------------------------------------------------
-function quantile(sorted, q) {  // linear between order statistics, as numpy's default
-  const at = q * (sorted.length - 1), i = Math.floor(at), j = Math.min(i + 1, sorted.length - 1);
-  return sorted[i] + (at - i) * (sorted[j] - sorted[i]);
+function select(values, k) {  // puts in order until the k-th is in its place (Hoare, CACM 4, 1961): a sort takes ten times as long
+  for (let low = 0, high = values.length - 1; low < high;) {
+    const pivot = values[k];
+    let i = low, j = high;
+    while (i <= j) {
+      while (values[i] < pivot) i++;
+      while (pivot < values[j]) j--;
+      if (i <= j) { const v = values[i]; values[i++] = values[j]; values[j--] = v; }
+    }
+    if (j < k) low = i;
+    if (k < i) high = j;
+  }
+  return values[k];
+}
+function quantile(values, q) {  // linear between order statistics, as numpy's default; changes their order
+  const at = q * (values.length - 1), i = Math.floor(at), low = select(values, i);
+  if (at === i) return low;
+  let next = Infinity;
+  for (let j = i + 1; j < values.length; j++) if (values[j] < next) next = values[j];
+  return low + (at - i) * (next - low);
 }
 function known(values, where) {
   const kept = new Float32Array(where ? where.length : values.length);
   let n = 0;
   if (where) { for (const i of where) if (Number.isFinite(values[i])) kept[n++] = values[i]; }
   else for (let i = 0; i < values.length; i++) if (Number.isFinite(values[i])) kept[n++] = values[i];
-  return kept.subarray(0, n).sort();
+  return kept.subarray(0, n);
 }
 function statistics(values, where) {
-  const sorted = known(values, where), n = sorted.length;
+  const found = known(values, where), n = found.length;
   if (!n) return {n, mean: NaN, sd: NaN, p5: NaN, p95: NaN};
   let sum = 0, square = 0;
-  for (const v of sorted) sum += v;
-  for (const v of sorted) square += (v - sum / n) ** 2;
-  return {n, mean: sum / n, sd: Math.sqrt(square / n), p5: quantile(sorted, .05), p95: quantile(sorted, .95)};
+  for (let i = 0; i < n; i++) sum += found[i];
+  for (let i = 0; i < n; i++) { const d = found[i] - sum / n; square += d * d; }
+  return {n, mean: sum / n, sd: Math.sqrt(square / n), p5: quantile(found, .05), p95: quantile(found, .95)};
 }
 function table(element, head, rows) {
   element.replaceChildren();
@@ -43,23 +60,22 @@ function add(to, packed, i) {  // one pixel's measured spectrum
     to[b] += v;
   }
 }
-function weights(i) {  // of the four nodes of the table about a pixel's pigments
+const node = new Int32Array(4), share = new Float64Array(4);
+function between(i) {  // sets the four nodes of the table about a pixel's pigments, and the share of each
   const T = D.table, [rows, columns] = T.nodes;
-  const at = (value, [low, high], count) => {
-    const u = Math.sqrt(Math.min(1, Math.max(0, (value - low) / Math.max(high - low, 1e-12)))) * (count - 1);
-    const j = Math.min(Math.floor(u), count - 2);
-    return [j, u - j];
-  };
-  const [y, s] = at(map("f_mel").values[i], T.f_mel, rows), [x, t] = at(map("f_blood").values[i], T.f_blood, columns);
-  const first = y * columns + x;
-  return [[first, (1 - s) * (1 - t)], [first + 1, (1 - s) * t], [first + columns, s * (1 - t)], [first + columns + 1, s * t]];
+  const at = (value, [low, high], count) => Math.sqrt(Math.min(1, Math.max(0, (value - low) / Math.max(high - low, 1e-12)))) * (count - 1);
+  const u = at(pigments[0][i], T.f_mel, rows), v = at(pigments[1][i], T.f_blood, columns);
+  const y = Math.min(Math.floor(u), rows - 2), x = Math.min(Math.floor(v), columns - 2), s = u - y, t = v - x;
+  node[0] = y * columns + x; node[1] = node[0] + 1; node[2] = node[0] + columns; node[3] = node[2] + 1;
+  share[0] = (1 - s) * (1 - t); share[1] = (1 - s) * t; share[2] = s * (1 - t); share[3] = s * t;
 }
 function addFit(to, i) {
   if (!D.table) return add(to, D.fit, i);
   const i_d = map("i_d").values[i], i_s = map("i_s").values[i], T = D.table, K = T.basis.length;
   if (i_d === 0) { for (let b = 0; b < to.length; b++) to[b] += i_s; return; }
   const coefficients = new Float64Array(K);
-  for (const [node, w] of weights(i)) for (let k = 0; k < K; k++) coefficients[k] += w * T.values[node * K + k];
+  between(i);
+  for (let j = 0; j < 4; j++) for (let k = 0; k < K; k++) coefficients[k] += share[j] * T.values[node[j] * K + k];
   for (let b = 0; b < to.length; b++) {
     let v = T.mean[b];
     for (let k = 0; k < K; k++) v += T.basis[k][b] * coefficients[k];
@@ -152,10 +168,10 @@ function pictureUnder(name) {  // linear RGB and, as the fourth, whether it is k
   const nodes = tableUnder(light), i_d = map("i_d").values, i_s = map("i_s").values;
   for (let i = 0; i < N; i++) {
     if (!Number.isFinite(i_d[i])) continue;
-    const w = i_d[i] === 0 ? [] : weights(i);
+    if (i_d[i] > 0) between(i); else share.fill(0);
     for (let c = 0; c < 3; c++) {
       let v = 0;
-      for (const [node, share] of w) v += share * nodes[4 * node + c];
+      for (let k = 0; k < 4; k++) v += share[k] * nodes[4 * node[k] + c];
       found[4 * i + c] = i_d[i] * v + i_s[i] * white[c];
     }
     found[4 * i + 3] = 1;
@@ -181,10 +197,13 @@ function drawMap() {
   layers.mapped.base.getContext("2d").putImageData(image, 0, 0);
 }
 let COLOURS = null;
+function ends(m, share) {  // quantiles of a map, as far from either end
+  const found = known(m.values);
+  return found.length ? [quantile(found, share), quantile(found, 1 - share)] : [0, 1];
+}
 function range() {
-  const sorted = maps[$("map").value].sorted ??= known(maps[$("map").value].values);
-  $("low").value = sorted.length ? +quantile(sorted, .02).toPrecision(3) : 0;
-  $("high").value = sorted.length ? +quantile(sorted, .98).toPrecision(3) : 1;
+  const [low, high] = ends(maps[$("map").value], .02);
+  $("low").value = +low.toPrecision(3); $("high").value = +high.toPrecision(3);
   if (+$("low").value >= +$("high").value) $("high").value = +$("low").value + 1e-6;
 }
 function fixedRange() {
@@ -321,8 +340,7 @@ function counts(places) {
 let allCounts = null;
 function drawHistogram() {
   if (!span) {
-    const ends = name => { const s = map(name).sorted ??= known(map(name).values); return s.length ? [quantile(s, .002), quantile(s, .998)] : [0, 1]; };
-    const [a, b] = ends("f_mel"), [c, d] = ends("f_blood");
+    const [a, b] = ends(map("f_mel"), .002), [c, d] = ends(map("f_blood"), .002);
     span = [a, c, b + 1e-6 + .01 * (b - a), d + 1e-6 + .01 * (d - c)];
     $("axes").textContent = `right: melanin ${number(span[0])} to ${number(span[2])}; up: haemoglobin ${number(span[1])} to ${number(span[3])}`;
   }
@@ -356,46 +374,41 @@ function listenToHistogram() {
 }
 
 // --- edit: skin of other pigments, in a shader -----------------------------------------------------------------------
+// It draws what is seen, a fragment a pixel of the screen or of the picture, whichever are fewer. Where a processor draws
+// it, interpolated look-ups and powers cost most: skin is looked up in a finer table, without interpolation. A slider that
+// is dragged draws every second row and column where a frame would take more than 50 ms; all of them when it is let go.
 const edit = {
-  gl: null,
+  fine: [512, 256], step: 1, last: 0,
+  gl: null, textures: [],
   start() {
-    const canvas = document.createElement("canvas"), gl = D.table ? canvas.getContext("webgl2", {preserveDrawingBuffer: true}) : null;
+    const canvas = this.canvas = document.createElement("canvas"), gl = D.table ? canvas.getContext("webgl2", {antialias: false, depth: false, alpha: false}) : null;
     if (!gl || W > gl.getParameter(gl.MAX_TEXTURE_SIZE) || H > gl.getParameter(gl.MAX_TEXTURE_SIZE)) {
       $("unable").hidden = false; $("edited").hidden = true;
       for (const e of $("edit").querySelectorAll("input, button")) e.disabled = true;
       return;
     }
     this.gl = gl;
-    canvas.width = W; canvas.height = H;
-    frame("edited").append(canvas);
+    shape($("edited")).append(canvas);
     const program = gl.createProgram(), T = D.table;
     const sources = [[gl.VERTEX_SHADER, `#version 300 es
       void main() { vec2 p = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0; gl_Position = vec4(p, 0, 1); }`],
     [gl.FRAGMENT_SHADER, `#version 300 es
       precision highp float;
-      uniform highp sampler2D maps, before, nodes;
-      uniform vec4 ends, by;  // lowest and highest f_mel, f_blood; factors of melanin, haemoglobin, gloss, light
+      uniform highp sampler2D maps, rest, skin;  // f_mel, f_blood in units of their range, i_d, i_s; measured less fitted
+      uniform vec4 by, view;  // factors of melanin, haemoglobin, gloss, light; place of the corner, and step to the next
       uniform vec3 white;
+      uniform vec2 low;
       uniform float wipe;
       out vec4 colour;
-      const vec2 count = vec2(${T.nodes[1]}.0, ${T.nodes[0]}.0);
-      vec3 skin(vec2 f) {  // bilinear in the table, whose nodes lie evenly in the square root
-        vec2 u = sqrt(clamp((f - ends.xz) / max(ends.yw - ends.xz, vec2(1e-12)), 0.0, 1.0)).yx * (count - 1.0);
-        ivec2 j = ivec2(min(floor(u), count - 2.0));
-        vec2 t = u - vec2(j);
-        return mix(mix(texelFetch(nodes, j, 0).rgb, texelFetch(nodes, j + ivec2(1, 0), 0).rgb, t.x),
-                   mix(texelFetch(nodes, j + ivec2(0, 1), 0).rgb, texelFetch(nodes, j + ivec2(1, 1), 0).rgb, t.x), t.y);
-      }
       void main() {
-        ivec2 place = ivec2(int(gl_FragCoord.x), ${H - 1} - int(gl_FragCoord.y));
-        vec4 m = texelFetch(maps, place, 0), was = texelFetch(before, place, 0);
-        vec3 rgb = was.rgb;
-        if (m.z >= 0.0 && gl_FragCoord.x >= wipe) {  // fitted: what the fit leaves over stays as it is
-          vec3 old = m.z * skin(m.xy), new = m.z * by.w * skin(m.xy * by.xy);
-          rgb = max(rgb - old - m.w * white, vec3(-1)) * by.w + new + m.w * by.z * by.w * white;
-        }
-        rgb = clamp(rgb, 0.0, 1.0);
-        colour = vec4(mix(12.92 * rgb, 1.055 * pow(rgb, vec3(1.0 / 2.4)) - 0.055, step(0.0031308, rgb)), 1);
+        ivec2 place = ivec2(view.xy + view.zw * gl_FragCoord.xy);
+        vec4 m = texelFetch(maps, place, 0), left = texelFetch(rest, place, 0), k = float(place.x) >= wipe ? by : vec4(1);
+        vec2 node = sqrt(clamp(m.xy * k.xy - low, 0.0, 1.0)) * vec2(${this.fine[0] - 1}.0, ${this.fine[1] - 1}.0) + 0.5;
+        vec3 rgb = left.rgb + m.z * texelFetch(skin, ivec2(node.yx), 0).rgb + m.w * k.z * white;
+        rgb = clamp(rgb * mix(1.0, k.w, left.a), 0.0, 1.0);  // what was not fitted stays as it is
+        // IEC 61966-2-1, its power by square roots: within a tenth of one level of 255
+        vec3 root = sqrt(rgb), bent = 0.83374913 * root + 0.29811468 * sqrt(root) - 0.05531868 * rgb - 0.07690556;
+        colour = vec4(mix(12.92 * rgb, bent, step(0.0031308, rgb)), 1);
       }`]];
     for (const [kind, source] of sources) {
       const shader = gl.createShader(kind);
@@ -403,55 +416,92 @@ const edit = {
       if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw Error(gl.getShaderInfoLog(shader));
     }
     gl.linkProgram(program); gl.useProgram(program);
-    this.at = name => gl.getUniformLocation(program, name);
-    ["maps", "before", "nodes"].forEach((name, unit) => gl.uniform1i(this.at(name), unit));
-    gl.uniform4f(this.at("ends"), ...T.f_mel, ...T.f_blood);
-    const packed = new Float32Array(4 * N);
+    this.at = Object.fromEntries(["maps", "rest", "skin", "by", "view", "white", "low", "wipe"].map(name => [name, gl.getUniformLocation(program, name)]));
+    ["maps", "rest", "skin"].forEach((name, unit) => gl.uniform1i(this.at[name], unit));
+    const packed = new Float32Array(4 * N), found = map("i_d").values;
+    const ranges = [T.f_mel, T.f_blood].map(([low, high]) => Math.max(high - low, 1e-12));
+    gl.uniform2f(this.at.low, T.f_mel[0] / ranges[0], T.f_blood[0] / ranges[1]);
     ["f_mel", "f_blood", "i_d", "i_s"].forEach((name, c) => {
-      const v = map(name).values;
-      for (let i = 0; i < N; i++) packed[4 * i + c] = v[i] === v[i] ? v[i] : (c === 2 ? -1 : 0);
+      const v = map(name).values, unit = 1 / (ranges[c] ?? 1);
+      for (let i = 0; i < N; i++) packed[4 * i + c] = found[i] === found[i] ? v[i] * unit : 0;
     });
     this.texture(0, packed, W, H);
-    for (const id of ["e_mel", "e_blood", "e_gloss", "e_light", "wipe"]) $(id).oninput = () => this.draw();
+    for (const id of ["e_mel", "e_blood", "e_gloss", "e_light", "wipe"]) { $(id).oninput = () => this.drag(); $(id).onchange = () => this.draw(); }
     $("reset").onclick = () => { for (const id of ["e_mel", "e_blood", "e_gloss", "e_light"]) $(id).value = 1; $("wipe").value = 0; this.draw(); };
-    $("png").onclick = () => canvas.toBlob(blob => save(blob, "edited.png"));
+    $("png").onclick = () => { this.draw(true); canvas.toBlob(blob => save(blob, "edited.png")); this.draw(); };
+    new ResizeObserver(() => this.draw()).observe($("edited"));
   },
   texture(unit, values, width, height) {
     const gl = this.gl;
     gl.activeTexture(gl.TEXTURE0 + unit);
-    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+    if (this.textures[unit]) gl.deleteTexture(this.textures[unit]);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures[unit] = gl.createTexture());
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32F, width, height, 0, gl.RGBA, gl.FLOAT, values);
     for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
   },
-  load() {  // the picture and the table under another light
+  finer(nodes) {  // the table between its nodes: neighbours differ by less than half a level of 255
+    const [rows, columns] = D.table.nodes, [most, broad] = this.fine, found = new Float32Array(4 * most * broad);
+    for (let j = 0, to = 0; j < most; j++) for (let k = 0; k < broad; k++, to += 4) {
+      const u = j / (most - 1) * (rows - 1), v = k / (broad - 1) * (columns - 1);
+      const y = Math.min(Math.floor(u), rows - 2), x = Math.min(Math.floor(v), columns - 2), s = u - y, t = v - x, at = 4 * (y * columns + x);
+      for (let c = 0; c < 3; c++)
+        found[to + c] = (1 - s) * ((1 - t) * nodes[at + c] + t * nodes[at + 4 + c])
+          + s * ((1 - t) * nodes[at + 4 * columns + c] + t * nodes[at + 4 * columns + 4 + c]);
+    }
+    return found;
+  },
+  load() {  // under another light: the table, and what the fit leaves over of the picture
     if (!this.gl) return;
-    const light = D.lights[$("light").value];
-    this.texture(1, rgb, W, H);
-    this.texture(2, tableUnder(light), D.table.nodes[1], D.table.nodes[0]);
-    this.gl.uniform3f(this.at("white"), ...[0, 1, 2].map(c => light.reduce((sum, row) => sum + row[c], 0)));
+    const light = D.lights[$("light").value], white = [0, 1, 2].map(c => light.reduce((sum, row) => sum + row[c], 0));
+    const nodes = tableUnder(light), rest = new Float32Array(4 * N), i_d = map("i_d").values, i_s = map("i_s").values;
+    for (let i = 0, to = 0; i < N; i++, to += 4) {
+      for (let c = 0; c < 3; c++) rest[to + c] = rgb[to + c];
+      if (i_d[i] !== i_d[i]) continue;
+      rest[to + 3] = 1;
+      if (i_d[i] > 0) {
+        between(i);
+        for (let k = 0; k < 4; k++) {
+          const w = i_d[i] * share[k], from = 4 * node[k];
+          rest[to] -= w * nodes[from]; rest[to + 1] -= w * nodes[from + 1]; rest[to + 2] -= w * nodes[from + 2];
+        }
+      }
+      for (let c = 0; c < 3; c++) rest[to + c] -= i_s[i] * white[c];
+    }
+    this.texture(1, rest, W, H);
+    this.texture(2, this.finer(nodes), this.fine[1], this.fine[0]);
+    this.gl.uniform3f(this.at.white, ...white);
     this.draw();
   },
-  draw() {
-    const gl = this.gl, value = id => +$(id).value;
+  drag() {
+    const now = performance.now(), gap = now - this.last, step = gap > 500 ? 1 : gap > 50 ? 2 : this.step;
+    this.draw(false, step);
+    this.step = step; this.last = now;
+  },
+  draw(whole = false, step = 1) {  // what is seen, or all of the picture, pixel by pixel
+    const {gl, canvas} = this, value = id => +$(id).value;
     if (!gl) return;
-    gl.viewport(0, 0, W, H);
-    gl.uniform4f(this.at("by"), value("e_mel"), value("e_blood"), value("e_gloss"), value("e_light"));
-    gl.uniform1f(this.at("wipe"), value("wipe") * W);
+    const box = $("edited").getBoundingClientRect(), dense = devicePixelRatio || 1, {scale, x, y} = whole ? {scale: 1, x: 0, y: 0} : view;
+    const width = whole ? W : Math.max(1, Math.floor(Math.min(W, Math.round(box.width * dense)) / step));
+    const height = whole ? H : Math.max(1, Math.floor(Math.min(H, Math.round(box.height * dense)) / step));
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+    gl.viewport(0, 0, width, height);
+    gl.uniform4f(this.at.view, -x / scale * W, (1 - y) / scale * H, W / (scale * width), -H / (scale * height));
+    gl.uniform4f(this.at.by, value("e_mel"), value("e_blood"), value("e_gloss"), value("e_light"));
+    gl.uniform1f(this.at.wipe, value("wipe") * W);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   },
 };
 
 // --- cursor, zoom and keys -------------------------------------------------------------------------------------------
 const layers = {};
-function frame(name) {
-  const stack = $(name), inner = document.createElement("div");
+function shape(stack) {
   stack.style.aspectRatio = `${W} / ${H}`;
   stack.style.width = `min(100%, ${(62 * W / H).toFixed(2)}vh)`;
-  inner.className = "layers"; stack.append(inner);
-  return inner;
+  return stack;
 }
 function stackOf(name) {
-  const inner = frame(name), found = {inner};
+  const inner = document.createElement("div"), found = {inner};
+  inner.className = "layers"; shape($(name)).append(inner);
   for (const layer of ["base", "marks"]) {
     const canvas = found[layer] = document.createElement("canvas");
     canvas.width = W; canvas.height = H; inner.append(canvas);
@@ -477,7 +527,7 @@ function zoom(by, y, x) {  // about a place of the picture, 0 to 1 in what is se
 function place() {
   for (const inner of document.querySelectorAll(".layers"))
     inner.style.transform = `translate(${100 * view.x}%, ${100 * view.y}%) scale(${view.scale})`;
-  overlay();
+  overlay(); edit.draw();
 }
 function showPixel() {
   const [y, x] = pixel, i = y * W + x;
@@ -556,6 +606,7 @@ async function start() {
   document.title = D.title; $("title").textContent = D.title;
   await Promise.all([...document.querySelectorAll("script[data-type]")].map(async e => { blobs[e.id.slice(2)] = await unpack(e); }));
   maps = D.maps.map(m => ({...m, values: blobs[m.name]}));
+  pigments = ["f_mel", "f_blood"].map(name => map(name).values);
   for (const key of ["measured", "fit"]) if (D[key]) Object.assign(D[key], {coefficients: blobs[`${key}.coefficients`], known: blobs[`${key}.known`]});
   if (D.table) D.table.values = blobs.table;
   COLOURS = Uint32Array.from(D.colours, ([r, g, b]) => (0xff000000 | b << 16 | g << 8 | r) >>> 0);
@@ -590,7 +641,7 @@ async function start() {
   // what is seen first is drawn first: shaders take longer to compile than all of it
   setTimeout(() => {
     showRegion(); drawHistogram(); edit.start(); edit.load();
-    document.body.dataset.complete = "yes";
+    document.body.dataset.complete = "yes"; performance.mark("complete");
   }, 0);
 }
 start().catch(e => { $("summary").textContent = `This browser cannot show the page: ${e.message}`; throw e; });

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import html
-import json
-import re
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,8 @@ from msfit.data.result import MAPS, FitResult, Status
 from msfit.errors import InputError
 from msfit.io.output import check_output, written_whole
 from msfit.view.compare import change
-from msfit.view.packing import Blob, pack, pack_spectra
+from msfit.view.document import view_document
+from msfit.view.packing import pack, pack_spectra
 from msfit.view.sites import SITES, named_sites
 from msfit.view.skin_table import skin_table
 
@@ -132,29 +130,7 @@ def make_page(
             f"measured {data['measured']['error']:.1e}, from {len(data['measured']['basis'])} coefficients of 16 bits"
         )
     data["errors"] = f"RMS error of what is drawn [1]: {'; '.join(errors)}."
-    return Page(filled("page", data, blobs))
-
-
-def filled(name: str, data: dict[str, Any], blobs: dict[str, Blob]) -> str:
-    """NAME.html with its style, script and data in it."""
-    # "<" may not stand in a script: a title could close it
-    described = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    parts = {
-        "{{STYLE}}": _text("page.css"),
-        "{{SCRIPT}}": _text("unpack.js") + _text(f"{name}.js"),
-        "{{BLOBS}}": "\n".join(
-            f'<script type="text/plain" id="b-{key}" data-type="{blob.kind}">{blob.text}</script>'
-            for key, blob in blobs.items()
-        ),
-        "{{DATA}}": described,
-    }
-    # split, not replaced one after the other: what is put in is not looked at again
-    pieces = re.split("({{[A-Z]+}})", _text(f"{name}.html"))
-    return "".join(parts.get(piece, piece) for piece in pieces)
-
-
-def _text(name: str) -> str:
-    return resources.files("msfit.view").joinpath(name).read_text(encoding="utf-8")
+    return Page(view_document("page", data, blobs))
 
 
 def _range(result: FitResult, name: str) -> tuple[float, float]:

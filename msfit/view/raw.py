@@ -11,8 +11,9 @@ import numpy as np
 from msfit.data.cube import Cube
 from msfit.errors import InputError
 from msfit.io.extras import need
+from msfit.view.document import view_document
 from msfit.view.packing import pack, pack_spectra
-from msfit.view.page import LARGEST, Page, filled
+from msfit.view.page import LARGEST, Page
 
 _RED_GREEN_BLUE = (610.0, 545.0, 465.0)  # nm, near the peaks of CIE 1931 matching functions as sRGB shows them
 _BRIGHT = 99.5  # percentile that is shown white
@@ -60,9 +61,8 @@ def make_raw_page(cube: Cube, *, raw: bool, title: str = "msfit") -> Page:
         "errors": f"RMS error of spectra: {packed['error']:.2g}{'' if raw else ' [1]'}.",
     }
     unusable = (~np.asarray(usable)).sum(-1).clip(0, 255).astype(np.uint8)
-    return Page(
-        filled("raw", data, {f"measured.{name}": blob for name, blob in blobs.items()} | {"bad": pack(unusable)})
-    )
+    held = {f"measured.{name}": blob for name, blob in blobs.items()} | {"bad": pack(unusable)}
+    return Page(view_document("raw", data, held))
 
 
 def _png(values: np.ndarray, wavelengths: np.ndarray) -> str:

@@ -12,8 +12,11 @@ function decode(text) {
 async function unpack(element) {
   const stream = new Blob([decode(element.textContent)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer()), Type = TYPES[element.dataset.type];
-  const size = Type.BYTES_PER_ELEMENT, n = planes.length / size, bytes = new Uint8Array(planes.length);
-  for (let j = 0; j < size; j++) for (let i = 0, from = j * n, to = j; i < n; i++, from++, to += size) bytes[to] = planes[from];
+  const size = Type.BYTES_PER_ELEMENT, n = planes.length / size;
   element.remove();
-  return new Type(bytes.buffer);
+  if (size === 1) return planes;
+  const words = new (size === 2 ? Uint16Array : Uint32Array)(n), [a, b, c, d] = [0, 1, 2, 3].map(j => planes.subarray(j * n, (j + 1) * n));
+  if (size === 2) for (let i = 0; i < n; i++) words[i] = a[i] | b[i] << 8;
+  else for (let i = 0; i < n; i++) words[i] = a[i] | b[i] << 8 | c[i] << 16 | d[i] << 24;
+  return new Type(words.buffer);
 }

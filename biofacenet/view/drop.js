@@ -1,0 +1,55 @@
+"use strict";
+const $ = id => document.getElementById(id), LARGEST = JSON.parse($("data").textContent).largest;
+let file = null, job = null, box = null;
+const show = (on, ...ids) => { for (const id of ids) $(id).hidden = !on; };
+function say(text) { $("state").textContent = text; }
+function choose(chosen) {
+  if (!chosen || job) return;
+  box = null; show(false, "box");
+  if (chosen.size > LARGEST) { say(`${chosen.name}: ${(chosen.size / 2 ** 20).toFixed(0)} MiB; expected at most ${LARGEST / 2 ** 20} MiB`); return; }
+  file = chosen; say("");
+  URL.revokeObjectURL($("image").src);
+  $("image").onerror = () => { show(false, "shown", "hint"); };  // what the browser cannot show may be read all the same
+  $("image").src = URL.createObjectURL(file);
+  show(true, "shown", "hint", "go", "whole");
+}
+async function send(where) {
+  show(false, "go", "whole"); show(true, "cancel", "bar"); say("sending");
+  try {
+    const answer = await fetch("photo" + (where ? "/" + where : ""), {method: "POST", body: file, headers: {"X-Name": encodeURIComponent(file.name)}});
+    const told = answer.headers.get("Content-Type") === "application/json" ? await answer.json() : {error: `the server refused: ${answer.status}`};
+    if (told.error) throw Error(told.error);
+    job = told.job;
+    for (;;) {
+      await new Promise(done => setTimeout(done, 250));
+      if (!job) return;
+      const state = await (await fetch("state/" + job)).json();
+      if (!job) return;
+      say(state.step);
+      if (state.error) throw Error(state.error);
+      if (state.done) { location = "page/" + job; job = null; return; }
+    }
+  } catch (error) { end(error.message); }
+}
+function end(words) { job = null; show(false, "cancel", "bar"); show(!!file, "go", "whole"); say(words); }
+$("file").onchange = e => choose(e.target.files[0]);
+$("go").onclick = () => send(box);
+$("whole").onclick = () => send("whole");
+$("cancel").onclick = () => { const k = job; end("cancelled"); if (k) fetch("cancel/" + k, {method: "POST"}); };
+for (const kind of ["dragover", "dragenter"]) addEventListener(kind, e => { e.preventDefault(); $("drop").classList.add("over"); });
+for (const kind of ["dragleave", "drop"]) addEventListener(kind, e => { e.preventDefault(); $("drop").classList.remove("over"); });
+addEventListener("drop", e => choose(e.dataTransfer.files[0]));
+let from = null;
+const at = e => { const r = $("image").getBoundingClientRect();
+  return [Math.min(1, Math.max(0, (e.clientX - r.left) / r.width)), Math.min(1, Math.max(0, (e.clientY - r.top) / r.height))]; };
+$("shown").onpointerdown = e => { from = at(e); $("shown").setPointerCapture(e.pointerId); };
+$("shown").onpointermove = e => {
+  if (!from) return;
+  const to = at(e), x = Math.min(from[0], to[0]), y = Math.min(from[1], to[1]), w = Math.abs(to[0] - from[0]), h = Math.abs(to[1] - from[1]);
+  const {naturalWidth: W, naturalHeight: H} = $("image");
+  box = w * W < 16 || h * H < 16 ? null : [x * W, y * H, w * W, h * H].map(Math.round).join(",");
+  show(!!box, "box");
+  Object.assign($("box").style, {left: `${100 * x}%`, top: `${100 * y}%`, width: `${100 * w}%`, height: `${100 * h}%`});
+};
+$("shown").onpointerup = () => { from = null; };
+addEventListener("pagehide", () => { if (job) fetch("cancel/" + job, {method: "POST", keepalive: true}); });
