@@ -17,7 +17,8 @@ def _reading(metavar: str, help: str) -> Any:
     return typer.Option(metavar=metavar, help=help, show_default=False, rich_help_panel=READING)
 
 
-White = Annotated[str | None, _reading("REF", "White reference: a patch y0:y1,x0:x1, or a file.")]
+_WHITE = "White reference: a patch y0:y1,x0:x1, a file, or 'checker': a ColorChecker in the picture."
+White = Annotated[str | None, _reading("REF", _WHITE)]
 Dark = Annotated[str | None, _reading("REF", "Dark reference: a number, a patch, or a file.")]
 Variable = Annotated[str | None, _reading("NAME", "Which array to read, where a file holds several.")]
 Orientation = Annotated[str | None, _reading("ORDER", "bands-last or bands-first, where a file leaves it open.")]

@@ -85,8 +85,9 @@ def load(
     white : patch, path or array, optional
         White reference, which turns counts or radiance into reflectance: a patch ``"y0:y1,x0:x1"`` (or
         ``((y0, y1), (x0, x1))``) of the picture, a file, or an array (band,) or of the picture's shape. It counts as
-        reflecting everything. "unknown": the values as they are recorded, under a light of one level in all bands, for
-        `msfit.estimate_illuminant`.
+        reflecting everything. "checker": a ColorChecker Classic in the picture (extra `checker`), whose white patch
+        has a known reflectance. "unknown": the values as they are recorded, under a light of one level in all bands,
+        for `msfit.estimate_illuminant`.
     dark : number, patch, path or array, optional
         What the sensor gives without light, subtracted from picture and white reference.
     saturation : float, optional

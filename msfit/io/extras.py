@@ -8,7 +8,15 @@ from types import ModuleType
 from msfit.errors import InputError, said
 
 # Names of packages that are not those of their modules, and modules that come with msfit itself.
-_NAMES = {"PIL": "pillow", "skimage": "scikit-image", "dlib": "dlib-bin", "ai_edge_litert": "ai-edge-litert"}
+_NAMES = {
+    "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
+    "colour": "colour-science",
+    "colour_checker_detection": "colour-checker-detection",
+    "cv2": "opencv-python",
+    "dlib": "dlib-bin",
+    "skimage": "scikit-image",
+}
 _REQUIRED = ("PIL", "h5py", "h5netcdf", "xarray", "scipy")
 
 

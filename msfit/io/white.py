@@ -34,7 +34,8 @@ def calibrated(scan: Scan, white: Any, dark: Any, read: Reader) -> Scan:
         A patch of the picture that shows the white standard, ``"y0:y1,x0:x1"`` or ``((y0, y1), (x0, x1))``, ends
         excluded: the median of its pixels is taken, and bands that are saturated there get no light. A file: a
         picture of the standard, or a spectrum (two columns of text, wavelength [nm] and value). An array (band,) or
-        of the shape of the values. The standard counts as reflecting everything.
+        of the shape of the values. The standard counts as reflecting everything. "checker": a ColorChecker Classic in
+        the picture, whose white patch has a known reflectance (`msfit.io.checker`).
     dark : number, patch, path or array, optional
         What the sensor gives without light, in the same forms.
     read : callable
@@ -48,9 +49,16 @@ def calibrated(scan: Scan, white: Any, dark: Any, read: Reader) -> Scan:
     if white is None:
         raise InputError("dark: given without a white reference; expected both: add --white (white=...)")
     offset = None if dark is None else _double(_reference("dark", dark, scan, read))
-    light = _double(_reference("white", white, scan, read))
-    if offset is not None:
-        light = light - offset
+    told = _told(white)
+    if isinstance(white, str) and white == "checker":
+        from msfit.io.checker import checker_white
+
+        light, told = checker_white(scan, offset)
+        told = f"white patch of a ColorChecker, {told}"
+    else:
+        light = _double(_reference("white", white, scan, read))
+        if offset is not None:
+            light = light - offset
     if not is_lazy(light) and not (light > 0).any():
         raise InputError(
             "white: saturated, or nowhere brighter than the dark reference; expected a bright white standard"
@@ -65,7 +73,7 @@ def calibrated(scan: Scan, white: Any, dark: Any, read: Reader) -> Scan:
     if light.ndim == 1:
         usable = (light > 0) & np.isfinite(light)
         light, unlit = np.where(usable, light, np.nan), int(np.count_nonzero(~usable))
-    remarks: dict[str, Any] = {"white": _told(white)} | ({} if dark is None else {"dark": _told(dark)})
+    remarks: dict[str, Any] = {"white": told} | ({} if dark is None else {"dark": _told(dark)})
     note = f"{unlit} bands without a usable white reference get no weight" if unlit else ""
     if note or remarks_of_exposure:
         remarks["note"] = "; ".join(filter(None, [scan.provenance.get("note"), note, remarks_of_exposure]))
