@@ -1,5 +1,5 @@
 "use strict";
-const $ = id => document.getElementById(id), LARGEST = JSON.parse($("data").textContent).largest;
+const $ = id => document.getElementById(id), {largest: LARGEST, products: PRODUCTS} = JSON.parse($("data").textContent);
 let file = null, job = null, box = null;
 const show = (on, ...ids) => { for (const id of ids) $(id).hidden = !on; };
 function say(text) { $("state").textContent = text; }
@@ -11,12 +11,16 @@ function choose(chosen) {
   URL.revokeObjectURL($("image").src);
   $("image").onerror = () => { show(false, "shown", "hint"); };  // what the browser cannot show may be read all the same
   $("image").src = URL.createObjectURL(file);
-  show(true, "shown", "hint", "go", "whole");
+  show(true, "shown", "hint"); show(false, "made", "seen"); offer(true);
+}
+function offer(on) {  // what can be asked for; all of a picture has maps, but no head to turn
+  show(on, "making", "go"); show(on && $("make").value === "maps", "whole");
 }
 async function send(where) {
-  show(false, "go", "whole"); show(true, "cancel", "bar"); say("sending");
+  const what = $("make").value;
+  offer(false); show(false, "made", "seen"); show(true, "cancel", "bar"); say("sending");
   try {
-    const answer = await fetch("photo" + (where ? "/" + where : ""), {method: "POST", body: file, headers: {"X-Name": encodeURIComponent(file.name)}});
+    const answer = await fetch(what + (where ? "/" + where : ""), {method: "POST", body: file, headers: {"X-Name": encodeURIComponent(file.name)}});
     const told = answer.headers.get("Content-Type") === "application/json" ? await answer.json() : {error: `the server refused: ${answer.status}`};
     if (told.error) throw Error(told.error);
     job = told.job;
@@ -27,11 +31,21 @@ async function send(where) {
       if (!job) return;
       say(state.step);
       if (state.error) throw Error(state.error);
-      if (state.done) { location = "page/" + job; job = null; return; }
+      if (!state.done) continue;
+      if (what === "maps") { location = "made/" + job; job = null; return; }
+      const made = await (await fetch("made/" + job)).blob();
+      end(`${PRODUCTS[what].label}: ready. Nothing is kept of it unless you save it.`);
+      URL.revokeObjectURL($("link").href);
+      $("link").href = URL.createObjectURL(made); $("link").download = file.name.replace(/\.[^.]*$/, "") + PRODUCTS[what].ending;
+      $("seen").src = made.type.startsWith("image/") ? $("link").href : "";
+      show(true, "made"); show(made.type.startsWith("image/"), "seen");
+      return;
     }
   } catch (error) { end(error.message); }
 }
-function end(words) { job = null; show(false, "cancel", "bar"); show(!!file, "go", "whole"); say(words); }
+function end(words) { job = null; show(false, "cancel", "bar"); offer(!!file); say(words); }
+for (const [key, one] of Object.entries(PRODUCTS)) $("make").add(new Option(one.label, key));
+$("make").onchange = () => offer(!!file && !job);
 $("file").onchange = e => choose(e.target.files[0]);
 $("go").onclick = () => send(box);
 $("whole").onclick = () => send("whole");

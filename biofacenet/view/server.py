@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from biofacenet.photo.face import Box
-from biofacenet.prediction import Model, predict
+from biofacenet.prediction import Model
+from biofacenet.view.products import PRODUCTS, Product
 from msfit.errors import InputError
 from msfit.view.document import document, text_of
 from msfit.view.server import Answer, PageServer
@@ -29,20 +30,21 @@ class _Cancelled(Exception):
 
 @dataclass
 class Job:
-    """A photograph on its way to its page."""
+    """A photograph on its way to what is made of it."""
 
     name: str
+    product: Product
     step: str = "waiting"
     error: str | None = None
-    page: bytes | None = None
+    made: bytes | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 class PhotoServer(PageServer):
     """Takes photographs apart for a browser of this machine.
 
-    A photograph lies in a file of its own, which no other user can read, until it is decoded; its page is in memory
-    until it is fetched, once. Then nothing is left here.
+    A photograph lies in a file of its own, which no other user can read, until it is decoded; what is made of it
+    (`biofacenet.view.products`) is in memory until it is fetched, once. Then nothing is left here.
 
     Parameters
     ----------
@@ -61,14 +63,14 @@ class PhotoServer(PageServer):
         super().__init__(drop_page(), port)
 
     def post(self, below: str, body: bytes, name: str) -> Answer | None:
-        """``photo`` or ``photo/X,Y,W,H`` or ``photo/whole`` with a file; ``cancel/JOB``."""
+        """``PRODUCT``, ``PRODUCT/X,Y,W,H`` or ``PRODUCT/whole`` with a file; ``cancel/JOB``."""
         what, _, rest = below.partition("/")
         if what == "cancel" and rest in self.jobs:
             self.jobs.pop(rest).cancelled.set()
             return _json({})
-        if what != "photo":
+        if what not in PRODUCTS:
             return None
-        job, key = Job(Path(name).name or "photograph"), secrets.token_urlsafe(16)
+        job, key = Job(Path(name).name or "photograph", PRODUCTS[what]), secrets.token_urlsafe(16)
         with self._lock:
             if len(self.jobs) >= AT_ONCE:
                 many = f"{AT_ONCE} photographs are being taken apart; wait, or cancel one"
@@ -78,17 +80,17 @@ class PhotoServer(PageServer):
         return _json({"job": key})
 
     def get(self, below: str) -> Answer | None:
-        """The page that takes photographs; ``state/JOB``; ``page/JOB``, once."""
+        """The page that takes photographs; ``state/JOB``; ``made/JOB``, once."""
         what, _, key = below.partition("/")
         job = self.jobs.get(key)
         if what == "state" and job is not None:
-            done = job.page is not None or job.error is not None
+            done = job.made is not None or job.error is not None
             if job.error is not None:
                 self.jobs.pop(key, None)
             return _json({"step": job.step, "error": job.error, "done": done})
-        if what == "page" and job is not None and job.page is not None:
+        if what == "made" and job is not None and job.made is not None:
             self.jobs.pop(key, None)
-            return Answer(job.page)
+            return Answer(job.made, job.product.kind)
         return super().get(below)
 
     def _work(self, job: Job, body: bytes, where: str) -> None:
@@ -114,16 +116,14 @@ class PhotoServer(PageServer):
                 step("loading the network")
                 if not isinstance(self._model, Model):
                     self._model = self._model()
-                step("looking for the face, estimating its maps")
+                step(job.product.step)
                 box: Box | str = where if where in ("auto", "whole") else parse_box(where)
                 try:
-                    result = predict(photo, self._model, box=box, mask="none" if box == "whole" else "auto")
+                    made = job.product.make(photo, self._model, box, job.name)
                 except InputError as error:
                     raise InputError(f"{job.name}: {error}") from None
-                step("building the page")
-                page = result.view(title=job.name).encode("utf-8")
                 step("done")
-                job.page = page
+                job.made = made
         except _Cancelled:
             pass
         except InputError as error:
@@ -142,7 +142,10 @@ def drop_page() -> str:
         title="biofacenet",
         style=text_of("page.css") + style,
         script=script,
-        data={"largest": LARGEST},
+        data={
+            "largest": LARGEST,
+            "products": {key: {"label": one.label, "ending": one.ending} for key, one in PRODUCTS.items()},
+        },
         asks_server=True,
     )
 

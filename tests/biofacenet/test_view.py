@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from biofacenet import Model
 from biofacenet.view.server import AT_ONCE, PhotoServer
@@ -39,8 +41,8 @@ def ask(server: PhotoServer, below: str, body: bytes | None = None, **headers: s
         return response.status, response.read()
 
 
-def sent(server: PhotoServer, body: bytes, name: str = "face.png", where: str = "") -> dict[str, Any]:
-    status, content = ask(server, "photo" + where, body, X_Name=name)
+def sent(server: PhotoServer, body: bytes, where: str = "", what: str = "maps") -> dict[str, Any]:
+    status, content = ask(server, what + where, body, X_Name="face.png")
     assert status == 200
     key = json.loads(content)["job"]
     deadline = time.monotonic() + 120
@@ -56,11 +58,11 @@ def test_a_photograph_becomes_a_page_once_and_nothing_is_kept(server: PhotoServe
     before = set(Path(tempfile.gettempdir()).glob("biofacenet-*"))
     done = sent(server, face_file.read_bytes())
     assert done["error"] is None
-    status, page = ask(server, f"page/{done['key']}")
+    status, page = ask(server, f"made/{done['key']}")
     assert status == 200
     assert b'"title": "face.png"' in page
     assert b'"f_mel"' in page
-    assert ask(server, f"page/{done['key']}")[0] == 404
+    assert ask(server, f"made/{done['key']}")[0] == 404
     assert server.jobs == {}
     assert set(Path(tempfile.gettempdir()).glob("biofacenet-*")) == before
 
@@ -81,6 +83,23 @@ def test_refusals_are_those_of_the_command_line(
     assert server.jobs == {}
 
 
+def test_front_view_and_texture_are_made(server: PhotoServer, face_file: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed: pip install 'msfit[face]'")
+    pytest.importorskip("embreex", reason="tracing shadows needs embreex")
+    before = set(Path(tempfile.gettempdir()).glob("biofacenet-*"))
+    for what, begins in (("front", b"\x89PNG"), ("texture", b"glTF")):
+        done = sent(server, face_file.read_bytes(), what=what)
+        assert done["error"] is None
+        status, content = ask(server, f"made/{done['key']}")
+        assert status == 200
+        assert content.startswith(begins)
+        if what == "front":
+            assert Image.open(io.BytesIO(content)).size == (300, 260)
+    assert "expected a rectangle around the face" in sent(server, face_file.read_bytes(), "/whole", "front")["error"]
+    assert server.jobs == {}
+    assert set(Path(tempfile.gettempdir()).glob("biofacenet-*")) == before
+
+
 def test_a_box_and_the_whole_are_taken(server: PhotoServer, face_file: Path) -> None:
     for where in ("/90,60,120,120", "/whole"):
         assert sent(server, face_file.read_bytes(), where=where)["error"] is None
@@ -89,7 +108,7 @@ def test_a_box_and_the_whole_are_taken(server: PhotoServer, face_file: Path) -> 
 
 def test_what_is_cancelled_leaves_nothing(server: PhotoServer, face_file: Path) -> None:
     with server._turn:  # held up before it begins
-        _, content = ask(server, "photo", face_file.read_bytes())
+        _, content = ask(server, "maps", face_file.read_bytes())
         key = json.loads(content)["job"]
         assert ask(server, f"cancel/{key}", b"")[0] == 200
         assert server.jobs == {}
@@ -99,31 +118,31 @@ def test_what_is_cancelled_leaves_nothing(server: PhotoServer, face_file: Path) 
 def test_limits_on_number_and_size(server: PhotoServer, face_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with server._turn:
         for _ in range(AT_ONCE):
-            assert ask(server, "photo", b"x")[0] == 200
-        status, content = ask(server, "photo", b"x")
+            assert ask(server, "maps", b"x")[0] == 200
+        status, content = ask(server, "maps", b"x")
         assert status == 429
         assert "photographs are being taken apart" in json.loads(content)["error"]
         server.jobs.clear()
     monkeypatch.setattr(PhotoServer, "largest", 100)
-    assert ask(server, "photo", face_file.read_bytes()[:200])[0] == 413
+    assert ask(server, "maps", face_file.read_bytes()[:200])[0] == 413
 
 
 @pytest.mark.parametrize("headers", [
     {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"}, {"Host": "evil.example"},
 ])  # fmt: skip
 def test_other_sites_cannot_send(server: PhotoServer, headers: dict[str, str]) -> None:
-    assert ask(server, "photo", b"x", **headers)[0] in (403, 421)
+    assert ask(server, "maps", b"x", **headers)[0] in (403, 421)
     assert server.jobs == {}
 
 
 def test_without_an_origin_or_the_address_nothing_is_taken(server: PhotoServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
-    connection.request("POST", server.path + "photo", b"x")
+    connection.request("POST", server.path + "maps", b"x")
     assert connection.getresponse().status == 403
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
-    connection.request("POST", "/photo", b"x", {"Origin": f"http://{server.hosts[0]}"})
+    connection.request("POST", "/maps", b"x", {"Origin": f"http://{server.hosts[0]}"})
     assert connection.getresponse().status == 404
-    for below in ("state/x", "page/x", "../photo", "photo", "other"):
+    for below in ("state/x", "made/x", "../maps", "maps", "photo", "other"):
         assert ask(server, below)[0] == 404
     assert ask(server, "cancel/x", b"")[0] == 404
 
@@ -145,6 +164,10 @@ def test_in_a_browser(server: PhotoServer, face_file: Path, tmp_path: Path) -> N
         page.click("#go")
         page.locator("#state", has_text="none.png: ").wait_for()
         page.set_input_files("#file", face_file)
+        page.select_option("#make", "texture")
+        assert page.locator("#whole").is_hidden()
+        page.select_option("#make", "maps")
+        assert page.locator("#whole").is_visible()
         page.evaluate("document.getElementById('image').decode()")
         spot = page.locator("#shown").bounding_box()
         page.mouse.move(spot["x"] + spot["width"] / 4, spot["y"] + spot["height"] / 4)
