@@ -8,7 +8,7 @@ EXTRAS ?= test
 INSTALLED := .venv/installed-$(subst $(comma),-,$(EXTRAS))
 TEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
 
-.PHONY: demo dist docs lint test test-all test-random clean
+.PHONY: demo dist docs links lint test test-all test-random clean
 
 demo: .venv/installed-all     ## fit the facial spectra that come with the library; table, result file, figure
 	$(BIN)/msfit demo
@@ -27,6 +27,9 @@ test-random: $(INSTALLED) ## the same in an order that changes; its seed is prin
 
 docs: .venv/installed-docs-all    ## the site, in build/docs: warnings are errors, examples are run
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
+
+links: .venv/installed-docs-all    ## asks every other machine that the site links to; needs the internet
+	$(BIN)/python -m sphinx -b linkcheck docs build/links
 
 test-all: $(INSTALLED) ## the slow tests too
 	HYPOTHESIS_PROFILE=thorough $(TEST) -m ""

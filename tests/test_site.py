@@ -40,6 +40,29 @@ def test_figures_of_pages_are_those_of_the_results() -> None:
     assert figures.filled(drifted) == pages[DOCS / "scale.md"]
 
 
+def anchors(page: Path) -> set[str]:
+    """Of a page's headings, as forges and MyST name them: no marks, small letters, hyphens for spaces."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "") for heading in headings]
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in plain}
+
+
+def test_links_within_the_project_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "paper").glob("*.md")]
+    seen = 0
+    for page in pages:
+        prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+            if re.match(r"[a-z]+:", target):
+                continue  # on other machines: `make links` asks them
+            file, _, anchor = target.partition("#")
+            found = page.parent / file if file else page
+            assert found.exists(), f"{page.name}: {target}"
+            assert not anchor or found.suffix != ".md" or anchor in anchors(found), f"{page.name}: {target}"
+            seen += 1
+    assert seen > 50
+
+
 def test_every_example_is_shown() -> None:
     shown = re.findall(r"plot:: \.\./examples/(\w+\.py)", (DOCS / "examples.md").read_text(encoding="utf-8"))
     assert sorted(shown) == [path.name for path in EXAMPLES]
