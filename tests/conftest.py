@@ -19,16 +19,27 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 # Tests run side by side: one thread each is faster than all of them competing for the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Fits of both kinds of dermis, with few bands and many: they leave the compiled kernels in the cache.
+# Fits of both kinds of dermis, with few bands and many, and with what kernels have variants for: they leave the
+# compiled kernels in the cache. A process for each precision, side by side.
 _COMPILE = """
+import sys
 import numpy as np, msfit
-for model in ("alotaibi-smith-2019", "msfit-issa-2026", "jacques-km"):
+kind = sys.argv[1]
+for model in ("msfit-issa-2026", "alotaibi-smith-2019", "jacques-km"):
     for bands in (31, 148):
         nm = np.linspace(400, 700, bands)
-        for kind in ("float32", "float64"):
-            skin = np.tile(0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.04, (300, 1)).astype(kind)
-            for pixels in (skin, skin.reshape(10, 30, bands)):
-                msfit.fit(pixels, nm, model=model)
+        skin = np.tile(0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.04, (300, 1)).astype(kind)
+        for pixels in (skin, skin.reshape(10, 30, bands)):
+            msfit.fit(pixels, nm, model=model)
+nm = np.linspace(400, 700, 31)
+skin = np.tile(0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.04, (20, 1)).astype(kind)
+for options in (
+    {"weights": np.linspace(1, 2, 31)},
+    {"hold": {"i_s": 0.04}},
+    {"prior": {"f_mel": (0.1, 0.05)}, "noise": 0.003},
+    {"prior": "archive", "noise": 0.003},
+):
+    msfit.fit(skin, nm, **options)
 """
 
 
@@ -41,7 +52,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     stamp, sources = kernels / "__pycache__" / "compiled", [*kernels.glob("*.py"), Path(numba.__file__)]
     if stamp.is_file() and stamp.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return
-    if subprocess.run([sys.executable, "-c", _COMPILE], check=False, cwd=root).returncode == 0:
+    kinds = ("float32", "float64")
+    running = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", _COMPILE, kind], cwd=root) for kind in kinds]
+    codes = [process.wait() for process in running]
+    if not any(codes):
         stamp.parent.mkdir(exist_ok=True)
         stamp.touch()
 
