@@ -38,6 +38,7 @@ for options in (
     {"hold": {"i_s": 0.04}},
     {"prior": {"f_mel": (0.1, 0.05)}, "noise": 0.003},
     {"prior": "archive", "noise": 0.003},
+    {"certify": kind == "float64"},
 ):
     msfit.fit(skin, nm, **options)
 """
