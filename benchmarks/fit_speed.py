@@ -33,7 +33,7 @@ from benchmarks import record
 from benchmarks.scenes import coefficient_file, measured_scene, scene_on
 from msfit.fitting.bounds import resolve_bounds
 from msfit.io.output import written_whole
-from msfit.skin.models import get_model
+from msfit.skin.models import DEFAULT_MODEL, get_model
 from msfit.solve.solver import PigmentSolver, solver_for
 
 MODEL = "alotaibi-smith-2019"
@@ -64,20 +64,21 @@ def rate(work: Callable[[], Any], pixels: int, runs: int = RUNS) -> dict[str, fl
 
 def end_to_end(cube: msfit.Cube, runs: int = RUNS, **options: Any) -> dict[str, float]:
     """Of msfit.fit."""
-    return rate(lambda: msfit.fit(cube, model=MODEL, **options), int(np.prod(cube.shape)), runs)
+    chosen = {"model": MODEL, **options}
+    return rate(lambda: msfit.fit(cube, **chosen), int(np.prod(cube.shape)), runs)
 
 
-def solver_on(cube: msfit.Cube, dtype: Any, device: str = "cpu") -> PigmentSolver:
+def solver_on(cube: msfit.Cube, dtype: Any, device: str = "cpu", model: str = MODEL) -> PigmentSolver:
     """The solver of the cube's bands, wide bounds."""
-    box = resolve_bounds(get_model(MODEL), "wide")
-    solver = solver_for(get_model(MODEL), box, cube.wavelengths, dtype, device)
+    box = resolve_bounds(get_model(model), "wide")
+    solver = solver_for(get_model(model), box, cube.wavelengths, dtype, device)
     assert isinstance(solver, PigmentSolver)
     return solver
 
 
-def kernel(cube: msfit.Cube, threads: int = 1, dtype: Any = np.float32) -> dict[str, float]:
+def kernel(cube: msfit.Cube, threads: int = 1, dtype: Any = np.float32, model: str = MODEL) -> dict[str, float]:
     """Of the solver alone, block by block, each block on one of some threads."""
-    solver = solver_on(cube, dtype)
+    solver = solver_on(cube, dtype, model=model)
     pixels = cube.values.reshape(-1, cube.wavelengths.size)[: threads * 100_000].astype(dtype)
     blocks = [pixels[first : first + BLOCK] for first in range(0, len(pixels), BLOCK)]
     with ThreadPoolExecutor(threads) as workers:
@@ -263,6 +264,11 @@ def main() -> None:
         figures[f"msfit_{dtype}"] = end_to_end(cube, dtype=dtype)
     figures["kernel_one_thread"] = kernel(cube)
     figures["kernel_all_threads"] = kernel(cube, torch.get_num_threads())
+    figures["default_model"] = {
+        "model": DEFAULT_MODEL,
+        "msfit_float32": end_to_end(cube, model=DEFAULT_MODEL),
+        "kernel_one_thread": kernel(cube, model=DEFAULT_MODEL),
+    }
     figures["above_float64_optimum"] = worst_above_optimum(cube)
     figures["growth"] = growth(pixels) | {"coefficients": in_coefficients(pixels)}
     figures["clipped"] = clipped(pixels // 5)
