@@ -14,7 +14,7 @@ function patchMean() {  // of a linear model the mean of spectra is the spectrum
   const mean = D.wavelengths.map((_, b) => M.mean[b] + M.basis.reduce((v, row, k) => v + row[b] * sums[k] / n, 0));
   return {n, clipped: clipped / ((y1 - y0) * (x1 - x0)), mean: n ? mean : null};
 }
-const short = v => v === 0 ? "0" : Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3 ? v.toExponential(2) : +v.toPrecision(4) + "";
+const short = v => v === 0 ? "0" : Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3 ? v.toExponential(2) : +v.toPrecision(3) + "";
 function plot(mean) {
   const svg = $("plot"), nm = D.wavelengths, parts = [];
   if (mean) {
