@@ -1,6 +1,6 @@
 """Is the page quick on a large scene? Opening, clicking, dragging a slider and memory, in Chromium without a GPU.
 
-    python -m benchmarks.page [--side N] [--repeats N]
+    python -m benchmarks.page [--side N] [--repeats N] [--page FILE]
 
 The scene is skin in every pixel, with noise in every sample, so that nothing is masked and little compresses. Chromium
 draws in software in two ways: as it does on a machine without a GPU (WebGL by SwiftShader, the window by its own
@@ -16,7 +16,6 @@ import shutil
 import statistics
 import tempfile
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -152,6 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=1024, help="pixels (default %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="openings, of which medians are told")
+    parser.add_argument("--page", type=Path, help="where the page is, or is built where it is not there yet")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -160,11 +160,10 @@ def main() -> None:
         raise SystemExit("no Chromium is installed: on Debian, apt install chromium")
     figures: dict[str, Any] = {"shape": [options.side, options.side, NM.size], "window": list(WINDOW)}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "page.html"
-        result = skin(options.side)
-        started = time.perf_counter()
-        result.view(title="skin").save(path)
-        figures |= {"build [s]": time.perf_counter() - started, "file [bytes]": path.stat().st_size}
+        path = (options.page or Path(folder) / "page.html").resolve()
+        if not path.exists():
+            skin(options.side).view(title="skin").save(path)
+        figures["file [bytes]"] = path.stat().st_size
         for name, flags in SOFTWARE.items():
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", *flags])
@@ -176,7 +175,7 @@ def main() -> None:
                     measure(browser, path)
                 browser.close()
             figures[name] = summary(runs) | {"memory [bytes]": most[0], "load average": os.getloadavg()[0]}
-            print(name, figures[name])
+            print(name, figures[name], flush=True)
     print(write("page", figures))
 
 
