@@ -37,6 +37,7 @@ for options in (
     {"weights": np.linspace(1, 2, 31)},
     {"hold": {"i_s": 0.04}},
     {"prior": {"f_mel": (0.1, 0.05)}, "noise": 0.003},
+    {"prior": {"f_mel": (np.full(20, 0.1), np.full(20, 0.05))}, "noise": 0.003},
     {"prior": "archive", "noise": 0.003},
     {"certify": kind == "float64"},
 ):
