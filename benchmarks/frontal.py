@@ -1,218 +1,130 @@
 """Front views of turned heads against the truth: colours, pigments, identity, beside simpler ways.
 
-    python -m benchmarks.frontal [--heads 25] [--yaws 0,15,30,45,60,75] [--lights all] [--identity MODELS] [--record]
+    python -m benchmarks.frontal [--heads 25] [--yaws 0,15,30,45,60,75] [--work FOLDER] [--identity MODELS] [--record]
 
 Heads of the test split are rendered turned and facing the camera in the same light. All ways get the same 256 x 256
 picture. Each result is laid on the true front view by the similarity of landmarks, true ones for ways that have none of
 their own. Of the truth's pixels it is known which the turned picture shows ("seen"), of which it shows the other side
 ("mirrored"), and the rest ("filled").
 
+Light from the side is on every head, the other two on each third. Heads turn to either side in turn, their pitch goes
+through 0, -15, 0, 15 and 0 degrees.
+
 Identity is the distance of dlib's descriptors on chips that the true landmarks align; MODELS is the folder `models` of
 the package face_recognition_models 0.3.0, of which only dlib_face_recognition_resnet_model_v1.dat is read, by path.
 
+What is rendered and measured is kept in the folder of --work; a run that was stopped goes on from there.
+
 Mirrored colours: T. Hassner et al., "Effective face frontalization in unconstrained images", CVPR 2015, on this
-project's surface.
+project's surface: where the other side is seen better, its colours come in.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.ndimage import binary_dilation
 from skimage.metrics import structural_similarity
 from skimage.transform import AffineTransform, SimilarityTransform, warp
 
+from benchmarks.frontal_scenes import Head, Picture, known_classes, lights, make_heads, pictures
 from benchmarks.record import write
 from biofacenet.prediction import Model, load_model
 from biofacenet.surface.completion import Known
-from biofacenet.surface.frontal import draw
+from biofacenet.surface.frontal import by_network, draw
 from biofacenet.surface.unwrap import FaceTexture, unwrap
 from msfit.errors import InputError
 from msfit.face.pose import still_vertices
 from msfit.face.texture import sample, sample_square, view
-from msfit.synth.appearance import random_surface, texture_sheets
-from msfit.synth.appearance import surface as dress
-from msfit.synth.buffers import CAMERA_DISTANCE, FACE, Buffers, Pose, directions, solid_angle, trace
-from msfit.synth.light import Light
-from msfit.synth.mesh import template
-from msfit.synth.people import Subject, wearable
-from msfit.synth.sampling import _reference_weights
-from msfit.synth.scene import coat, shading
-from msfit.synth.shape import random_shape, rotation
-from msfit.synth.spectra import WAVELENGTHS, random_palette
-from msfit.synth.texture import random_texture
-from msfit.synth.truth import fitted_pigments
+from msfit.io.output import written_whole
 
-SIZE = 256
-_HALF_HEIGHT, _CENTRE, _TURNED_ABOUT = 12.4, (0.0, -0.4), np.array([0, 0, -3.0])
 YAWS = (0, 15, 30, 45, 60, 75)
 PITCHES = (0, -15, 0, 15, 0)
-_DIRECTIONS = 128
 _CHIP = 150
 CLASSES = ("face", "seen", "mirrored", "filled")
-METHODS = ("as it is", "affine", "mirrored colours", "geometric", "geometric, weak perspective")
+Made = tuple[dict[str, np.ndarray], FaceTexture | None]
 
 
-class Head(NamedTuple):
-    """A test head: its seed, whose skin it wears, and its landmarks [cm]."""
-
-    number: int
-    person: Subject
-    landmarks: np.ndarray
-
-
-class Picture(NamedTuple):
-    """A rendered head: uint8 sRGB (y, x, 3), what each pixel shows, its skin, and where its landmarks are [pixels]."""
-
-    rgb: np.ndarray
-    buffers: Buffers
-    reflectance: np.ndarray
-    landmarks: np.ndarray
-
-
-def lights() -> dict[str, Light]:
-    """Frontal, from the side, overcast: radiance on the traced directions."""
-    ways = directions(_DIRECTIONS).astype(np.float64)
-
-    def lamp(azimuth: float, elevation: float, width: float) -> np.ndarray:
-        a, e = np.radians((azimuth, elevation))
-        lobe = np.exp((ways @ [np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)] - 1) / (1 - np.cos(width)))
-        return np.asarray(lobe / lobe.sum())
-
-    dome = np.ones(_DIRECTIONS) / _DIRECTIONS
-    sky = np.clip(0.3 + ways[:, 1], 0.1, None)
-    made = {
-        "frontal": lamp(0, 15, 0.35) + 0.25 * dome,
-        "side": lamp(-65, 20, 0.3) + 0.25 * dome,
-        "overcast": sky / sky.sum(),
-    }
-    return {name: _levelled(total, ways) for name, total in made.items()}
-
-
-def _levelled(total: np.ndarray, ways: np.ndarray) -> Light:
-    white = np.clip(ways @ ways.T, 0, None) @ total * solid_angle(_DIRECTIONS) / np.pi
-    return Light((total / white.max()).astype(np.float32), 1.0)
-
-
-def make_heads(count: int, split: str = "test") -> list[Head]:
-    """Heads of a split, alike in every class of skin tone."""
-    people = sorted(wearable(split), key=lambda one: one.ita)
-    chosen = [people[int(k)] for k in np.linspace(0, len(people) - 1, count).round()]
-    made = []
-    for number, person in enumerate(chosen):
-        shape = random_shape(_stream(number), eyes_open=1.0)
-        made.append(Head(number, person, (template().refine @ shape.control)[:468]))
-    return made
-
-
-def _stream(number: int) -> np.random.Generator:
-    return np.random.default_rng((18, number))
-
-
-def photograph(head: Head, yaw: float, pitch: float, names: list[str]) -> dict[str, Picture]:
-    """The head under several lights, turned as given [degrees]."""
-    pose = Pose(np.radians(yaw), np.radians(-pitch), 0.0, _HALF_HEIGHT, _CENTRE)
-    buffers = trace(_stream(head.number), SIZE, pose, eyes_open=1.0, count=_DIRECTIONS)
-    rng = np.random.default_rng((19, head.number))
-    palette = random_palette(rng, head.person.ita)
-    paint = random_texture(rng, round(1.5 * SIZE), head.person.ita, beard=not buffers.long_hair)
-    dressed = dress(buffers, texture_sheets(paint), palette, random_surface(rng))
-    spectra, _ = coat(dressed, head.person, palette.brow, "measured", "alotaibi-smith-2019")
-    weights = _reference_weights()
-    turned = (head.landmarks - _TURNED_ABOUT) @ rotation(pose.yaw, pose.pitch, pose.roll).T + _TURNED_ABOUT
-    turned = turned - [*_CENTRE, 0]
-    k = CAMERA_DISTANCE / (CAMERA_DISTANCE - turned[:, 2:])
-    landmarks = SIZE / 2 + SIZE / 2 / _HALF_HEIGHT * k * turned[:, :2] * [1, -1]
-    made = {}
-    for name in names:
-        i_d, i_s = shading(buffers, dressed, lights()[name])
-        linear = np.full((SIZE * SIZE, 3), 0.25)
-        linear[buffers.pixel] = 0.9 * (i_d[:, None] * (spectra @ weights) + i_s[:, None] * weights.sum(axis=0))
-        made[name] = Picture(_encoded(linear).reshape(SIZE, SIZE, 3), buffers, spectra, landmarks)
-    return made
-
-
-def _encoded(linear: np.ndarray) -> np.ndarray:
-    clipped = np.clip(linear, 0, 1)
-    srgb = np.where(clipped > 0.0031308, 1.055 * clipped ** (1 / 2.4) - 0.055, 12.92 * clipped)
-    return np.rint(255 * srgb).astype(np.uint8)
-
-
-def known_classes(front: Picture, turned: Picture) -> np.ndarray:
-    """Which pixels of the true front view the turned picture shows: uint8 (y, x) of `Known`."""
-    cells = 160
-    sheet = np.zeros((cells, cells), bool)
-    on_face = turned.buffers.region == FACE
-    column, row = (turned.buffers.uv[on_face] * cells).astype(int).clip(0, cells - 1).T
-    sheet[row, column] = True
-    sheet = binary_dilation(sheet)
-    own = front.buffers.region == FACE
-    column, row = (front.buffers.uv[own] * cells).astype(int).clip(0, cells - 1).T
-    state = np.where(
-        sheet[row, column], Known.SEEN, np.where(sheet[row, cells - 1 - column], Known.MIRRORED, Known.FILLED)
-    )
-    classes = np.zeros(SIZE * SIZE, np.uint8)
-    classes[front.buffers.pixel[own]] = state
-    return classes.reshape(SIZE, SIZE)
-
-
-def mirrored_colours(texture: FaceTexture) -> np.ndarray:
-    """The front view with the picture's colours, and those of the other side where it shows none: uint8 (y, x, 3)."""
-    first = texture.records[0]
-    surface = first.surface
-    shown = view(surface, surface.turned(), (SIZE, SIZE))
-    points, normals = shown.at(surface.vertices), shown.at(surface.normals)
-    own = sample(first.photo.rgb, surface.camera.project(points)[:, :2])
-    other = sample(first.photo.rgb, surface.camera.project(points * [-1, 1, 1])[:, :2])
-    facing = np.einsum("nc,nc->n", normals, surface.camera.view(points)) * surface.seen(points, normals)
-    share = np.clip((facing - 0.3) / 0.3, 0, 1)[:, None]
-    drawn = draw(texture).rgb.copy()
-    drawn.reshape(-1, 3)[shown.pixel] = np.rint(np.nan_to_num(share * own + (1 - share) * other)).clip(0, 255)
-    return drawn
-
-
-def front_views(
-    turned: Picture, front: Picture, model: Model, every: bool = True
-) -> tuple[dict[str, np.ndarray], FaceTexture | None, Any]:
-    """Each way's picture, laid on the true front view, float (y, x, 3) in [0, 1]; the texture; landmark errors."""
+def given(turned: Picture, front: Picture, model: Model) -> Made:
+    """The picture as it is, and stretched."""
     still = still_vertices()
-    made: dict[str, np.ndarray] = {}
-    for name, kind in (("as it is", SimilarityTransform), ("affine", AffineTransform)):
-        made[name] = _laid(turned.rgb, turned.landmarks[still], front.landmarks[still], kind)
+    kinds = (("as it is", SimilarityTransform), ("affine", AffineTransform))
+    return {name: laid(turned.rgb, turned.landmarks[still], front.landmarks[still], kind) for name, kind in kinds}, None
+
+
+def geometric(turned: Picture, front: Picture, model: Model) -> Made:
+    """Pigments, and colours, on the surface that is found."""
     try:
         texture = unwrap(turned.rgb, model)
     except InputError:
-        return made, None, None
-    surface = texture.records[0].surface
-    own = surface.turned().project(surface.landmarks)[:, :2]
-    for name, rgb in (("mirrored colours", mirrored_colours(texture)), ("geometric", draw(texture).rgb)):
-        made[name] = _laid(rgb, own[still], front.landmarks[still], SimilarityTransform)
-    if not every:
-        return made, texture, _landmark_errors(texture, turned)
-    weak = unwrap(turned.rgb, model, camera="weak-perspective")
-    flat = weak.records[0].surface
-    made["geometric, weak perspective"] = _laid(
-        draw(weak).rgb,
-        flat.turned().project(flat.landmarks)[still, :2],
-        front.landmarks[still],
-        SimilarityTransform,
-    )
-    return made, texture, _landmark_errors(texture, turned)
+        return {}, None
+    drawn = draw(texture).rgb
+    made = {"mirrored colours": mirrored_colours(texture, drawn), "geometric": drawn}
+    return {name: laid_by_surface(rgb, texture, front) for name, rgb in made.items()}, texture
 
 
-def _landmark_errors(texture: FaceTexture, turned: Picture) -> np.ndarray:
-    """How far each landmark is off in the turned picture [pixels]."""
-    surface = texture.records[0].surface
-    return np.linalg.norm(surface.camera.project(surface.landmarks)[:, :2] - turned.landmarks, axis=1)
+def weak_perspective(turned: Picture, front: Picture, model: Model) -> Made:
+    """Geometric, by a camera at infinity."""
+    try:
+        texture = unwrap(turned.rgb, model, camera="weak-perspective")
+    except InputError:
+        return {}, None
+    return {"geometric, weak perspective": laid_by_surface(draw(texture).rgb, texture, front)}, None
 
 
-def _laid(rgb: np.ndarray, source: np.ndarray, target: np.ndarray, kind: Any) -> np.ndarray:
+def learned(turned: Picture, front: Picture, model: Model) -> Made:
+    """The shipped U-Net, and with PatchGAN."""
+    try:
+        texture = unwrap(turned.rgb, model)
+    except InputError:
+        return {}, None
+    drawn = by_network(draw(texture)).rgb
+    return {"network": laid_by_surface(drawn, texture, front)}, None
+
+
+WAYS: dict[str, Callable[[Picture, Picture, Model], Made]] = {
+    "given": given,
+    "geometric": geometric,
+    "weak": weak_perspective,
+    "learned": learned,
+}
+
+
+def mirrored_colours(texture: FaceTexture, drawn: np.ndarray) -> np.ndarray:
+    """The front view `drawn` with the picture's colours, and the other side's where that is seen better."""
+    first = texture.records[0]
+    surface = first.surface
+    shown = view(surface, surface.turned(), (drawn.shape[0], drawn.shape[1]))
+    sides = []
+    for flip in ([1, 1, 1], [-1, 1, 1]):
+        points, normals = shown.at(surface.vertices) * flip, shown.at(surface.normals) * flip
+        facing = np.einsum("nc,nc->n", normals, surface.camera.view(points)) * surface.seen(points, normals)
+        sides.append(
+            (sample(first.photo.rgb, surface.camera.project(points)[:, :2]), np.clip((facing - 0.3) / 0.3, 0, 1))
+        )
+    (own, seen), (other, better) = sides
+    share = np.clip(better - seen, 0, 1)[:, None]
+    made = drawn.copy()
+    made.reshape(-1, 3)[shown.pixel] = np.rint(np.nan_to_num((1 - share) * own + share * other)).clip(0, 255)
+    return made
+
+
+def laid_by_surface(rgb: np.ndarray, texture: FaceTexture, front: Picture) -> np.ndarray:
+    """A front view laid on the true one by the landmarks that were found."""
+    still, surface = still_vertices(), texture.records[0].surface
+    own = surface.turned().project(surface.landmarks)[still, :2]
+    return laid(rgb, own, front.landmarks[still], SimilarityTransform)
+
+
+def laid(rgb: np.ndarray, source: np.ndarray, target: np.ndarray, kind: Any) -> np.ndarray:
+    """A picture moved so that points lie on others: float (y, x, 3) in [0, 1]."""
     # landmarks count from the corner of the first pixel, warp from its centre
     moved = kind.from_estimate(target - 0.5, source - 0.5)
     return np.asarray(warp(rgb / 255.0, moved, order=1, mode="edge"))
@@ -231,17 +143,23 @@ def scores(made: np.ndarray, truth: np.ndarray, classes: np.ndarray) -> dict[str
     return found
 
 
+def surface_errors(texture: FaceTexture, turned: Picture, front: Picture, classes: np.ndarray) -> dict[str, float]:
+    """Landmarks [pixels], the yaw that was found, and RMSE of pigments at the places that the true front view shows."""
+    surface = texture.records[0].surface
+    off = np.linalg.norm(surface.camera.project(surface.landmarks)[:, :2] - turned.landmarks, axis=1)
+    return {
+        "landmarks": float(np.median(off)),
+        "yaw_found": abs(surface.yaw),
+        **pigment_errors(texture, front, classes),
+    }
+
+
 def pigment_errors(texture: FaceTexture, front: Picture, classes: np.ndarray) -> dict[str, float]:
     """RMSE of f_mel and f_blood at the canonical places that the true front view shows, by class."""
-    own = front.buffers.region == FACE
-    truth = fitted_pigments(
-        front.reflectance[own].astype(np.float32), WAVELENGTHS, texture.records[0].result.model, "float32"
-    )
-    uv = front.buffers.uv[own].astype(np.float64)
-    state = classes.reshape(-1)[front.buffers.pixel[own]]
+    state = classes.reshape(-1)[front.pixel]
     found = {}
     for name in ("f_mel", "f_blood"):
-        off = sample_square(getattr(texture, name), uv) - truth[name]
+        off = sample_square(getattr(texture, name), front.uv) - front.pigments[name]
         for group in ("seen", "mirrored", "filled"):
             here = (state == Known[group.upper()]) & np.isfinite(off)
             if here.sum() >= 50:
@@ -255,7 +173,6 @@ class Identity:
     def __init__(self, models: Path) -> None:
         import dlib
 
-        self._dlib = dlib
         self._net = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
 
     def __call__(self, picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -282,162 +199,171 @@ _FIVE = (
 ) / 1.5
 
 
-def run(count: int, yaws: list[int], names: list[str], models: Path | None, folder: Path | None) -> dict[str, Any]:
-    """All figures, by light, yaw and way."""
-    model = load_model()
-    heads = make_heads(count)
-    identity = Identity(models) if models is not None else None
-    rows: list[dict[str, Any]] = []
-    fronts: dict[tuple[int, str], np.ndarray] = {}
-    for head in heads:
-        # the light that matters most on every head, the others on each third
-        wanted = [name for name in names if name == "side" or head.number % 3 == 0]
-        truth = photograph(head, 0, 0, wanted)
-        for light in wanted:
-            if identity is not None:
-                fronts[head.number, light] = identity(truth[light].rgb / 255.0, truth[light].landmarks)
-        for number, size in enumerate(yaws):
-            yaw = size if head.number % 2 == 0 else -size
-            pitch = 0 if size == 0 else PITCHES[(head.number + number) % len(PITCHES)]
-            turned = photograph(head, yaw, pitch, wanted)
-            for light in wanted:
-                classes = known_classes(truth[light], turned[light])
-                started = time.perf_counter()
-                every = head.number % 5 == 0
-                made, texture, off = front_views(turned[light], truth[light], model, every)
-                seconds = time.perf_counter() - started
-                base = {"head": head.number, "ita_class": head.person.ita_class, "light": light, "yaw": size}
-                base |= {"found": texture is not None, "seconds": seconds}
-                if texture is not None:
-                    base |= {"landmarks": float(np.median(off)), "yaw_found": abs(texture.records[0].surface.yaw)}
-                    base |= pigment_errors(texture, truth[light], classes)
-                for way, picture in made.items():
-                    row = {**base, "way": way, **scores(picture, truth[light].rgb / 255.0, classes)}
-                    if identity is not None:
-                        row["descriptor"] = identity(picture, truth[light].landmarks)
-                    rows.append(row)
-                if folder is not None and size in (45, 75) and light == "side":
-                    _keep(folder, head, size, turned[light], made, truth[light])
-    return {"heads": count, "table": _table(rows, fronts), "rows": _plain(rows)}
+class Run:
+    """Rows of one run, kept in a folder: what was measured before is read."""
+
+    def __init__(self, split: str, identity: Identity | None, work: Path | None, shown: Path | None) -> None:
+        self.model = load_model()
+        self.identity, self.work, self.shown = identity, work, shown
+        self.split = split
+
+    def pictures(self, head: Head, yaw: float, pitch: float, names: list[str]) -> dict[str, Picture]:
+        folder = self.work / f"pictures-{self.split}" if self.work else None
+        return pictures(head, yaw, pitch, names, self.model.training["skin_model"], folder)
+
+    def rows(self, heads: list[Head], yaws: list[int], names: list[str], ways: list[str]) -> list[dict[str, Any]]:
+        """Every way on every head, from the front outwards, light and side as said above."""
+        found = []
+        for head in heads:
+            wanted = [name for name in names if name == "side" or head.number % 3 == 0]
+            for number, size in enumerate(yaws):
+                yaw = size if head.number % 2 == 0 else -size
+                pitch = 0 if size == 0 else PITCHES[(head.number + number) % len(PITCHES)]
+                for way in ways:
+                    found += self._kept(head, yaw, pitch, wanted, way)
+            print(f"head {head.number}: {len(found)} rows", flush=True)
+        return found
+
+    def _kept(self, head: Head, yaw: int, pitch: int, names: list[str], way: str) -> list[dict[str, Any]]:
+        if self.work is None:
+            return self._measured(head, yaw, pitch, names, way)
+        path = self.work / f"rows-{self.split}" / f"head{head.number}{yaw:+d}{pitch:+d}-{'-'.join(names)}-{way}.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = self._measured(head, yaw, pitch, names, way)
+            with written_whole(path) as part:
+                part.write_text(json.dumps(rows))
+        return list(json.loads(path.read_text()))
+
+    def _measured(self, head: Head, yaw: int, pitch: int, names: list[str], way: str) -> list[dict[str, Any]]:
+        fronts, views = self.pictures(head, 0, 0, names), self.pictures(head, yaw, pitch, names)
+        rows = []
+        for light in names:
+            front, turned = fronts[light], views[light]
+            classes = known_classes(front, turned)
+            started = time.process_time()
+            made, texture = WAYS[way](turned, front, self.model)
+            base = {"head": head.number, "ita_class": head.person.ita_class, "light": light, "yaw": abs(yaw)}
+            base |= {"seconds": time.process_time() - started}
+            if texture is not None:
+                base |= surface_errors(texture, turned, front, classes)
+            elif not made:
+                rows.append({**base, "way": way, "found": False})
+            for name, picture in made.items():
+                row = {**base, "way": name, "found": True, **scores(picture, front.rgb / 255.0, classes)}
+                if self.identity is not None:
+                    row["descriptor"] = self.identity(picture, front.landmarks).tolist()
+                    row["true descriptor"] = self.identity(front.rgb / 255.0, front.landmarks).tolist()
+                rows.append(row)
+            if self.shown is not None and abs(yaw) in (15, 45, 75):
+                self._show(
+                    f"{head.number:02d}-{abs(yaw)}-{light}-{way}",
+                    [turned.rgb / 255.0, *made.values(), front.rgb / 255.0],
+                )
+        return rows
+
+    def _show(self, name: str, tiles: list[np.ndarray]) -> None:
+        from PIL import Image
+
+        assert self.shown is not None
+        self.shown.mkdir(parents=True, exist_ok=True)
+        sheet = np.rint(255 * np.concatenate(tiles, axis=1).clip(0, 1)).astype(np.uint8)
+        Image.fromarray(sheet).save(self.shown / f"{name}.png")
+
+    def two_views(self, heads: list[Head]) -> dict[str, float]:
+        """Pigments of two views (30 degrees to either side) joined, over the better of the two on each head."""
+        ratios = defaultdict(list)
+        for head in heads:
+            truth = self.pictures(head, 0, 0, ["side"])["side"]
+            views = [self.pictures(head, yaw, 0, ["side"])["side"] for yaw in (30, -30)]
+            try:
+                textures = [unwrap(one.rgb, self.model) for one in views]
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    joined = unwrap([one.rgb for one in views], self.model)
+            except InputError:
+                continue
+            everything = np.where(known_classes(truth, truth) > 0, Known.SEEN, 0).astype(np.uint8)
+            for name in ("f_mel", "f_blood"):
+                each = [pigment_errors(one, truth, everything)[f"{name} seen"] for one in textures]
+                ratios[name].append(pigment_errors(joined, truth, everything)[f"{name} seen"] / min(each))
+        return {f"{name} median": float(np.median(found)) for name, found in ratios.items()} | {
+            f"{name} worst": float(np.max(found)) for name, found in ratios.items()
+        }
 
 
-def _table(rows: list[dict[str, Any]], fronts: dict[tuple[int, str], np.ndarray]) -> list[dict[str, Any]]:
+def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means by light, yaw and way; identity against the true front views of all heads in that light."""
     groups: dict[tuple[str, int, str], list[dict[str, Any]]] = defaultdict(list)
+    fronts: dict[tuple[str, int], np.ndarray] = {}
     for row in rows:
         groups[row["light"], row["yaw"], row["way"]].append(row)
-    table = []
-    for (light, yaw, way), members in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1])):
+        if "true descriptor" in row:
+            fronts[row["light"], row["head"]] = np.array(row["true descriptor"])
+    lines = []
+    for (light, yaw, way), members in sorted(groups.items(), key=lambda item: item[0][:2]):
         line: dict[str, Any] = {"light": light, "yaw": yaw, "way": way, "pictures": len(members)}
-        for key in {key for row in members for key, value in row.items() if isinstance(value, float | bool)}:
+        for key in sorted({key for row in members for key, value in row.items() if isinstance(value, float | bool)}):
             line[key] = float(np.mean([row[key] for row in members if key in row]))
-        line |= _identities(members, fronts)
-        table.append(line)
-    return table
+        line |= _identities([row for row in members if "descriptor" in row], fronts)
+        lines.append(line)
+    return lines
 
 
-def _identities(members: list[dict[str, Any]], fronts: dict[tuple[int, str], np.ndarray]) -> dict[str, Any]:
-    if not fronts:
+def _identities(members: list[dict[str, Any]], fronts: dict[tuple[str, int], np.ndarray]) -> dict[str, Any]:
+    if not members:
         return {}
     apart, first = [], 0
     for row in members:
-        others = {head: value for (head, light), value in fronts.items() if light == row["light"]}
-        distance = {head: float(np.linalg.norm(row["descriptor"] - value)) for head, value in others.items()}
+        own = np.array(row["descriptor"])
+        distance = {
+            head: float(np.linalg.norm(own - front)) for (light, head), front in fronts.items() if light == row["light"]
+        }
         apart.append(distance[row["head"]])
         first += min(distance, key=lambda head: distance[head]) == row["head"]
-    return {"distance": float(np.mean(apart)), "rank1": first}
-
-
-def _plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {
-            key: round(value, 4) if isinstance(value, float) else value
-            for key, value in row.items()
-            if key != "descriptor"
-        }
-        for row in rows
-    ]
-
-
-def two_views(count: int) -> dict[str, float]:
-    """Pigments of two views (30 degrees to either side) joined, over the better of the two at each place."""
-    model = load_model()
-    ratios = defaultdict(list)
-    for head in make_heads(25)[:: max(1, 25 // count)][:count]:
-        truth = photograph(head, 0, 0, ["side"])["side"]
-        views = [photograph(head, yaw, 0, ["side"])["side"] for yaw in (30, -30)]
-        try:
-            textures = [unwrap(one.rgb, model) for one in views]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                joined = unwrap([one.rgb for one in views], model)
-        except InputError:
-            continue
-        everything = np.where(known_classes(truth, truth) > 0, Known.SEEN, 0).astype(np.uint8)
-        for name in ("f_mel", "f_blood"):
-            each = [pigment_errors(one, truth, everything)[f"{name} seen"] for one in textures]
-            ratios[name].append(pigment_errors(joined, truth, everything)[f"{name} seen"] / min(each))
-    return {f"{name} median": float(np.median(found)) for name, found in ratios.items()} | {
-        f"{name} worst": float(np.max(found)) for name, found in ratios.items()
-    }
-
-
-def _keep(folder: Path, head: Head, yaw: int, turned: Picture, made: dict[str, np.ndarray], truth: Picture) -> None:
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
-    tiles = [turned.rgb / 255.0, *(made[way] for way in METHODS if way in made), truth.rgb / 255.0]
-    Image.fromarray(np.rint(255 * np.concatenate(tiles, axis=1).clip(0, 1)).astype(np.uint8)).save(
-        folder / f"{head.number:02d}-{yaw}.png"
-    )
+    return {"distance": float(np.mean(apart)), "rank1": first, "among": len(distance)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heads", type=int, default=25)
-    parser.add_argument("--yaws", default=",".join(map(str, YAWS)), help="degrees, heads turn to both sides in turn")
+    parser.add_argument("--split", default="test", help="whose skin the heads wear: train, validation, test")
+    parser.add_argument("--yaws", default=",".join(map(str, YAWS)), help="degrees")
     parser.add_argument("--lights", default=",".join(lights()), help="some of them")
+    parser.add_argument("--ways", default=",".join(WAYS), help="some of them")
     parser.add_argument("--views", type=int, default=6, help="heads of which two views are joined")
     parser.add_argument("--identity", type=Path, help="folder with dlib_face_recognition_resnet_model_v1.dat")
+    parser.add_argument("--work", type=Path, help="folder where pictures and rows are kept")
     parser.add_argument("--pictures", type=Path, help="folder for pictures to look at")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/frontal.json")
     arguments = parser.parse_args()
+    heads = make_heads(arguments.heads, arguments.split)
+    identity = Identity(arguments.identity) if arguments.identity else None
+    run = Run(arguments.split, identity, arguments.work, arguments.pictures)
     yaws, names = [int(yaw) for yaw in arguments.yaws.split(",")], arguments.lights.split(",")
-    report = run(arguments.heads, yaws, names, arguments.identity, arguments.pictures)
-    report["two_views"] = two_views(arguments.views) if arguments.views else {}
+    report = {
+        "heads": len(heads),
+        "split": arguments.split,
+        "table": table(run.rows(heads, yaws, names, arguments.ways.split(","))),
+        "two_views": run.two_views(heads[:: max(1, len(heads) // arguments.views)]) if arguments.views else {},
+    }
     _say(report)
     if arguments.record:
-        print("written:", write("frontal", {key: report[key] for key in ("heads", "table", "two_views")}))
+        print("written:", write("frontal", report))
 
 
 def _say(report: dict[str, Any]) -> None:
-    columns = (
-        "psnr face",
-        "psnr seen",
-        "psnr mirrored",
-        "psnr filled",
-        "ssim face",
-        "ssim mirrored",
-        "distance",
-        "rank1",
-    )
+    columns = ("psnr face", "psnr seen", "psnr mirrored", "psnr filled", "ssim face", "distance", "rank1", "among")
     print(f"{'light':9}{'yaw':>4}  {'way':28}{'n':>4}" + "".join(f"{name:>14}" for name in columns))
     for line in report["table"]:
         figures = "".join(f"{line[name]:14.3f}" if name in line else f"{'-':>14}" for name in columns)
         print(f"{line['light']:9}{line['yaw']:4}  {line['way']:28}{line['pictures']:4}{figures}")
     print()
-    own = (
-        "found",
-        "landmarks",
-        "yaw_found",
-        "f_mel seen",
-        "f_mel mirrored",
-        "f_mel filled",
-        "f_blood seen",
-        "f_blood mirrored",
-    )
+    own = ("found", "landmarks", "yaw_found", "f_mel seen", "f_mel mirrored", "f_mel filled", "f_blood seen")
+    own += ("f_blood mirrored", "seconds")
     print(f"{'light':9}{'yaw':>4}" + "".join(f"{name:>17}" for name in own))
     for line in report["table"]:
-        if line["way"] == "as it is":
+        if line["way"] == "geometric":
             figures = "".join(f"{line[name]:17.4f}" if name in line else f"{'-':>17}" for name in own)
             print(f"{line['light']:9}{line['yaw']:4}{figures}")
     print("\ntwo views joined over the better one, RMSE:", report["two_views"])

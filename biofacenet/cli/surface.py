@@ -71,6 +71,12 @@ def frontal(
     show_invented: Annotated[
         bool, typer.Option("--show-invented", help="Mirrored parts blue, filled ones red.")
     ] = False,
+    method: Annotated[
+        str, typer.Option(metavar="geometric|network", help="network: a face drawn by a network; measures worse.")
+    ] = "geometric",
+    front_weights: Annotated[
+        str, typer.Option(metavar="FILE", help="Of that network, as `biofacenet train --config frontal` wrote them.")
+    ] = "default",
     weights: Weights = "default",
     box: BoxOption = None,
     camera: Camera = "perspective",
@@ -98,6 +104,8 @@ def frontal(
             light=light,
             face_only=face_only,
             show_invented=show_invented,
+            method=method,
+            front_weights=front_weights,
             box=place,
             camera=camera,
             distance=distance,

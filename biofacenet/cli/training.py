@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,15 +25,25 @@ def train(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from biofacenet.training.config import read_config
-    from biofacenet.training.run import train as descend
+    from biofacenet.training.config import read_config, read_sections
 
-    settings = read_config(config)
+    source, sections = read_sections(config)
+    descend: Callable[..., Any]
+    settings: Any
+    if sections.get("task") == "frontal":
+        from biofacenet.turning.config import built_config
+        from biofacenet.turning.training import train_frontal as descend
+
+        settings = built_config(source, sections)
+    else:
+        from biofacenet.training.run import train as descend
+
+        settings = read_config(config)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     unseen = quiet or sys.stderr is None or not sys.stderr.isatty()
     # cleared at the end: an error is one line
     with Progress(*columns, console=Console(stderr=True), disable=unseen, transient=True) as bar:
-        task = bar.add_task(settings.name, total=settings.training.steps)
+        task = bar.add_task(settings.name, total=None)
 
         def show(step: int, steps: int, message: str) -> None:
             bar.update(task, completed=step, total=steps, description=f"{settings.name}: {message}")

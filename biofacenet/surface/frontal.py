@@ -20,11 +20,14 @@ from biofacenet.surface.record import LARGEST_YAW, Record, without_light
 from biofacenet.surface.surroundings import carried_along
 from biofacenet.surface.unwrap import FaceTexture, unwrap
 from msfit.colour.transforms import encode_srgb
+from msfit.data.later import later
 from msfit.errors import InputError
+from msfit.face.camera import Camera
 from msfit.face.subdivision import fine_face
 from msfit.face.surface import DISTANCE
 from msfit.face.texture import TEXTURE_SIZE, View, sample, sample_square, view
 
+METHODS = ("geometric", "network")
 #: As photographed, or the name or file of an illuminant.
 AS_IS = "as-is"
 # Colours of texels that were mirrored and filled, where they are to be shown [linear sRGB].
@@ -33,6 +36,9 @@ _SHOWN_SHARE = 0.45
 # The face fades into its surroundings over this share of its width.
 _FEATHER = 0.025
 _LARGEST_PITCH = 60.0
+# The photograph's own colours count where it shows a place with this share of the drawing's resolution, and at the
+# second in full: a place that is as oblique in the drawing needs no more pixels.
+_COARSE, _FINE, _LEAST_SLOPE = 0.3, 0.6, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +80,8 @@ def frontal(
     light: str = AS_IS,
     face_only: bool = False,
     show_invented: bool = False,
+    method: str = "geometric",
+    front_weights: str | Path = "default",
     box: Box | str = "auto",
     size: int = TEXTURE_SIZE,
     camera: str = "perspective",
@@ -95,6 +103,11 @@ def frontal(
         The face alone, on black.
     show_invented : bool
         Mirrored texels blue, filled ones red.
+    method : {"geometric", "network"}
+        "network": the face is drawn by a network from the turned one (`biofacenet.turning`), from the front alone and
+        in the light of the photograph. It invents; on test heads it measures worse.
+    front_weights : str or Path
+        Of that network: a .safetensors file that `biofacenet train` wrote, or the shipped ones.
     model, box, size, camera, distance, mirror
         As of `biofacenet.unwrap`.
 
@@ -105,7 +118,8 @@ def frontal(
     Raises
     ------
     InputError
-        See `biofacenet.unwrap`; an unknown light; a yaw beyond 80 or a pitch beyond 60 degrees.
+        See `biofacenet.unwrap`; an unknown light or method; a yaw beyond 80 or a pitch beyond 60 degrees; another
+        direction or light, or the face only, by the network.
 
     Notes
     -----
@@ -118,7 +132,15 @@ def frontal(
         raise InputError(
             f"yaw, pitch: found {yaw:g} and {pitch:g}; expected at most {LARGEST_YAW:g} and {_LARGEST_PITCH:g} degrees"
         )
+    if method not in METHODS:
+        raise InputError(f"method: found {method!r}; expected one of {', '.join(METHODS)}")
+    if method == "network" and (yaw, pitch, light, face_only, show_invented) != (0, 0, AS_IS, False, False):
+        raise InputError(
+            "method: found 'network' with yaw, pitch, light, face_only or show_invented; expected 'geometric' for these"
+        )
     texture = unwrap(photos, model, box=box, size=size, camera=camera, distance=distance, mirror=mirror)
+    if method == "network":
+        return by_network(draw(texture), front_weights)
     return draw(texture, yaw=yaw, pitch=pitch, light=light, face_only=face_only, show_invented=show_invented)
 
 
@@ -150,14 +172,21 @@ def draw(
     return FrontView(linear, states, texture)
 
 
-def _face(texture: FaceTexture, seen: View, camera: Any, light: str) -> tuple[np.ndarray, np.ndarray]:
+def by_network(made: FrontView, weights: str | Path = "default") -> FrontView:
+    """A front view whose face the network draws."""
+    first = made.texture.records[0]
+    linear = later("biofacenet.turning.picture").network_front(first, made.linear, weights)
+    return FrontView(linear, made.known, made.texture)
+
+
+def _face(texture: FaceTexture, seen: View, camera: Camera, light: str) -> tuple[np.ndarray, np.ndarray]:
     """Colours (pixel, 3) of the face and how each is known."""
     first = texture.records[0]
     uv = seen.at(fine_face().uv)
     f_mel, f_blood = sample_square(np.stack([texture.f_mel, texture.f_blood], axis=2), uv).T
     colour = first.colour(f_mel, f_blood)
     hidden = colour * np.exp(sample_square(texture.tint, uv))
-    own, share = _own_colours(first, seen, uv)
+    own, share = _own_colours(first, seen, uv, camera)
     body = share * own + (1 - share) * hidden
     white = first.colour.weights.sum(axis=0)
     if light != AS_IS:
@@ -172,12 +201,14 @@ def _face(texture: FaceTexture, seen: View, camera: Any, light: str) -> tuple[np
     return np.nan_to_num(colours).astype(np.float32), known
 
 
-def _own_colours(one: Record, seen: View, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _own_colours(one: Record, seen: View, uv: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Colours (pixel, 3) of the surface straight from the photograph, at its own resolution, and their weight."""
-    places = one.surface.camera.project(seen.at(one.surface.vertices))[:, :2]
-    picture = sample(one.linear, places)
-    share = np.nan_to_num(sample_square(one.weight, uv))[:, None]
-    share = np.where(np.isfinite(picture).all(axis=1)[:, None], share, 0)
+    points, normals = seen.at(one.surface.vertices), seen.at(one.surface.normals)
+    picture = sample(one.linear, one.surface.camera.project(points)[:, :2])
+    slope, drawn = (np.einsum("nc,nc->n", normals, eye.view(points)) for eye in (one.surface.camera, camera))
+    fine = np.clip((slope / np.maximum(drawn, _LEAST_SLOPE) - _COARSE) / (_FINE - _COARSE), 0, 1)
+    share = np.nan_to_num(sample_square(one.visible, uv)) * fine * fine * (3 - 2 * fine)
+    share = np.where(np.isfinite(picture).all(axis=1), share, 0)[:, None]
     return np.nan_to_num(without_light(picture, seen.at(one.diffuse), seen.at(one.gloss))), share
 
 

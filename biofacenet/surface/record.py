@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
+from scipy.ndimage import distance_transform_edt
 
 from biofacenet.photo.face import Box, parse_box
 from biofacenet.photo.located import face_mesh
@@ -19,6 +21,7 @@ from biofacenet.surface.light import FoundLight, coarse, find_light
 from msfit.data.result import Status, flagged
 from msfit.errors import InputError
 from msfit.face.again import look_again
+from msfit.face.canonical import canonical_face
 from msfit.face.detector import detect_faces
 from msfit.face.surface import DISTANCE, FaceSurface, lay_surface
 from msfit.face.texture import SHEET_CM, TEXTURE_SIZE, sample, texels
@@ -30,8 +33,11 @@ _GRAZING, _FRANK = 0.30, 0.60
 # Colours of a surface are not below this [linear sRGB].
 _DARKEST = 1e-4
 _MOST_GLOSS = 0.7
-# Texels with this cosine or more lie inside the face; others are compared with them, this share of which is skin.
-_SURELY_FACE, _NEARLY_ALL = 0.75, 0.9
+# Oblique texels this near the outline of the face [cm], and all of the far side of a head that is turned by more
+# [degrees], are compared with frank ones, this share of which is skin.
+_SURELY_FACE, _NEARLY_ALL, _RIM, _TURNED = 0.75, 0.9, 1.2, 15.0
+# Side of the pixels in which the outline is drawn [cm].
+_OUTLINE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +62,9 @@ class Record:
     colour : SkinColour
         Of skin under the light's spectrum and to the camera that were found.
     weight : float32 array
-        0 to 1: how far a texel is seen, from its obliqueness, what hides it, and the masks of `result`.
+        0 to 1: how far a texel is seen frankly, from its obliqueness and what hides it.
+    visible : float32 array
+        1 where a texel is seen at all, however obliquely.
     facing : float32 array
         Cosine between normal and view.
     doubtful : bool array
@@ -82,6 +90,7 @@ class Record:
     gloss: np.ndarray
     colour: SkinColour
     weight: np.ndarray
+    visible: np.ndarray
     facing: np.ndarray
     doubtful: np.ndarray
     f_mel: np.ndarray
@@ -144,16 +153,18 @@ def record(
     picture = sample(reduced(linear, factor), places / factor)
     inside = np.isfinite(picture).all(axis=1)
     body = without_light(picture, at.at(diffuse), at.at(gloss))
-    weight = np.where(inside, frank * frank * (3 - 2 * frank), 0) * _of_the_face(body, facing, inside & (frank > 0))
+    far = points[:, 0] * np.sign(surface.yaw) > 0
+    rim = ~_well_inside(surface, places) | (far & (abs(surface.yaw) > _TURNED))
+    visible = inside & seen & _of_the_face(body, facing, inside & seen, rim)
+    weight = np.where(visible, frank * frank * (3 - 2 * frank), 0)
     read[weight == 0] = np.nan
     f_mel, f_blood, i_d, i_s, doubt = read.T[:5]
     sheets = {
         "weight": at.square(weight.astype(np.float32), 0.0),
+        "visible": at.square(visible.astype(np.float32), 0.0),
         "facing": at.square(facing.astype(np.float32)),
         "doubtful": at.square(np.nan_to_num(doubt) > 0.5, False),
-        "body": at.square(
-            np.where((weight > 0)[:, None], without_light(picture, at.at(diffuse), at.at(gloss)), np.nan)
-        ),
+        "body": at.square(np.where((weight > 0)[:, None], body, np.nan)),
         "f_mel": at.square(f_mel),
         "f_blood": at.square(f_blood),
         "i_d": at.square(i_d),
@@ -204,10 +215,26 @@ def _faces(photo: Photo, box: Box | str) -> tuple[str, ...]:
     return (f"{count} faces found; the largest is taken (box: x,y,width,height for another)",) if count > 1 else ()
 
 
-def _of_the_face(body: np.ndarray, facing: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _well_inside(surface: FaceSurface, places: np.ndarray) -> np.ndarray:
+    """Bool (n,): places in the picture (n, 2) that are further than `_RIM` from the outline of the face."""
+    pixel = surface.camera.scale * _OUTLINE
+    margin = 2
+    points = surface.camera.project(surface.landmarks)[:, :2] / pixel
+    corner = np.floor(points.min(axis=0)) - margin
+    width, height = (np.ceil(points.max(axis=0)) - corner + margin).astype(int)
+    sheet = Image.new("1", (int(width), int(height)))
+    pen = ImageDraw.Draw(sheet)
+    for triangle in (points - corner)[canonical_face().faces]:
+        pen.polygon([(float(x), float(y)) for x, y in triangle - 0.5], fill=1)
+    distance = distance_transform_edt(np.array(sheet)) * _OUTLINE
+    column, row = np.clip((places / pixel - corner).astype(int), 0, [width - 1, height - 1]).T
+    return np.asarray(distance[row, column] > _RIM)
+
+
+def _of_the_face(body: np.ndarray, facing: np.ndarray, seen: np.ndarray, rim: np.ndarray) -> np.ndarray:
     """Bool (texel,): not what lies behind the face, at a rim that the mesh reaches over.
 
-    Oblique texels whose colour is further from that of the frank ones than nearly all of these are.
+    Oblique texels there whose colour is further from that of the frank ones than nearly all of these are.
     """
     frank = seen & (facing > _SURELY_FACE)
     if not frank.any():
@@ -217,7 +244,8 @@ def _of_the_face(body: np.ndarray, facing: np.ndarray, seen: np.ndarray) -> np.n
     covariance = np.cov(colour[frank].T) + 1e-4 * np.eye(3)
     offset = colour - middle
     distance = np.einsum("nc,cd,nd->n", offset, np.linalg.inv(covariance), offset)
-    return np.asarray(seen & ((facing > _SURELY_FACE) | (distance < np.quantile(distance[frank], _NEARLY_ALL))))
+    skin = distance < np.quantile(distance[frank], _NEARLY_ALL)
+    return np.asarray(seen & (~rim | (facing > _SURELY_FACE) | skin))
 
 
 def without_light(picture: np.ndarray, diffuse: np.ndarray, gloss: np.ndarray) -> np.ndarray:

@@ -193,6 +193,11 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
     """
     if isinstance(source, Mapping):
         return _built("configuration", source)
+    return _built(*read_sections(source))
+
+
+def read_sections(source: str | Path) -> tuple[str, dict[str, Any]]:
+    """Where a configuration lies, and its sections as they stand there; errors as of `read_config`."""
     path = Path(source)
     if path.suffix != ".toml":
         folder = resources.files("biofacenet").joinpath("configs")
@@ -206,7 +211,7 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a TOML file of settings") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not TOML ({error}); expected sections network, data, training, loss") from None
-    return _built(str(path), {"name": path.stem, **content})
+    return str(path), {"name": path.stem, **content}
 
 
 def _built(source: str, content: Mapping[str, Any]) -> Config:

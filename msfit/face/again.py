@@ -1,27 +1,33 @@
-"""Turned heads looked at again: the landmark model sees them half turned back, where it is surer.
+"""Turned heads looked at again: the landmark model sees them partly turned back, where it is surer.
 
-The landmark model pulls faces that are turned by 40 degrees and more towards the front. Drawn half turned back on the
+The landmark model pulls faces that are turned by 40 degrees and more towards the front. Drawn partly turned back on the
 surface that was found, what is missing shows as a turn that is left over, and each landmark leads back to a pixel of
 the picture through that surface.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from msfit.face.camera import Camera
+from msfit.face.canonical import canonical_face
 from msfit.face.mesh import FaceMesh, find_mesh
-from msfit.face.pose import angles, rotation
+from msfit.face.pose import angles, rotation, still_vertices
 from msfit.face.surface import FaceSurface, lay_surface
 from msfit.face.texture import sample, view
 
 # Faces turned by less are found well at the first look [degrees].
 _TURNED = 20.0
-_LOOKS = 4
+_LOOKS = 6
 # Share of the yaw that is left when a face is looked at again.
-_KEPT = 0.5
+_KEPT = 0.65
+# The landmark model's depth of turned faces is further from the truth than the canonical face's: this takes its place
+# from the first yaw on, at the second in full [degrees].
+_SHALLOW, _STEEP = 15.0, 35.0
 # The picture that is looked at: its side, the scale of the face in it [pixels a cm], where its middle lies, and what
 # is shown where nothing is known.
 _SIDE, _SCALE, _MIDDLE, _GREY = 256, 11.0, (128.0, 120.0), 128.0
@@ -44,17 +50,32 @@ def look_again(picture: np.ndarray, surface: FaceSurface) -> FaceSurface:
     Returns
     -------
     FaceSurface
-        The given one where the face is turned less, or where looking again leads nowhere.
+        The given one where the face is turned less. From 15 degrees on, depth becomes that of the canonical face.
     """
     found = surface
     if abs(surface.yaw) < _TURNED:
-        return surface
+        return _with_usual_depth(surface)
     for _ in range(_LOOKS):
         nearer = _look(picture, found)
         if nearer is None or abs(nearer.yaw) < abs(found.yaw) - _ASTRAY:
             break
         found = nearer
-    return found
+    return _with_usual_depth(found)
+
+
+def _with_usual_depth(surface: FaceSurface) -> FaceSurface:
+    """The surface with the depth of the canonical face as far as the head is turned; its pixels stay where they are."""
+    share = float(np.clip((abs(surface.yaw) - _SHALLOW) / (_STEEP - _SHALLOW), 0, 1))
+    if share == 0:
+        return surface
+    usual, still = canonical_face().vertices, still_vertices()
+    pixels = surface.camera.project(surface.landmarks)[:, :2]
+    camera = _posed(usual[still], pixels[still], surface.camera)
+    seen = camera.unproject(np.column_stack([pixels, camera.project(usual)[:, 2]]))
+    confidence = (surface.confidence / max(float(surface.confidence.max()), 1e-6))[:, None]
+    laid = usual + confidence * (seen - usual)
+    landmarks = surface.landmarks + share * (laid - surface.landmarks)
+    return replace(surface, landmarks=landmarks, camera=_posed(landmarks[still], pixels[still], surface.camera))
 
 
 def _look(picture: np.ndarray, surface: FaceSurface) -> FaceSurface | None:

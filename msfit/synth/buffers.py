@@ -25,6 +25,9 @@ _LOWEST_Z = -0.35
 CAMERA_DISTANCE = 100.0
 _SHADOW_OFFSET = 0.02
 
+#: Point of the head's frame about which it is turned [cm].
+TURNED_ABOUT = np.array([0.0, 0.0, -3.0])
+
 
 class Buffers(NamedTuple):
     """What is seen, one row a visible point: n points of a picture of `size` x `size` pixels."""
@@ -110,7 +113,7 @@ def trace(
         region.append(np.full(len(surfaces[-1].faces), HAIR, np.uint8))
     scene = props.join(surfaces)
     vertices = (
-        (scene.vertices - [0, 0, -3.0]) @ rotation(pose.yaw, pose.pitch, pose.roll).T + [0, 0, -3.0] - [*pose.centre, 0]
+        (scene.vertices - TURNED_ABOUT) @ rotation(pose.yaw, pose.pitch, pose.roll).T + TURNED_ABOUT - [*pose.centre, 0]
     )
     return _see(
         vertices,

@@ -198,7 +198,7 @@ def _picture(rng: np.random.Generator, pictures: str) -> tuple[np.ndarray, np.nd
     from msfit.colour.pipelines import pipeline, rgb_weights
 
     if pictures == "reference":
-        return _reference_weights(), np.zeros(15, np.float32), np.zeros(2, np.float32)
+        return reference_weights(), np.zeros(15, np.float32), np.zeros(2, np.float32)
     lamps, cameras, observer = _models()
     light = rng.normal(size=15) * 2.0
     camera = np.clip(rng.normal(size=2), -3, 3)
@@ -220,7 +220,8 @@ def _models() -> tuple[Any, Any, Any]:
 
 
 @functools.cache
-def _reference_weights() -> np.ndarray:
+def reference_weights() -> np.ndarray:
+    """From reflectance to linear RGB of the mean camera under D65: float32 (band, 3)."""
     from msfit.colour.cameras import mean_camera
     from msfit.colour.colorimetry import rgb_weights
 

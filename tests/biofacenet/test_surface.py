@@ -39,7 +39,7 @@ from msfit.synth.appearance import surface as dress
 from msfit.synth.buffers import Pose, trace
 from msfit.synth.light import random_light
 from msfit.synth.people import subjects
-from msfit.synth.sampling import _reference_weights
+from msfit.synth.sampling import reference_weights
 from msfit.synth.scene import coat, shading
 from msfit.synth.spectra import random_palette
 from msfit.synth.texture import random_texture
@@ -70,7 +70,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         i_d, i_s = shading(buffers, dressed, random_light(np.random.default_rng(7), 128))
         spectra, _ = coat(dressed, person, palette.brow, "measured", "alotaibi-smith-2019")
-        weights = _reference_weights()
+        weights = reference_weights()
         linear = np.full((256 * 256, 3), 0.2)
         linear[buffers.pixel] = 0.8 * (i_d[:, None] * (spectra @ weights) + i_s[:, None] * weights.sum(axis=0))
         encoded = np.where(linear > 0.0031308, 1.055 * np.clip(linear, 0, 1) ** (1 / 2.4) - 0.055, 12.92 * linear)

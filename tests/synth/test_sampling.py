@@ -12,7 +12,7 @@ import msfit
 from msfit.errors import InputError
 from msfit.synth import Bank, samples
 from msfit.synth.people import wearable
-from msfit.synth.sampling import _reference_weights
+from msfit.synth.sampling import reference_weights
 from msfit.synth.spectra import WAVELENGTHS
 
 MODEL = "alotaibi-smith-2019"
@@ -59,7 +59,7 @@ def test_the_picture_is_the_model_through_light_and_camera(bank):
     made = samples(4, bank=bank, mode="model", model=MODEL, pictures="reference", noise=False)
     face = made["mask"][:, 0] > 0
     skin = msfit.reflectance(made["f_mel"][:, 0][face], made["f_blood"][:, 0][face], WAVELENGTHS, model=MODEL)
-    weights = torch.from_numpy(_reference_weights())
+    weights = torch.from_numpy(reference_weights())
     shaded = made["i_d"][:, 0][face][:, None] * (skin @ weights) + made["i_s"][:, 0][face][:, None] * weights.sum(0)
     torch.testing.assert_close(made["image"].permute(0, 2, 3, 1)[face], shaded, atol=2e-5, rtol=0)
     assert (made["scale"][:, 0][face] == 1).all()
