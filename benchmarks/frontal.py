@@ -42,6 +42,7 @@ from biofacenet.surface.frontal import by_network, draw
 from biofacenet.surface.unwrap import FaceTexture, unwrap
 from msfit.errors import InputError
 from msfit.face.pose import still_vertices
+from msfit.face.subdivision import fine_face
 from msfit.face.texture import sample, sample_square, view
 from msfit.io.output import written_whole
 
@@ -102,13 +103,13 @@ def mirrored_colours(texture: FaceTexture, drawn: np.ndarray) -> np.ndarray:
     first = texture.records[0]
     surface = first.surface
     shown = view(surface, surface.turned(), (drawn.shape[0], drawn.shape[1]))
+    uv = shown.at(fine_face().uv)
     sides = []
-    for flip in ([1, 1, 1], [-1, 1, 1]):
+    for flip, visible in (([1, 1, 1], first.visible), ([-1, 1, 1], first.visible[:, ::-1])):
         points, normals = shown.at(surface.vertices) * flip, shown.at(surface.normals) * flip
-        facing = np.einsum("nc,nc->n", normals, surface.camera.view(points)) * surface.seen(points, normals)
-        sides.append(
-            (sample(first.photo.rgb, surface.camera.project(points)[:, :2]), np.clip((facing - 0.3) / 0.3, 0, 1))
-        )
+        facing = np.einsum("nc,nc->n", normals, surface.camera.view(points)) * np.nan_to_num(sample_square(visible, uv))
+        colours = sample(first.photo.rgb, surface.camera.project(points)[:, :2])
+        sides.append((colours, np.clip((facing - 0.3) / 0.3, 0, 1)))
     (own, seen), (other, better) = sides
     share = np.clip(better - seen, 0, 1)[:, None]
     made = drawn.copy()
@@ -216,9 +217,10 @@ class Run:
         found = []
         for head in heads:
             wanted = [name for name in names if name == "side" or head.number % 3 == 0]
-            for number, size in enumerate(yaws):
+            for size in yaws:
                 yaw = size if head.number % 2 == 0 else -size
-                pitch = 0 if size == 0 else PITCHES[(head.number + number) % len(PITCHES)]
+                turn = YAWS.index(size) if size in YAWS else 0
+                pitch = 0 if size == 0 else PITCHES[(head.number + turn) % len(PITCHES)]
                 for way in ways:
                     found += self._kept(head, yaw, pitch, wanted, way)
             print(f"head {head.number}: {len(found)} rows", flush=True)

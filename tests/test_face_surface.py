@@ -174,7 +174,7 @@ def test_coordinates_of_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     assert known.mean() > 0.6
     assert np.quantile(np.abs(read - (at.texel % 128 + 0.5) / 128)[known], 0.95) < 0.01
     assert set(found.sites()) == set(mesh.sites())
-    assert_allclose(found.surface.landmarks, surface.landmarks)
+    assert_allclose(found.surface.landmarks, surface.landmarks, atol=1e-9)
     with pytest.raises(InputError, match="values: found shape"):
         found.to_texture(np.zeros((3, 3)))
     with pytest.raises(InputError, match="found 4 spectra"):

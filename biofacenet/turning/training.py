@@ -26,6 +26,7 @@ from msfit.io.output import written_whole
 from msfit.synth.files import made_folder
 
 _FORM = "expected a checkpoint that `biofacenet train` wrote; begin anew with --afresh"
+_WARMUP = 0.05  # share of the steps in which the learning rate rises
 _EDGES = 1.0  # weight of the loss on differences of neighbours beside that on colours
 
 
@@ -95,7 +96,7 @@ class _Run:
     def _one_step(self) -> None:
         turned, front = self._batch()
         late = self.step >= self.config.critic_from * self.config.steps
-        rate = self.config.learning_rate * min(1.0, (self.step + 1) / 200)
+        rate = self.config.learning_rate * min(1.0, (self.step + 1) / max(1.0, _WARMUP * self.config.steps))
         rate *= 0.5 * (1 + math.cos(math.pi * self.step / self.config.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -22,7 +22,7 @@ from msfit.errors import InputError
 from msfit.face.canonical import canonical_face
 from msfit.face.pose import still_vertices
 
-TINY = FrontalConfig(size=32, width=8, batch=2, steps=4, critic=0.1, critic_from=0.5)
+TINY = FrontalConfig(size=32, width=8, batch=2, steps=3, critic=0.1, critic_from=0.5)
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(folder: Path, tmp_pat
     whole = train_frontal(config, tmp_path / "whole")
 
     def stop(step: int, *_: object) -> None:
-        if step == 3:
+        if step == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_frontal(replace(config, checkpoint_minutes=0), tmp_path / "parts", progress=stop)
     parts = train_frontal(config, tmp_path / "parts")
-    assert parts.training["step"] == 4
+    assert parts.training["step"] == 3
     for one, two in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
         assert torch.equal(one, two)
     loaded = load_front_network(tmp_path / "parts" / "best.safetensors")
@@ -85,11 +85,13 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(folder: Path, tmp_pat
     assert torch.allclose(loaded(picture), parts.network.eval()(picture), atol=0.02)  # stored in half precision
 
 
-def test_a_network_learns_a_pair(folder: Path, tmp_path: Path) -> None:
-    plain = replace(TINY, pairs=str(folder), steps=40, critic=0.0)
-    losses = []
-    train_frontal(plain, tmp_path / "out", progress=lambda *told: losses.append(float(told[2].split()[1].rstrip(","))))
-    assert losses[-1] < 0.95 * losses[0]
+def test_a_network_learns_what_all_front_views_have_in_common(folder: Path, tmp_path: Path) -> None:
+    for name in "abc":
+        Image.new("RGB", (32, 32), (200, 60, 30)).save(folder / "front" / f"{name}.png")
+    plain = replace(TINY, pairs=str(folder), steps=80, critic=0.0, learning_rate=0.02)
+    network = train_frontal(plain, tmp_path / "out").network
+    drawn = network(torch.rand(2, 3, 32, 32)).mean(dim=(0, 2, 3)).detach()
+    assert torch.allclose(drawn, torch.tensor([200, 60, 30]) / 255, atol=0.12)
 
 
 def test_rendered_pairs_are_of_one_head_and_kept(tmp_path: Path) -> None:
@@ -97,7 +99,8 @@ def test_rendered_pairs_are_of_one_head_and_kept(tmp_path: Path) -> None:
     pairs = Pairs(tmp_path, 32)
     turned, front = pairs.batch(list(range(len(pairs))))
     assert len(pairs) == 6
-    assert np.array_equal(front[0], front[2]) and not np.array_equal(turned[0], turned[2])
+    assert np.array_equal(front[0], front[2])
+    assert not np.array_equal(turned[0], turned[2])
     written = (tmp_path / "front" / pairs.names[0]).stat().st_mtime_ns
     render_pairs(tmp_path, 0, 1, 32, 0)
     assert (tmp_path / "front" / pairs.names[0]).stat().st_mtime_ns == written
