@@ -7,8 +7,8 @@ picture. Each result is laid on the true front view by the similarity of landmar
 their own. Of the truth's pixels it is known which the turned picture shows ("seen"), of which it shows the other side
 ("mirrored"), and the rest ("filled").
 
-Light from the side is on every head, the other two on each third. Heads turn to either side in turn, their pitch goes
-through 0, -15, 0, 15 and 0 degrees.
+Light from the side is on every head, the other two on each third at 45 degrees. Heads turn to either side in turn, and
+their pitch goes through 0, -15, 0, 15 and 0 degrees.
 
 Identity is the distance of dlib's descriptors on chips that the true landmarks align; MODELS is the folder `models` of
 the package face_recognition_models 0.3.0, of which only dlib_face_recognition_resnet_model_v1.dat is read, by path.
@@ -48,6 +48,8 @@ from msfit.io.output import written_whole
 
 YAWS = (0, 15, 30, 45, 60, 75)
 PITCHES = (0, -15, 0, 15, 0)
+# The yaw at which every light is seen, on each third head.
+_EVERY_LIGHT, _SHARE = 45, 3
 _CHIP = 150
 CLASSES = ("face", "seen", "mirrored", "filled")
 Made = tuple[dict[str, np.ndarray], FaceTexture | None]
@@ -208,61 +210,59 @@ class Run:
         self.identity, self.work, self.shown = identity, work, shown
         self.split = split
 
-    def pictures(self, head: Head, yaw: float, pitch: float, names: list[str]) -> dict[str, Picture]:
+    def pictures(self, head: Head, yaw: float, pitch: float) -> dict[str, Picture]:
+        names = [name for name in lights() if name == "side" or head.number % _SHARE == 0]
         folder = self.work / f"pictures-{self.split}" if self.work else None
         return pictures(head, yaw, pitch, names, self.model.training["skin_model"], folder)
 
     def rows(self, heads: list[Head], yaws: list[int], names: list[str], ways: list[str]) -> list[dict[str, Any]]:
-        """Every way on every head, from the front outwards, light and side as said above."""
+        """Every way on every head."""
+        plan = [(name, size) for size in yaws for name in names if name == "side"]
+        plan += [(name, size) for size in yaws for name in names if name != "side" and size == _EVERY_LIGHT]
         found = []
-        for head in heads:
-            wanted = [name for name in names if name == "side" or head.number % 3 == 0]
-            for size in yaws:
-                yaw = size if head.number % 2 == 0 else -size
-                turn = YAWS.index(size) if size in YAWS else 0
-                pitch = 0 if size == 0 else PITCHES[(head.number + turn) % len(PITCHES)]
-                for way in ways:
-                    found += self._kept(head, yaw, pitch, wanted, way)
-            print(f"head {head.number}: {len(found)} rows", flush=True)
+        for light, size in plan:
+            for head in heads:
+                if light == "side" or head.number % _SHARE == 0:
+                    for way in ways:
+                        found += self._kept(head, size, light, way)
+            print(f"{light}, {size} degrees: {len(found)} rows", flush=True)
         return found
 
-    def _kept(self, head: Head, yaw: int, pitch: int, names: list[str], way: str) -> list[dict[str, Any]]:
+    def _kept(self, head: Head, size: int, light: str, way: str) -> list[dict[str, Any]]:
         if self.work is None:
-            return self._measured(head, yaw, pitch, names, way)
-        path = self.work / f"rows-{self.split}" / f"head{head.number}{yaw:+d}{pitch:+d}-{'-'.join(names)}-{way}.json"
+            return self._measured(head, size, light, way)
+        path = self.work / f"rows-{self.split}" / f"{light}-{size}-head{head.number}-{way}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            rows = self._measured(head, yaw, pitch, names, way)
+            rows = self._measured(head, size, light, way)
             with written_whole(path) as part:
                 part.write_text(json.dumps(rows))
         return list(json.loads(path.read_text()))
 
-    def _measured(self, head: Head, yaw: int, pitch: int, names: list[str], way: str) -> list[dict[str, Any]]:
-        fronts, views = self.pictures(head, 0, 0, names), self.pictures(head, yaw, pitch, names)
+    def _measured(self, head: Head, size: int, light: str, way: str) -> list[dict[str, Any]]:
+        yaw = size if head.number % 2 == 0 else -size
+        turn = YAWS.index(size) if size in YAWS else 0
+        pitch = 0 if size == 0 else PITCHES[(head.number + turn) % len(PITCHES)]
+        front, turned = self.pictures(head, 0, 0)[light], self.pictures(head, yaw, pitch)[light]
+        classes = known_classes(front, turned)
+        started = time.process_time()
+        made, texture = WAYS[way](turned, front, self.model)
+        base = {"head": head.number, "ita_class": head.person.ita_class, "light": light, "yaw": size}
+        base |= {"seconds": time.process_time() - started}
+        if texture is not None:
+            base |= surface_errors(texture, turned, front, classes)
         rows = []
-        for light in names:
-            front, turned = fronts[light], views[light]
-            classes = known_classes(front, turned)
-            started = time.process_time()
-            made, texture = WAYS[way](turned, front, self.model)
-            base = {"head": head.number, "ita_class": head.person.ita_class, "light": light, "yaw": abs(yaw)}
-            base |= {"seconds": time.process_time() - started}
-            if texture is not None:
-                base |= surface_errors(texture, turned, front, classes)
-            elif not made:
-                rows.append({**base, "way": way, "found": False})
-            for name, picture in made.items():
-                row = {**base, "way": name, "found": True, **scores(picture, front.rgb / 255.0, classes)}
-                if self.identity is not None:
-                    row["descriptor"] = self.identity(picture, front.landmarks).tolist()
+        for name, picture in made.items():
+            row = {**base, "way": name, "found": True, **scores(picture, front.rgb / 255.0, classes)}
+            if self.identity is not None:
+                row["descriptor"] = self.identity(picture, front.landmarks).tolist()
+                if way == "given" and not rows:
                     row["true descriptor"] = self.identity(front.rgb / 255.0, front.landmarks).tolist()
-                rows.append(row)
-            if self.shown is not None and abs(yaw) in (15, 45, 75):
-                self._show(
-                    f"{head.number:02d}-{abs(yaw)}-{light}-{way}",
-                    [turned.rgb / 255.0, *made.values(), front.rgb / 255.0],
-                )
-        return rows
+            rows.append(row)
+        if self.shown is not None:
+            tiles = [turned.rgb / 255.0, *made.values(), front.rgb / 255.0]
+            self._show(f"{light}-{size}-head{head.number:02d}-{way}", tiles)
+        return rows or [{**base, "way": way, "found": False}]
 
     def _show(self, name: str, tiles: list[np.ndarray]) -> None:
         from PIL import Image
@@ -276,8 +276,8 @@ class Run:
         """Pigments of two views (30 degrees to either side) joined, over the better of the two on each head."""
         ratios = defaultdict(list)
         for head in heads:
-            truth = self.pictures(head, 0, 0, ["side"])["side"]
-            views = [self.pictures(head, yaw, 0, ["side"])["side"] for yaw in (30, -30)]
+            truth = self.pictures(head, 0, 0)["side"]
+            views = [self.pictures(head, yaw, 0)["side"] for yaw in (30, -30)]
             try:
                 textures = [unwrap(one.rgb, self.model) for one in views]
                 with warnings.catch_warnings():

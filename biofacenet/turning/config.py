@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from msfit.errors import InputError
@@ -57,16 +57,16 @@ class FrontalConfig:
 
 def built_config(source: str, sections: Mapping[str, Any]) -> FrontalConfig:
     """A configuration from the keys of a TOML file, `task` aside."""
-    types = {one.name: type(one.default) for one in fields(FrontalConfig)}
-    values = {}
+    defaults: dict[str, Any] = asdict(FrontalConfig())
+    values: dict[str, Any] = {}
     for key, value in sections.items():
         if key == "task":
             continue
-        if key not in types:
-            raise InputError(f"{source}: found {key!r}; expected some of task, {', '.join(types)}")
-        number = types[key] is float and isinstance(value, int | float)
-        if isinstance(value, bool) or not (number or isinstance(value, types[key])):
-            raise InputError(f"{source}: {key}: found {value!r}; expected a value such as {types[key]()!r}")
+        if key not in defaults:
+            raise InputError(f"{source}: found {key!r}; expected some of task, {', '.join(defaults)}")
+        number = isinstance(defaults[key], float) and isinstance(value, int | float)
+        if isinstance(value, bool) or not (number or isinstance(value, type(defaults[key]))):
+            raise InputError(f"{source}: {key}: found {value!r}; expected a value such as {defaults[key]!r}")
         values[key] = value
     try:
         return FrontalConfig(**values)

@@ -7,6 +7,7 @@ import functools
 import numpy as np
 from skimage.transform import SimilarityTransform, warp
 
+from msfit.errors import InputError
 from msfit.face.canonical import canonical_face
 from msfit.face.pose import still_vertices
 
@@ -24,7 +25,10 @@ def places() -> np.ndarray:
 def to_crop(landmarks: np.ndarray, size: int) -> SimilarityTransform:
     """From pixels of a picture to those of a crop of `size` pixels, by landmarks (468, 2) of the picture."""
     # landmarks count from the corner of the first pixel, warp from its centre
-    return SimilarityTransform.from_estimate(landmarks[still_vertices()] - 0.5, size * places() - 0.5)
+    found = SimilarityTransform.from_estimate(landmarks[still_vertices()] - 0.5, size * places() - 0.5)
+    if not isinstance(found, SimilarityTransform):
+        raise InputError("landmarks: all lie in one place; expected those of a face")
+    return found
 
 
 def cut(picture: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarray:

@@ -25,9 +25,9 @@ _TURNED = 20.0
 _LOOKS = 6
 # Share of the yaw that is left when a face is looked at again.
 _KEPT = 0.65
-# The landmark model's depth of turned faces is further from the truth than the canonical face's: this takes its place
-# from the first yaw on, at the second in full [degrees].
-_SHALLOW, _STEEP = 15.0, 35.0
+# The shape that the landmark model gives turned faces is further from the truth than the canonical face: this takes its
+# place from the first yaw on, at the second in full [degrees].
+_AHEAD, _ASIDE = 15.0, 35.0
 # The picture that is looked at: its side, the scale of the face in it [pixels a cm], where its middle lies, and what
 # is shown where nothing is known.
 _SIDE, _SCALE, _MIDDLE, _GREY = 256, 11.0, (128.0, 120.0), 128.0
@@ -50,32 +50,28 @@ def look_again(picture: np.ndarray, surface: FaceSurface) -> FaceSurface:
     Returns
     -------
     FaceSurface
-        The given one where the face is turned less. From 15 degrees on, depth becomes that of the canonical face.
+        The given one where the face is turned less. From 15 to 35 degrees its shape becomes the canonical face's.
     """
     found = surface
     if abs(surface.yaw) < _TURNED:
-        return _with_usual_depth(surface)
+        return _with_usual_shape(surface)
     for _ in range(_LOOKS):
         nearer = _look(picture, found)
         if nearer is None or abs(nearer.yaw) < abs(found.yaw) - _ASTRAY:
             break
         found = nearer
-    return _with_usual_depth(found)
+    return _with_usual_shape(found)
 
 
-def _with_usual_depth(surface: FaceSurface) -> FaceSurface:
-    """The surface with the depth of the canonical face as far as the head is turned; its pixels stay where they are."""
-    share = float(np.clip((abs(surface.yaw) - _SHALLOW) / (_STEEP - _SHALLOW), 0, 1))
+def _with_usual_shape(surface: FaceSurface) -> FaceSurface:
+    """The surface with the canonical face's shape as far as the head is turned, where its landmarks are."""
+    share = float(np.clip((abs(surface.yaw) - _AHEAD) / (_ASIDE - _AHEAD), 0, 1))
     if share == 0:
         return surface
     usual, still = canonical_face().vertices, still_vertices()
-    pixels = surface.camera.project(surface.landmarks)[:, :2]
-    camera = _posed(usual[still], pixels[still], surface.camera)
-    seen = camera.unproject(np.column_stack([pixels, camera.project(usual)[:, 2]]))
-    confidence = (surface.confidence / max(float(surface.confidence.max()), 1e-6))[:, None]
-    laid = usual + confidence * (seen - usual)
-    landmarks = surface.landmarks + share * (laid - surface.landmarks)
-    return replace(surface, landmarks=landmarks, camera=_posed(landmarks[still], pixels[still], surface.camera))
+    landmarks = surface.landmarks + share * (usual - surface.landmarks)
+    pixels = surface.camera.project(surface.landmarks)[still, :2]
+    return replace(surface, landmarks=landmarks, camera=_posed(landmarks[still], pixels, surface.camera))
 
 
 def _look(picture: np.ndarray, surface: FaceSurface) -> FaceSurface | None:

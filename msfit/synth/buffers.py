@@ -93,11 +93,22 @@ def random_pose(rng: np.random.Generator, half_height: tuple[float, float] = (11
 
 
 def trace(
-    rng: np.random.Generator, size: int, pose: Pose | None = None, *, eyes_open: float | None = None, count: int = 256
+    rng: np.random.Generator,
+    size: int,
+    pose: Pose | None = None,
+    *,
+    eyes_open: float | None = None,
+    count: int = 256,
+    turned: tuple[float, float] | None = None,
 ) -> Buffers:
-    """Draw a head from `rng` and see it in a picture of `size` x `size` pixels, with `count` shadow directions."""
+    """Draw a head from `rng` and see it in a picture of `size` x `size` pixels, with `count` shadow directions.
+
+    `turned`: yaw and pitch [rad] that take the place of those that are drawn.
+    """
     shape = random_shape(rng, eyes_open=eyes_open)
     pose = random_pose(rng) if pose is None else pose
+    if turned is not None:
+        pose = pose._replace(yaw=turned[0], pitch=turned[1])
     base = template()
     hair = props.random_hair(rng)
     skin = props.Surface(base.refine @ shape.control, base.faces, base.refine @ base.uv)

@@ -29,6 +29,7 @@ MODES = ("measured", "model")
 SCATTER_CM = 0.06
 # Texels of the texture sheet for each pixel along the picture's side.
 _TEXELS_A_PIXEL = 1.5
+_LARGEST_TURN = (90.0, 45.0)  # yaw, pitch [degrees]
 _LARGEST_SIZE = 4096  # pixels along a side: larger scenes need more memory than most machines have
 
 
@@ -65,6 +66,7 @@ def make_scene(
     person: str | None = None,
     noise: bool = True,
     name: str | None = None,
+    turn: tuple[float, float] | None = None,
 ) -> Scene:
     """A face under some light, with its truth, the same for the same arguments.
 
@@ -86,17 +88,22 @@ def make_scene(
         Record with the camera's noise.
     name : str, optional
         Of the scene, in its truth's attributes.
+    turn : (yaw, pitch), optional
+        How the head is turned to the right of the picture and upwards [degrees], up to 90 and 45; else it is drawn,
+        within 40 and 14 degrees. The same seed is the same head in the same light.
 
     Raises
     ------
     InputError
-        An unknown mode, split, person or model; a size or seed out of range.
+        An unknown mode, split, person or model; a size, seed or turn out of range.
     """
     check_settings(seed, size, mode, split)
+    if turn is not None and not (abs(turn[0]) <= _LARGEST_TURN[0] and abs(turn[1]) <= _LARGEST_TURN[1]):
+        raise InputError(f"turn: found {turn}; expected (yaw, pitch) within {_LARGEST_TURN} degrees")
     streams = np.random.SeedSequence((SPLITS.index(split), seed)).spawn(6)
     who, head, paint, lamp, surroundings, camera = (np.random.default_rng(stream) for stream in streams)
     subject = _subject(who, split, person)
-    buffers = trace(head, size)
+    buffers = trace(head, size, turned=None if turn is None else (np.radians(turn[0]), -np.radians(turn[1])))
     palette = random_palette(paint, subject.ita)
     texture = random_texture(paint, round(_TEXELS_A_PIXEL * size), subject.ita, beard=not buffers.long_hair)
     dressed = surface(buffers, texture_sheets(texture), palette, random_surface(paint))

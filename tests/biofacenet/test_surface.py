@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import json
 import math
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import h5py
 import numpy as np
@@ -318,6 +322,54 @@ def test_gltf_is_valid(left: FaceTexture, tmp_path: Path) -> None:
     )
     issues = json.loads(subprocess.run([node, "-e", script], check=True, capture_output=True, text=True).stdout)
     assert (issues["numErrors"], issues["numWarnings"]) == (0, 0), issues["messages"]
+
+
+@pytest.mark.slow
+def test_gltf_is_drawn_by_a_browser(left: FaceTexture, tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome") or pytest.skip("no Chromium is installed")
+    viewer = node_modules("@google/model-viewer") / "@google" / "model-viewer" / "dist" / "model-viewer.min.js"
+    left.save(tmp_path / "face.glb")
+    page_source = (
+        '<script type="module" src="viewer.js"></script><body style="margin:0"><model-viewer src="face.glb" '
+        'camera-orbit="0deg 90deg auto" style="width:400px;height:400px" interaction-prompt="none"></model-viewer>'
+    )
+    files = {
+        "/": ("text/html", page_source.encode()),
+        "/viewer.js": ("text/javascript", viewer.read_bytes()),
+        "/face.glb": ("model/gltf-binary", (tmp_path / "face.glb").read_bytes()),
+    }
+
+    def answer(route: Any) -> None:
+        kind, body = files.get(urlsplit(route.request.url).path, ("", b""))
+        route.fulfill(status=200 if kind else 404, content_type=kind, body=body)
+
+    with api.sync_playwright() as playwright:
+        software = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=software)
+        page = browser.new_page(viewport={"width": 400, "height": 400})
+        page.route("**/*", answer)
+        page.goto("http://face.test/")
+        page.wait_for_function("document.querySelector('model-viewer').modelIsVisible", timeout=120_000)
+        drawn = []
+        for variant in ("albedo", "known"):
+            page.evaluate(
+                "async name => { const viewer = document.querySelector('model-viewer'); viewer.variantName = name;"
+                " await viewer.updateComplete; await new Promise(done => setTimeout(done, 500)); }",
+                variant,
+            )
+            drawn.append(page.evaluate("document.querySelector('model-viewer').toDataURL()"))
+        browser.close()
+    albedo, known = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(one.split(",")[1]))).convert("RGBA"), float) for one in drawn
+    )
+    face = albedo[..., 3] > 128
+    assert 0.2 < face.mean() < 0.9
+    assert abs(face[:, :200].mean() - face[:, 200:].mean()) < 0.1  # looks at the viewer
+    red, green, blue = np.median(albedo[face], axis=0)[:3]
+    assert red > green > blue  # skin
+    assert np.abs(albedo - known)[face].mean() > 10
+    Image.fromarray(albedo.astype(np.uint8)).save(tmp_path / "albedo.png")
 
 
 def test_the_command_line(photographs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,17 @@ def modelled():
     return make_scene(7, size=SIZE, split="test", mode="model", model=MODEL, noise=False)
 
 
+def test_heads_are_turned_as_asked():
+    front, turned = (make_scene(7, size=SIZE, turn=(yaw, 0), mode="model", noise=False).truth for yaw in (0, 70))
+    x, _, z = np.nanmean(turned.normals[turned.mask], axis=0)
+    assert np.degrees(np.arctan2(x, z)) > 45
+    assert abs(np.nanmean(front.normals[front.mask], axis=0)[0]) < 0.1
+    assert turned.mask.sum() < front.mask.sum()
+    assert turned.attrs["person"] == front.attrs["person"]
+    with pytest.raises(InputError, match=r"turn: found \(95, 0\)"):
+        make_scene(7, size=SIZE, turn=(95, 0))
+
+
 def test_a_scene_comes_from_its_seed(measured):
     again = make_scene(7, size=SIZE, split="test", model=MODEL, noise=False)
     for field in dataclasses.fields(measured.truth):
