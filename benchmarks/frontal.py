@@ -251,7 +251,7 @@ class Run:
         base |= {"seconds": time.process_time() - started}
         if texture is not None:
             base |= surface_errors(texture, turned, front, classes)
-        rows = []
+        rows: list[dict[str, Any]] = []
         for name, picture in made.items():
             row = {**base, "way": name, "found": True, **scores(picture, front.rgb / 255.0, classes)}
             if self.identity is not None:
@@ -361,8 +361,8 @@ def _say(report: dict[str, Any]) -> None:
         figures = "".join(f"{line[name]:14.3f}" if name in line else f"{'-':>14}" for name in columns)
         print(f"{line['light']:9}{line['yaw']:4}  {line['way']:28}{line['pictures']:4}{figures}")
     print()
-    own = ("found", "landmarks", "yaw_found", "f_mel seen", "f_mel mirrored", "f_mel filled", "f_blood seen")
-    own += ("f_blood mirrored", "seconds")
+    own = ["found", "landmarks", "yaw_found", "f_mel seen", "f_mel mirrored", "f_mel filled", "f_blood seen"]
+    own += ["f_blood mirrored", "seconds"]
     print(f"{'light':9}{'yaw':>4}" + "".join(f"{name:>17}" for name in own))
     for line in report["table"]:
         if line["way"] == "geometric":

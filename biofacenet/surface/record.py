@@ -36,6 +36,8 @@ _MOST_GLOSS = 0.7
 # Oblique texels this near the outline of the face [cm], and all of the far side of a head that is turned by more
 # [degrees], are compared with frank ones, this share of which is skin.
 _SURELY_FACE, _NEARLY_ALL, _RIM, _TURNED = 0.75, 0.9, 1.2, 15.0
+# Hidden parts that are narrower do not count, and over the second length [cm] what is seen fades towards others.
+_NARROW, _FADE = 1.0, 0.7
 # Side of the pixels in which the outline is drawn [cm].
 _OUTLINE = 0.1
 
@@ -64,7 +66,7 @@ class Record:
     weight : float32 array
         0 to 1: how far a texel is seen frankly, from its obliqueness and what hides it.
     visible : float32 array
-        1 where a texel is seen at all, however obliquely.
+        1 where a texel is seen at all, however obliquely; fades towards hidden parts, narrow ones left out.
     facing : float32 array
         Cosine between normal and view.
     doubtful : bool array
@@ -156,12 +158,13 @@ def record(
     far = points[:, 0] * np.sign(surface.yaw) > 0
     rim = ~_well_inside(surface, places) | (far & (abs(surface.yaw) > _TURNED))
     visible = inside & seen & _of_the_face(body, facing, inside & seen, rim)
-    weight = np.where(visible, frank * frank * (3 - 2 * frank), 0)
+    share = _feathered(at.square(visible, False), at.square(np.ones(visible.size, bool), False)).ravel()[at.texel]
+    weight = np.where(visible, frank * frank * (3 - 2 * frank), 0) * share
     read[weight == 0] = np.nan
     f_mel, f_blood, i_d, i_s, doubt = read.T[:5]
     sheets = {
         "weight": at.square(weight.astype(np.float32), 0.0),
-        "visible": at.square(visible.astype(np.float32), 0.0),
+        "visible": at.square(share, 0.0),
         "facing": at.square(facing.astype(np.float32)),
         "doubtful": at.square(np.nan_to_num(doubt) > 0.5, False),
         "body": at.square(np.where((weight > 0)[:, None], body, np.nan)),
@@ -229,6 +232,21 @@ def _well_inside(surface: FaceSurface, places: np.ndarray) -> np.ndarray:
     distance = distance_transform_edt(np.array(sheet)) * _OUTLINE
     column, row = np.clip((places / pixel - corner).astype(int), 0, [width - 1, height - 1]).T
     return np.asarray(distance[row, column] > _RIM)
+
+
+def _feathered(visible: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """Float32 (size, size): 1 where a texel is seen, 0 in hidden parts, fading towards these.
+
+    Hidden parts narrower than `_NARROW`, at nostrils and between lips, are left out: what a surface that is a little
+    off hides there the picture shows beside it.
+    """
+    texel = SHEET_CM / len(visible)
+    core = distance_transform_edt(face & ~visible) * texel > _NARROW / 2
+    if not core.any():
+        return face.astype(np.float32)
+    away = distance_transform_edt(~core) * texel - _NARROW / 2
+    share = np.clip(away / _FADE, 0, 1)
+    return np.where(face, share * share * (3 - 2 * share), 0).astype(np.float32)
 
 
 def _of_the_face(body: np.ndarray, facing: np.ndarray, seen: np.ndarray, rim: np.ndarray) -> np.ndarray:
