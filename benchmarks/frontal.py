@@ -22,11 +22,12 @@ project's surface: where the other side is seen better, its colours come in.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,21 +83,21 @@ def weak_perspective(turned: Picture, front: Picture, model: Model) -> Made:
     return {"geometric, weak perspective": laid_by_surface(draw(texture).rgb, texture, front)}, None
 
 
-def learned(turned: Picture, front: Picture, model: Model) -> Made:
-    """The shipped U-Net, and with PatchGAN."""
+def learned(turned: Picture, front: Picture, model: Model, networks: Mapping[str, str]) -> Made:
+    """The U-Net, by weights of several names."""
     try:
         texture = unwrap(turned.rgb, model)
     except InputError:
         return {}, None
-    drawn = by_network(draw(texture)).rgb
-    return {"network": laid_by_surface(drawn, texture, front)}, None
+    seen = draw(texture)
+    made = {name: by_network(seen, weights).rgb for name, weights in networks.items()}
+    return {name: laid_by_surface(rgb, texture, front) for name, rgb in made.items()}, None
 
 
 WAYS: dict[str, Callable[[Picture, Picture, Model], Made]] = {
     "given": given,
     "geometric": geometric,
     "weak": weak_perspective,
-    "learned": learned,
 }
 
 
@@ -205,8 +206,11 @@ _FIVE = (
 class Run:
     """Rows of one run, kept in a folder: what was measured before is read."""
 
-    def __init__(self, split: str, identity: Identity | None, work: Path | None, shown: Path | None) -> None:
+    def __init__(
+        self, split: str, identity: Identity | None, work: Path | None, shown: Path | None, networks: Mapping[str, str]
+    ) -> None:
         self.model = load_model()
+        self.ways = WAYS | {"learned": functools.partial(learned, networks=networks)}
         self.identity, self.work, self.shown = identity, work, shown
         self.split = split
 
@@ -246,7 +250,7 @@ class Run:
         front, turned = self.pictures(head, 0, 0)[light], self.pictures(head, yaw, pitch)[light]
         classes = known_classes(front, turned)
         started = time.process_time()
-        made, texture = WAYS[way](turned, front, self.model)
+        made, texture = self.ways[way](turned, front, self.model)
         base = {"head": head.number, "ita_class": head.person.ita_class, "light": light, "yaw": size}
         base |= {"seconds": time.process_time() - started}
         if texture is not None:
@@ -332,16 +336,20 @@ def main() -> None:
     parser.add_argument("--split", default="test", help="whose skin the heads wear: train, validation, test")
     parser.add_argument("--yaws", default=",".join(map(str, YAWS)), help="degrees")
     parser.add_argument("--lights", default=",".join(lights()), help="some of them")
-    parser.add_argument("--ways", default=",".join(WAYS), help="some of them")
+    parser.add_argument("--ways", default=",".join((*WAYS, "learned")), help="some of them")
     parser.add_argument("--views", type=int, default=6, help="heads of which two views are joined")
     parser.add_argument("--identity", type=Path, help="folder with dlib_face_recognition_resnet_model_v1.dat")
+    parser.add_argument("--network", type=Path, help="weights of a learned front view beside the shipped ones")
     parser.add_argument("--work", type=Path, help="folder where pictures and rows are kept")
     parser.add_argument("--pictures", type=Path, help="folder for pictures to look at")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/frontal.json")
     arguments = parser.parse_args()
     heads = make_heads(arguments.heads, arguments.split)
     identity = Identity(arguments.identity) if arguments.identity else None
-    run = Run(arguments.split, identity, arguments.work, arguments.pictures)
+    networks = {"network": "default"}
+    if arguments.network:
+        networks["network of a file"] = str(arguments.network)
+    run = Run(arguments.split, identity, arguments.work, arguments.pictures, networks)
     yaws, names = [int(yaw) for yaw in arguments.yaws.split(",")], arguments.lights.split(",")
     report = {
         "heads": len(heads),

@@ -39,6 +39,8 @@ _LARGEST_PITCH = 60.0
 # The photograph's own colours count where it shows a place with this share of the drawing's resolution, and at the
 # second in full: a place that is as oblique in the drawing needs no more pixels.
 _COARSE, _FINE, _LEAST_SLOPE = 0.3, 0.6, 0.05
+# A pixel's own colour does not count where it is drawn this many times brighter, and in full at half of that.
+_BRIGHTER = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,16 +188,18 @@ def _face(texture: FaceTexture, seen: View, camera: Camera, light: str) -> tuple
     f_mel, f_blood = sample_square(np.stack([texture.f_mel, texture.f_blood], axis=2), uv).T
     colour = first.colour(f_mel, f_blood)
     hidden = colour * np.exp(sample_square(texture.tint, uv))
+    ahead = np.array_equal(camera.rotation, first.surface.turned().rotation)
+    diffuse, gloss = first.from_front if ahead else first.light.at(first.surface, camera)
+    shading, shine = seen.at(diffuse), seen.at(gloss)
     own, share = _own_colours(first, seen, uv, camera)
+    # an error of shadows in the photograph is not to be enlarged
+    share = share * np.clip(_BRIGHTER * seen.at(first.diffuse) / np.maximum(shading, 1e-6) - 1, 0, 1)[:, None]
     body = share * own + (1 - share) * hidden
     white = first.colour.weights.sum(axis=0)
     if light != AS_IS:
         weights = photo_weights(first.result, light)
         relit = SkinColour(first.result.model, np.asarray(first.result.wavelengths), weights)
         body, white = body * relit(f_mel, f_blood) / colour, weights.sum(axis=0)
-    ahead = np.array_equal(camera.rotation, first.surface.turned().rotation)
-    diffuse, gloss = first.from_front if ahead else first.light.at(first.surface, camera)
-    shading, shine = seen.at(diffuse), seen.at(gloss)
     colours = body * shading[:, None] + shine[:, None] * white
     known = np.rint(_nearest(texture.known, uv)).astype(np.uint8)
     return np.nan_to_num(colours).astype(np.float32), known

@@ -36,8 +36,9 @@ _MOST_GLOSS = 0.7
 # Oblique texels this near the outline of the face [cm], and all of the far side of a head that is turned by more
 # [degrees], are compared with frank ones, this share of which is skin.
 _SURELY_FACE, _NEARLY_ALL, _RIM, _TURNED = 0.75, 0.9, 1.2, 15.0
-# Hidden parts that are narrower do not count, and over the second length [cm] what is seen fades towards others.
-_NARROW, _FADE = 1.0, 0.7
+# Parts that the face itself hides, and that do not look like it, count from these widths on; what is seen fades towards
+# them over the third length [cm].
+_NARROW, _SPECK, _FADE = 1.0, 0.2, 0.7
 # Side of the pixels in which the outline is drawn [cm].
 _OUTLINE = 0.1
 
@@ -157,9 +158,12 @@ def record(
     body = without_light(picture, at.at(diffuse), at.at(gloss))
     far = points[:, 0] * np.sign(surface.yaw) > 0
     rim = ~_well_inside(surface, places) | (far & (abs(surface.yaw) > _TURNED))
-    visible = inside & seen & _of_the_face(body, facing, inside & seen, rim)
-    share = _feathered(at.square(visible, False), at.square(np.ones(visible.size, bool), False)).ravel()[at.texel]
-    weight = np.where(visible, frank * frank * (3 - 2 * frank), 0) * share
+    face = _of_the_face(body, facing, inside & seen, rim)
+    on_sheet = at.square(np.ones(face.size, bool), False)
+    # what a surface that is a little off hides at nostrils and between lips the picture shows beside it
+    share = _feathered(at.square(inside & ~seen, False), on_sheet, _NARROW)
+    share = (share * _feathered(at.square(inside & seen & ~face, False), on_sheet, _SPECK)).ravel()[at.texel]
+    weight = np.where(inside & face, frank * frank * (3 - 2 * frank), 0) * share
     read[weight == 0] = np.nan
     f_mel, f_blood, i_d, i_s, doubt = read.T[:5]
     sheets = {
@@ -234,17 +238,13 @@ def _well_inside(surface: FaceSurface, places: np.ndarray) -> np.ndarray:
     return np.asarray(distance[row, column] > _RIM)
 
 
-def _feathered(visible: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Float32 (size, size): 1 where a texel is seen, 0 in hidden parts, fading towards these.
-
-    Hidden parts narrower than `_NARROW`, at nostrils and between lips, are left out: what a surface that is a little
-    off hides there the picture shows beside it.
-    """
-    texel = SHEET_CM / len(visible)
-    core = distance_transform_edt(face & ~visible) * texel > _NARROW / 2
+def _feathered(hidden: np.ndarray, face: np.ndarray, narrow: float) -> np.ndarray:
+    """Float32 (size, size): 0 in hidden parts, fading to 1 around them; parts narrower than `narrow` [cm] left out."""
+    texel = SHEET_CM / len(hidden)
+    core = distance_transform_edt(hidden) * texel > narrow / 2
     if not core.any():
         return face.astype(np.float32)
-    away = distance_transform_edt(~core) * texel - _NARROW / 2
+    away = distance_transform_edt(~core) * texel - narrow / 2
     share = np.clip(away / _FADE, 0, 1)
     return np.where(face, share * share * (3 - 2 * share), 0).astype(np.float32)
 

@@ -106,6 +106,14 @@ def test_rendered_pairs_are_of_one_head_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "front" / pairs.names[0]).stat().st_mtime_ns == written
 
 
+def test_the_shipped_network_is_small_and_draws_skin() -> None:
+    network = load_front_network()
+    assert sum(value.numel() for value in network.parameters()) < 2e6
+    with torch.inference_mode():
+        drawn = network(torch.full((1, 3, 96, 96), 0.5))
+    assert torch.isfinite(drawn).all()
+
+
 def test_shapes() -> None:
     picture = torch.rand(2, 3, 32, 48)
     assert FrontNet(8)(picture).shape == picture.shape
