@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.path import Path
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.ndimage import gaussian_filter
+from threadpoolctl import threadpool_limits
 
 from msfit.face import zones
 from msfit.synth.mesh import FACE_VERTICES, template
@@ -71,7 +72,8 @@ def atlas(size: int) -> Atlas:
     u, v = np.meshgrid(grid, grid)
     fine_uv, fine = (base.refine @ base.uv), (base.refine @ base.vertices)
     of_face = np.unique(base.faces[base.part != 1])
-    positions = LinearNDInterpolator(fine_uv[of_face], fine[of_face])(u, v)
+    with threadpool_limits(1, "blas"):  # a small system for each triangle: threads would only wait for each other
+        positions = LinearNDInterpolator(fine_uv[of_face], fine[of_face])(u, v)
     outside = np.isnan(positions[..., 0])
     positions[outside] = NearestNDInterpolator(fine_uv[of_face], fine[of_face])(u[outside], v[outside])
     cm = size / SHEET_CM

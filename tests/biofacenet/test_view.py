@@ -153,7 +153,7 @@ def test_in_a_browser(server: PhotoServer, face_file: Path, tmp_path: Path) -> N
     if path is None:
         pytest.skip("no Chromium is installed: on Debian, apt install chromium")
     (tmp_path / "none.png").write_bytes(b"no photograph")
-    software = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+    software = ["--enable-unsafe-swiftshader"]
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *software])
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
