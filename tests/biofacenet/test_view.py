@@ -83,6 +83,13 @@ def test_refusals_are_those_of_the_command_line(
     assert server.jobs == {}
 
 
+def test_a_head_is_not_turned_without_its_place(server: PhotoServer, face_file: Path) -> None:
+    done = sent(server, face_file.read_bytes(), "/whole", "front")
+    assert "expected a rectangle around the face" in done["error"]
+    assert server.jobs == {}
+
+
+@pytest.mark.slow
 def test_front_view_and_texture_are_made(server: PhotoServer, face_file: Path) -> None:
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed: pip install 'msfit[face]'")
     pytest.importorskip("embreex", reason="tracing shadows needs embreex")
@@ -95,7 +102,6 @@ def test_front_view_and_texture_are_made(server: PhotoServer, face_file: Path) -
         assert content.startswith(begins)
         if what == "front":
             assert Image.open(io.BytesIO(content)).size == (300, 260)
-    assert "expected a rectangle around the face" in sent(server, face_file.read_bytes(), "/whole", "front")["error"]
     assert server.jobs == {}
     assert set(Path(tempfile.gettempdir()).glob("biofacenet-*")) == before
 
