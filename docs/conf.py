@@ -48,7 +48,7 @@ plot_basedir = str(ROOT / "examples")
 # `make links` asks every other machine that a page names; links within the site are held by the build and by tests
 linkcheck_anchors = False
 linkcheck_timeout, linkcheck_retries = 20, 2
-# publishers answer machines with 403, though the page is there; a DOI that leads to one is taken as it is
+# a page that does not answer is told as broken; a DOI leads to its publisher's page by design
 linkcheck_report_timeouts_as_broken = True
 linkcheck_allowed_redirects = {r"https://doi\.org/.*": r"https://.*"}
 
