@@ -20,11 +20,12 @@ from scipy.optimize import least_squares
 import msfit
 from benchmarks.reference_skin import ReferenceSkin
 from msfit.data.prior import NUMBERS
-from msfit.skin.models import DEFAULT_MODEL
+from msfit.skin.models import DEFAULT_MODEL, get_model
 from msfit.skin.prior import archive_prior
 
 _GAUSSIAN = msfit.Channels.gaussian
-_REFERENCE, _CALIBRATED = "alotaibi-smith-2019", "msfit-issa-2025"
+_REFERENCE, _CALIBRATED = "alotaibi-smith-2019", DEFAULT_MODEL
+_ORACLE_PRIOR = "msfit-issa-2025"  # some density: the oracle's model is the reference
 _NM = np.arange(400.0, 721.0)
 _WIDE = ((0.0, 0.43), (0.0, 0.07), (0.0, np.inf), (0.0, np.inf))
 _NOISE = 0.003
@@ -61,8 +62,8 @@ SETTINGS = {
     "RGB, i_d held at 0.8": Setting(RGB, (*_WIDE[:2], (0.8, 0.8), _WIDE[3])),
     "6 LEDs, i_d in 0.5-0.7, i_s in 0-0.02": Setting(LEDS, (*_WIDE[:2], (0.5, 0.7), (0.0, 0.02))),
     "RGB, Gaussian prior": Setting(RGB, prior=msfit.SkinPrior.of(GAUSSIAN_PRIOR)),
-    "RGB, the archive's prior": Setting(RGB, prior=archive_prior(_CALIBRATED)),
-    "4 LEDs, the archive's prior with i_d": Setting(FOUR, prior=archive_prior(_CALIBRATED, contact=True)),
+    "RGB, the archive's prior": Setting(RGB, prior=archive_prior(_ORACLE_PRIOR)),
+    "4 LEDs, the archive's prior with i_d": Setting(FOUR, prior=archive_prior(_ORACLE_PRIOR, contact=True)),
 }
 
 
@@ -229,7 +230,8 @@ def coverage(quick: bool) -> dict[str, Any]:
         left = np.zeros((count, len(channels)))
         if prior is not None:
             x = _draw(prior, 2 * count, rng)
-            x = x[((x > 0) & (x < (0.43, 0.07, np.inf, np.inf))).all(1)][:count]
+            widest = [parameter.wide[1] for parameter in get_model(_CALIBRATED).parameters[:2]]
+            x = x[((x > 0) & (x < (*widest, np.inf, np.inf))).all(1)][:count]
             left = _left_over(prior, channels, len(x), rng)
         x[:, 3] = held.get("i_s", x[:, 3])
         y = x[:, 2:3] * msfit.reflectance(x[:, 0], x[:, 1], None, model=_CALIBRATED, channels=channels) + x[:, 3:]

@@ -19,10 +19,11 @@ from scipy.stats import spearmanr
 
 import msfit
 from benchmarks import record
-from benchmarks.cameras import held_out, seen
+from benchmarks.cameras import seen, spectra_of
+from msfit.skin.models import DEFAULT_MODEL
 from msfit.synth.people import ITA_CLASSES, ita_class, typology_angle
 
-MODEL = "msfit-issa-2025"
+MODEL = DEFAULT_MODEL
 PIGMENTS = ("f_mel", "f_blood")
 LEDS = (450, 505, 545, 577, 620, 660)
 WIDTHS = (10.0, 20.0, 30.0)
@@ -32,7 +33,7 @@ _DESIGNED_FOR = 0.003
 
 def compare(count: int, widths: tuple[float, ...] = WIDTHS) -> dict[str, Any]:
     """Designed channels beside the LEDs at each width."""
-    spectra, wavelengths, _ = held_out(count)
+    spectra, wavelengths, _ = spectra_of("test", count)
     truth = msfit.fit(spectra, wavelengths, model=MODEL)
     tone = np.array([ita_class(angle) for angle in typology_angle(spectra, wavelengths)])
     rows: dict[str, Any] = {}

@@ -130,12 +130,16 @@ def _through(model: SkinModel, centres: bytes, wavelengths: bytes, shares: bytes
         few, mixing = _quadrature(model, nm, rows(bands))
         return ChannelSkin(model.on_bands(few), mixing)
 
+    # every fit asks for it, to count what its channels can tell; but what a user's function closes over may change
+    kept = lru_cache(maxsize=4)(lambda bands: on_bands(np.frombuffer(bands)))
+    again = on_bands if model.torch_only else lambda bands: kept(np.asarray(bands, np.float64).tobytes())
+
     def varying(bands: np.ndarray, free: tuple[str, ...], held: Mapping[str, float]) -> Skin:
         assert model.varying is not None
         # extras change the spectra in more ways than the quadrature was made for
         return ChannelSkin(model.varying(nm, free, held), rows(bands))
 
-    return replace(model, on_bands=on_bands, varying=None if model.varying is None else varying)
+    return replace(model, on_bands=again, varying=None if model.varying is None else varying)
 
 
 def _quadrature(model: SkinModel, nm: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ form of the problem as it is, i_s multiplying ones, with independent noise of va
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,6 @@ class PosteriorSolver:
 
     def __init__(self, solver: PigmentSolver, noise: np.ndarray) -> None:
         self.solver, self.noise = solver, noise
-        self._mixed: dict[bytes, tuple[PigmentSolver, np.ndarray, float]] = {}
 
     def __call__(self, pixels: Any, usable: Any, components: Sequence[Component]) -> Posterior:
         """Fit pixels (n, band), of whose samples `usable` (n, band) are known, None for all.
@@ -87,13 +87,7 @@ class PosteriorSolver:
 
     def _decorrelated(self, pixels: Any, pattern: np.ndarray, components: Sequence[Component]) -> Posterior:
         """Pixels of which the same bands are known, those of `pattern` (band,)."""
-        key = pattern.tobytes()
-        if key not in self._mixed:
-            mixing, variance = decorrelation(self.noise[np.ix_(pattern, pattern)])
-            whole = np.zeros((len(mixing), len(pattern)))
-            whole[:, pattern] = mixing
-            self._mixed[key] = self.solver.mixed(whole), whole, variance
-        solver, whole, variance = self._mixed[key]
+        solver, whole, variance = _decorrelated_solver(self.solver, self.noise.tobytes(), pattern.tobytes())
         mixed = _mixed(pixels[:, _index(np.flatnonzero(pattern), pixels)], whole[:, pattern])
         solution, certainty, residual = self._least(solver, mixed, None, components, variance)
         back = np.zeros((len(pattern), len(whole)))
@@ -106,6 +100,19 @@ class PosteriorSolver:
     ) -> Posterior:
         """The least over the components, and its uncertainty; `variance` of a residual of weight 1."""
         return solver.posterior(pixels, weights, [each.scaled(variance**0.5) for each in components], variance)
+
+
+@lru_cache(maxsize=16)
+def _decorrelated_solver(
+    solver: PigmentSolver, noise: bytes, pattern: bytes
+) -> tuple[PigmentSolver, np.ndarray, float]:
+    """A solver on mixtures of the bands of a pattern, their weights (mixture, band) and the variance of each."""
+    known = np.frombuffer(pattern, bool)
+    covariance = np.frombuffer(noise).reshape(known.size, known.size)
+    mixing, variance = decorrelation(covariance[np.ix_(known, known)])
+    whole = np.zeros((len(mixing), known.size))
+    whole[:, known] = mixing
+    return solver.mixed(whole), whole, variance
 
 
 def _mixed(pixels: Any, weights: np.ndarray) -> Any:

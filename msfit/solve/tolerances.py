@@ -5,7 +5,7 @@ from __future__ import annotations
 #: Steps of a descent.
 MOST_STEPS = 200
 #: Converged: the next step's predicted decrease is less than this share of the objective, by type.
-TOLERANCE = {"float32": 1e-6, "float64": 1e-10}
+TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 #: A trust region of less than this share of the box, by type: no shorter step lowers the objective.
 SHORTEST = {"float32": 1e-6, "float64": 1e-10}
 #: A pivot of a matrix scaled to a unit diagonal below this is rounding: the direction does not show in the data.

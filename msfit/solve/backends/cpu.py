@@ -18,6 +18,7 @@ from msfit.solve.kernels.numba_descent import FURTHER, RESULTS, descend
 from msfit.solve.kernels.numba_polynomials import refine, refine_bounded, worthwhile
 from msfit.solve.kernels.numba_posterior import FAR, certainty
 from msfit.solve.kernels.numba_search import coordinates, search, search_bounded, search_shared, search_weighted
+from msfit.solve.kernels.pieces import interpolated
 from msfit.solve.kernels.polynomials import SearchTable
 from msfit.solve.problem import NON_NEGATIVE, Component, Prior, ShadingBounds
 from msfit.solve.search import Grid
@@ -109,6 +110,7 @@ class CpuSolver:
         self.limits = np.array([TOLERANCE[self.dtype.name], np.finfo(dtype).eps], dtype)
         self.table = SearchTable.over(skin, self.grid, lower, upper, short=True)
         self.about, self.terms = self.table.about, Terms.of(shadings, (), dtype)
+        self.pieces = interpolated(form, skin, lower, upper)
 
     @classmethod
     def over(
@@ -125,7 +127,10 @@ class CpuSolver:
         skin = mixed_skin(self.skin, mixing)
         table = SearchTable.over(skin, grid, *self.bounds, short=True)
         solver.__dict__.pop("_nodes_in_type", None)
-        solver.__dict__.update(form=skin.constants(self.dtype), skin=skin, grid=grid, table=table, about=table.about)
+        form = skin.constants(self.dtype)
+        assert form is not None  # as there is one of the bands
+        pieces = interpolated(form, skin, *self.bounds)
+        solver.__dict__.update(form=form, pieces=pieces, skin=skin, grid=grid, table=table, about=table.about)
         return solver
 
     def __call__(self, pixels: np.ndarray, weights: np.ndarray | None = None, prior: Prior | None = None) -> Solution:
@@ -279,7 +284,8 @@ class CpuSolver:
         groups: int,
     ) -> np.ndarray:
         start = np.clip(start.astype(self.dtype), *self.box)
-        model, most = (form.spectra, form.thickness, form.mixing), self.dtype.type(MOST_STEPS)
+        pieces = self.pieces if form is self.form else self.pieces[:0]
+        model, most = (form.spectra, form.thickness, form.mixing, pieces), self.dtype.type(MOST_STEPS)
         ends = self.limits, most, terms.ends, terms.means, terms.roots, of
         return np.asarray(descend(pixels, load, owner, start, group, groups, *model, *self.box, *ends))
 

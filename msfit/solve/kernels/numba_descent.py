@@ -20,6 +20,8 @@ from numba import types
 from numba.extending import overload
 
 from msfit.solve.kernels.numba_options import EXACT, aligned, compiled, inlined
+from msfit.solve.kernels.pieces import ABREAST as _ABREAST
+from msfit.solve.kernels.pieces import BEND, TERMS
 
 LANES = 32
 # Rows of a band: the pixel, the model's reflectance and its derivatives by melanin and by blood.
@@ -46,6 +48,8 @@ FURTHER = 14
 _FURTHER, _NOW = LANES * (_ROWS + 34), LANES * (_ROWS + 34 + FURTHER)
 _ROWS_BOUNDED = _ROWS + 34 + 2 * FURTHER
 _SUMS = (_WEIGHT, _MEAN_R, _MEAN_0, _MEAN_1, _RR, _R0, _R1, _S00, _S01, _S11)
+# Polynomials of eight channels, before which their values and slopes stand.
+_LINE, _COEFFICIENTS = 3 * _ABREAST, TERMS * _ABREAST
 # Columns of a skin's constants, see `skin.layers.Constants`.
 _DEPTH, _DEPTH_MEL, _DEPTH_BLOOD, _A, _A_BLOOD, _S, _S_BLOOD, _RHO = range(8)
 
@@ -90,14 +94,15 @@ def _exp_of(x):  # type: ignore[no-untyped-def]
 
 @compiled
 def descend(  # type: ignore[no-untyped-def]
-    pixels, weights, owner, start, group, groups, skin, thickness, mixing, lower, upper, limits, most_steps, ends,
-    means, roots, of,
+    pixels, weights, owner, start, group, groups, skin, thickness, mixing, pieces, lower, upper, limits, most_steps,
+    ends, means, roots, of,
 ):  # fmt: skip
     """Ends of descents, of each of the groups the lowest and of equals the first: (group, RESULTS).
 
     pixels and weights (n, band), these empty for ones; owner and group (start,), the pixel and the group of each start,
-    groups numbered from 0; start (start, 2); skin, thickness and mixing, see `skin.layers.Constants`; lower, upper
-    (2,); limits (2,): the tolerance and the rounding unit of the type, in which all else is too.
+    groups numbered from 0; start (start, 2); skin, thickness and mixing, see `skin.layers.Constants`; pieces, see
+    `pieces.interpolated`, which takes the model's place where it is not empty; lower, upper (2,); limits (2,): the
+    tolerance and the rounding unit of the type, in which all else is too.
 
     ends (4,): bounds of i_d and of i_s; means (m, 4) and roots (m, 4, 4) of priors; of (start,), which of these. Where
     means are empty, bounds are [0, inf) and there is no prior; else results are (group, RESULTS + FURTHER + band).
@@ -112,6 +117,8 @@ def descend(  # type: ignore[no-untyped-def]
     state = aligned((_ROWS_BOUNDED if bounded else _ROWS) * LANES, pixels)
     raw = aligned(mixing.shape[1] * _WIDTH, pixels).reshape(-1, _WIDTH) if mixing.size > 0 else rows
     weighted = weights.size > 0
+    line = aligned(_LINE + _COEFFICIENTS, pixels)
+    made = aligned(pieces.shape[2] * LANES * _LINE, pixels).reshape(pieces.shape[2], LANES, _LINE)
     loads = aligned(bands * LANES, pixels).reshape(bands, LANES) if weighted else rows
     descent = np.full(LANES, -1)
     state[_DONE : _DONE + LANES] = _ONE
@@ -140,7 +147,11 @@ def descend(  # type: ignore[no-untyped-def]
                 if bounded:
                     _begin_bounded(means[of[begun]], roots[of[begun]], state, lane)
                 begun += 1
-        _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state, ends, bounded)
+        if pieces.size > 0:
+            _interpolate(pieces, lower, upper, bands, line, made, rows, state)
+        else:
+            _model(skin, thickness, mixing, raw, rows, state)
+        _evaluate(rows, loads, weighted, bands, state, ends, bounded)
         if bounded:
             _derive_bounded(state, ends[0], ends[1], ends[2], ends[3])
         else:
@@ -192,8 +203,8 @@ def _residuals(rows, state, lane, residual):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state, ends, bounded):  # type: ignore[no-untyped-def]
-    """The objective at the points that are tried: `Problem.evaluate` up to what `_judge` does with the sums."""
+def _model(skin, thickness, mixing, raw, rows, state):  # type: ignore[no-untyped-def]
+    """Reflectances and derivatives at the points that are tried into their rows, summed up."""
     state[_MEAN:_NEW_G0] = _ZERO
     for band in range(skin.shape[0]):
         _skin(skin[band], thickness, raw[band], state)
@@ -201,6 +212,94 @@ def _evaluate(skin, thickness, mixing, raw, rows, loads, weighted, bands, state,
         state[_MEAN_R : _MEAN_R + 3 * LANES] = _ZERO
         for four in range(rows.shape[0] // 4):
             _mix(mixing[4 * four : 4 * four + 4], raw, rows[4 * four : 4 * four + 4], state)
+
+
+@compiled
+def _interpolate(pieces, lower, upper, bands, line, made, rows, state):  # type: ignore[no-untyped-def]
+    """The same from the polynomials of the cells in which the points lie, one after another, eight channels at once."""
+    state[_MEAN:_NEW_G0] = _ZERO
+    bend = np.float32(BEND)
+    for axis in range(2):
+        low, width, at = lower[axis], upper[axis] - lower[axis], axis * LANES
+        cells = np.float32(pieces.shape[axis])
+        for lane in range(LANES):
+            share = (state[_T0 + at + lane] - low) / width
+            share = share if share > _ZERO else _ZERO  # what is no number too
+            # the inverse of the bend of the cells' ends, and its slope
+            root = np.sqrt(bend * bend + np.float32(4) * (_ONE + bend) * share)
+            place = cells * _HALF * (root - bend)
+            state[_NEW_G0 + at + lane] = place
+            state[_NEW_H00 + at + lane] = _TWO * cells * (_ONE + bend) / (root * width)
+            cell = np.floor(place)
+            cell = cell if cell < cells - _ONE else cells - _ONE
+            state[_MIXED + at + lane] = cell
+            state[_NEW_G0 + at + lane] = _TWO * (place - cell) - _ONE
+    for lane in range(LANES):
+        u, v = state[_NEW_G0 + lane], state[_NEW_G0 + LANES + lane]
+        i, j = int(state[_MIXED + lane]), int(state[_MIXED + LANES + lane])
+        for group in range(pieces.shape[2]):
+            for k in range(_COEFFICIENTS):
+                line[_LINE + k] = pieces[i, j, group, k]
+            _piece(line, u, v)
+            for k in range(_LINE):
+                made[group, lane, k] = line[k]
+    for band in range(bands):
+        _lay(made[band // _ABREAST], band % _ABREAST, rows[band], state)
+
+
+@compiled
+def _lay(made, k, row, state):  # type: ignore[no-untyped-def]
+    """A channel of what was made for each lane, (lane, value and slopes of eight), into its row, summed up."""
+    for lane in range(LANES):
+        r = made[lane, k]
+        r_0 = made[lane, _ABREAST + k] * state[_NEW_H00 + lane]
+        r_1 = made[lane, 2 * _ABREAST + k] * state[_NEW_H01 + lane]
+        row[_R + lane], row[_BY_MEL + lane], row[_BY_BLOOD + lane] = r, r_0, r_1
+        state[_MEAN_R + lane] += r
+        state[_MEAN_0 + lane] += r_0
+        state[_MEAN_1 + lane] += r_1
+
+
+@compiled
+def _piece(line, u, v):  # type: ignore[no-untyped-def]
+    """Eight polynomials, of degree 7, with their slopes along u and along v, by Horner's rule.
+
+    line: eight values, slopes and slopes, which are written, then as many coefficients of each term.
+    """
+    for k in range(_ABREAST):
+        at = _LINE + k
+        by_u = line[at + 35 * _ABREAST]
+        q, by_v = _row(line, at + 33 * _ABREAST, 2, v)
+        value = by_u * u + q
+        q, p = _row(line, at + 30 * _ABREAST, 3, v)
+        value, by_u, by_v = value * u + q, by_u * u + value, by_v * u + p
+        q, p = _row(line, at + 26 * _ABREAST, 4, v)
+        value, by_u, by_v = value * u + q, by_u * u + value, by_v * u + p
+        q, p = _row(line, at + 21 * _ABREAST, 5, v)
+        value, by_u, by_v = value * u + q, by_u * u + value, by_v * u + p
+        q, p = _row(line, at + 15 * _ABREAST, 6, v)
+        value, by_u, by_v = value * u + q, by_u * u + value, by_v * u + p
+        q, p = _row(line, at + 8 * _ABREAST, 7, v)
+        value, by_u, by_v = value * u + q, by_u * u + value, by_v * u + p
+        q, p = _row(line, at, 8, v)
+        value, by_u, by_v = value * u + q, by_u * u + value, by_v * u + p
+        line[k], line[_ABREAST + k], line[2 * _ABREAST + k] = value, by_u, by_v
+
+
+@inlined
+def _row(line, at, terms, v):  # type: ignore[no-untyped-def]
+    """A polynomial of v and its slope; its terms begin at `at`. Their number is known when this is compiled."""
+    slope = line[at + (terms - 1) * _ABREAST]
+    value = slope * v + line[at + (terms - 2) * _ABREAST]
+    for term in range(terms - 3, -1, -1):
+        slope = slope * v + value
+        value = value * v + line[at + term * _ABREAST]
+    return value, slope
+
+
+@compiled
+def _evaluate(rows, loads, weighted, bands, state, ends, bounded):  # type: ignore[no-untyped-def]
+    """The objective at the points that are tried: `Problem.evaluate` up to what `_judge` does with the sums."""
     state[_WEIGHT : _WEIGHT + LANES] = np.float32(bands)
     if weighted:
         state[_WEIGHT : _WEIGHT + LANES] = _ZERO
