@@ -1,9 +1,10 @@
 """The reflectance of a few channels as polynomials of the pigments, piece by piece: what single precision can tell.
 
-A channel is a sum of the model at many wavelengths, but a smooth function of two pigments. On cells of the box, narrower
-where pigment is little, it is a polynomial of total degree `DEGREE` in where along both axes of the cell a point lies,
-by least squares over Chebyshev's points; of as many cells as bring every channel within `TOLERANCE` of the model between
-these points. A descent then reads one cell's polynomials where it would evaluate the model at 30 to 60 wavelengths.
+A channel is a sum of the model at many wavelengths, but a smooth function of two pigments. On cells of the box,
+narrower where pigment is little, it is a polynomial of total degree `DEGREE` in where along both axes of its cell a
+point lies, by least squares over Chebyshev's points; of as many cells as bring every channel within `TOLERANCE` of the
+model between these points. A descent then reads one cell's polynomials where it would evaluate the model at 30 to 60
+wavelengths.
 """
 
 from __future__ import annotations
@@ -57,7 +58,13 @@ def interpolated(form: Constants, skin: Skin, lower: np.ndarray, upper: np.ndarr
 
 
 def _error(
-    skin: Skin, solved: np.ndarray, cells: _Cells, some: _Cells, points: np.ndarray, lower: np.ndarray, upper: np.ndarray
+    skin: Skin,
+    solved: np.ndarray,
+    cells: _Cells,
+    some: _Cells,
+    points: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
 ) -> float:
     """Largest error at points of the first cells along both axes, `some` of all."""
     fitted = solved @ skin.reflectance(_places(cells, some, chebpts1(DEGREE + 1), lower, upper))
