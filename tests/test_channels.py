@@ -275,3 +275,13 @@ def test_two_cameras_do_not_share_what_is_kept() -> None:
     model = get_model(MODEL)
     assert through(model, LEDS) is through(model, Channels.gaussian([450, 505, 545, 577, 620, 660], 20))
     assert through(model, LEDS) is not through(model, Channels.gaussian([450, 505, 545, 577, 620, 660], 21))
+
+
+def test_what_a_fit_left_out_of_responses_its_spectra_leave_out_too() -> None:
+    broad = msfit.Channels.gaussian([450, 530, 600], 90)
+    skin = msfit.reflectance([0.05, 0.15], 0.03, channels=broad, truncate=0.15)
+    found = msfit.fit(0.8 * skin, channels=broad, truncate=0.15, hold={"i_s": 0})
+    np.testing.assert_allclose(found.spectra(), 0.8 * skin, atol=1e-5)
+    assert np.abs(found.residuals()).max() < 1e-5
+    with pytest.raises(msfit.InputError, match="truncate"):
+        msfit.reflectance(0.05, 0.03, channels=broad)

@@ -264,7 +264,7 @@ class FitResult:
                 **{name: np.asarray(self.map(name)[index]) for name in names},
                 wavelengths=self.wavelengths if channels is None else None,
                 model=self.model,
-                channels=channels,
+                **({} if channels is None else {"channels": channels, "truncate": 1.0}),  # as the fit allowed
             )
         )
 

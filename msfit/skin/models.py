@@ -12,7 +12,7 @@ from msfit.errors import InputError
 from msfit.skin import DEFAULT_MODEL, REFERENCE_MODEL
 from msfit.skin.arrays import is_tensor
 from msfit.skin.calibrated import MSFIT_ISSA_2025, MSFIT_ISSA_2026
-from msfit.skin.channels import through
+from msfit.skin.channels import REFUSED, through
 from msfit.skin.published import ALOTAIBI_SMITH_2019
 from msfit.skin.registry import BLOOD, MELANIN, Parameter, Skin, SkinModel, add_model, get_model, model_names
 
@@ -50,6 +50,7 @@ def reflectance(
     model: str = DEFAULT_MODEL,
     *,
     channels: Channels | None = None,
+    truncate: float = REFUSED,
     **extras: Any,
 ) -> Any:
     """Diffuse reflectance of skin.
@@ -65,7 +66,9 @@ def reflectance(
     model : str
         A name from `msfit.models`; by default that of `fit`, which gives back the fractions.
     channels : Channels, optional
-        Integrate over the responses of a camera, at most 3 % of whose area lie outside the model's range.
+        Integrate over the responses of a camera.
+    truncate : float
+        Largest share of a response that may lie outside the model's range, and is left out.
     **extras : array (...)
         Extra parameters of the model (``msfit models``), broadcast with the others; unless given, at their defaults,
         where the result is the same to the bit: ``saturation=0.6`` [1], ``scattering=1.2``, ``epidermis=0.8`` [times
@@ -97,7 +100,7 @@ def reflectance(
     if channels is not None:
         if wavelengths is not None:
             raise InputError("wavelengths: given beside channels, which have their own; leave them out")
-        skin_model, wavelengths = through(skin_model, channels), channels.centres
+        skin_model, wavelengths = through(skin_model, channels, truncate), channels.centres
     elif wavelengths is None:
         raise InputError("wavelengths: missing; expected one number a band [nm], or channels")
     limits = {"f_mel": (0.0, 1.0), "f_blood": (0.0, 1.0)}
