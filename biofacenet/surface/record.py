@@ -17,6 +17,7 @@ from biofacenet.photo.reading import Photo, as_photo, linear_light
 from biofacenet.prediction import Model, predict
 from biofacenet.result import FaceResult
 from biofacenet.surface.colour import SkinColour, photo_weights
+from biofacenet.surface.completion import features
 from biofacenet.surface.light import FoundLight, coarse, find_light
 from msfit.data.result import Status, flagged
 from msfit.errors import InputError
@@ -33,8 +34,8 @@ _GRAZING, _FRANK = 0.30, 0.60
 # Colours of a surface are not below this [linear sRGB].
 _DARKEST = 1e-4
 _MOST_GLOSS = 0.7
-# Oblique texels this near the outline of the face [cm], and all of the far side of a head that is turned by more
-# [degrees], are compared with frank ones, this share of which is skin.
+# Oblique texels this near the outline of the face [cm], and the far side of a head that is turned by more [degrees]
+# without eyes, brows and lips, are compared with frank ones, this share of which is skin.
 _SURELY_FACE, _NEARLY_ALL, _RIM, _TURNED = 0.75, 0.9, 1.2, 15.0
 # Parts that the face itself hides, and that do not look like it, count from these widths on; what is seen fades towards
 # them over the third length [cm].
@@ -156,7 +157,7 @@ def record(
     picture = sample(reduced(linear, factor), places / factor)
     inside = np.isfinite(picture).all(axis=1)
     body = without_light(picture, at.at(diffuse), at.at(gloss))
-    far = points[:, 0] * np.sign(surface.yaw) > 0
+    far = (points[:, 0] * np.sign(surface.yaw) > 0) & (features(size).ravel()[at.texel] < 0.5)
     rim = ~_well_inside(surface, places) | (far & (abs(surface.yaw) > _TURNED))
     face = _of_the_face(body, facing, inside & seen, rim)
     on_sheet = at.square(np.ones(face.size, bool), False)
