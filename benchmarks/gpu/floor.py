@@ -10,7 +10,7 @@ _NODES, _COORDINATES, _TERMS = 169, 16, 21
 _RESULTS = 7
 # Of one node: its share of the square from its products with the pixel, and the comparison with its neighbours.
 _OF_NODE = 8
-# A Newton step on two polynomials of 21 terms with their derivatives (see `triton_fit._refine`).
+# A Newton step on two polynomials of 21 terms with their derivatives (see `triton_search.refine`).
 _STEP, _STEPS = 250, 3
 # Of the exact model at one band with two derivatives: two exponentials, a root, four divisions, some fifty others.
 _MODEL = 100

@@ -49,17 +49,17 @@ class GpuSolver:
         device: torch.device | str,
         shadings: ShadingBounds = NON_NEGATIVE,
     ) -> None:
-        from msfit.solve.kernels import triton_fit  # Triton is not needed where there is no GPU
+        from msfit.solve.kernels import triton_tables  # Triton is not needed where there is no GPU
 
         self.form, self.shadings = form, shadings
         if shadings == NON_NEGATIVE:
             grid = Grid.over(skin, lower, upper)
-            self.grid = triton_fit.Grid.of(SearchTable.over(skin, grid, lower, upper), grid.spectra, device)
+            self.grid = triton_tables.Grid.of(SearchTable.over(skin, grid, lower, upper), grid.spectra, device)
         else:
             fine = Grid.over(skin, lower, upper, FINE_NODES)
-            self.grid = triton_fit.Grid.of_nodes(fine, lower, upper, device)
+            self.grid = triton_tables.Grid.of_nodes(fine, lower, upper, device)
         self.spectra = torch.from_numpy(form.spectra).to(device)
-        self.channels = triton_fit.Channels.of(form.mixing, device) if form.mixing.size else None
+        self.channels = triton_tables.Channels.of(form.mixing, device) if form.mixing.size else None
 
     @classmethod
     def over(

@@ -174,7 +174,7 @@ def _begin(pixel, start, rows, state, lane):  # type: ignore[no-untyped-def]
         rows[band, _Y + lane] = pixel[band]
     state[_X0 + lane] = state[_T0 + lane] = start[0]
     state[_X1 + lane] = state[_T1 + lane] = start[1]
-    state[_COST + lane], state[_STEPS + lane] = _INFINITE, -_ONE
+    state[_COST + lane], state[_STEPS + lane], state[_CONVERGED + lane] = _INFINITE, -_ONE, _ZERO
     state[_C00 + lane] = state[_C01 + lane] = state[_C11 + lane] = state[_DAMPING + lane] = _ZERO
 
 
@@ -656,15 +656,20 @@ def _step(state, low_0, low_1, high_0, high_1, tolerance, eps, most_steps):  # t
         at_0, at_1 = _clip(x_0 + s_0, low_0, high_0), _clip(x_1 + s_1, low_1, high_1)
         # damping lowers the predicted decrease by at most 1 + damping: a damped step must not look like a converged one
         cost = state[_COST + lane]
-        done = _TWO * predicted * damped <= tolerance * cost + _rounding(cost, state[_ENERGY + lane], eps)
+        little = _TWO * predicted * damped <= tolerance * cost + _rounding(cost, state[_ENERGY + lane], eps)
+        # one that meets a bound or leaves it is tried first, once: statuses, which it changes, rest on no prediction
+        turns = ((at_0 <= low_0) != (x_0 <= low_0)) | ((at_0 >= high_0) != (x_0 >= high_0))
+        turns = turns | ((at_1 <= low_1) != (x_1 <= low_1)) | ((at_1 >= high_1) != (x_1 >= high_1))
+        done = little & (~turns | (state[_CONVERGED + lane] > _ZERO))
         # from the point of the sums the last step is taken untried; the shadings follow in first order
-        taken = _ONE if done & (state[_T0 + lane] == x_0) & (state[_T1 + lane] == x_1) else _ZERO
+        untried = done & ~turns & (state[_T0 + lane] == x_0) & (state[_T1 + lane] == x_1)
+        taken = _ONE if untried else _ZERO
         state[_NEW_G0 + lane], state[_NEW_G1 + lane] = taken * (at_0 - x_0), taken * (at_1 - x_1)
         x_0, x_1 = at_0 if taken > _ZERO else x_0, at_1 if taken > _ZERO else x_1
         state[_X0 + lane], state[_X1 + lane] = x_0, x_1
         # from the point that was tried
         state[_NEW_H00 + lane], state[_NEW_H11 + lane] = x_0 - state[_T0 + lane], x_1 - state[_T1 + lane]
-        state[_T0 + lane], state[_T1 + lane], state[_CONVERGED + lane] = at_0, at_1, _ONE if done else _ZERO
+        state[_T0 + lane], state[_T1 + lane], state[_CONVERGED + lane] = at_0, at_1, _ONE if little else _ZERO
         state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= most_steps) else _ZERO
 
 
