@@ -19,7 +19,7 @@ from msfit.skin.channels import through
 from msfit.skin.models import get_model
 from msfit.skin.registry import Skin
 from msfit.solve.backends.cpu import CpuSolver
-from msfit.solve.problem import NON_NEGATIVE, Problem, ShadingBounds
+from msfit.solve.problem import NON_NEGATIVE, Prior, Problem, ShadingBounds
 from msfit.solve.solution import Solution
 from msfit.solve.solver import PigmentSolver, solver_for
 from msfit.solve.tolerances import TOLERANCE
@@ -70,6 +70,7 @@ def differences(
     box: tuple[np.ndarray, np.ndarray],
     weights: np.ndarray | None = None,
     shadings: ShadingBounds = NON_NEGATIVE,
+    prior: Prior | None = None,
 ) -> dict[str, Any]:
     """How far two solutions lie apart, map by map; in parameters where the minimum is sharp, see `sharpness`."""
     lower, upper = box
@@ -78,7 +79,7 @@ def differences(
     scale = np.maximum(expected.x, _LEAST * upper)
     apart = np.abs(found.x - expected.x) / scale
     width = np.where(upper > lower, scale, 0)
-    sharp = (sharpness(skin, pixels, expected.x, width, weights, shadings) > 1) & (expected.i_d > 0)
+    sharp = (sharpness(skin, pixels, expected.x, width, weights, shadings, prior) > 1) & (expected.i_d > 0)
     first, second = (_statuses(one, lower, upper) for one in (found, expected))
     maps = {"f_mel": 0, "f_blood": 1}
     worst = {name: float(np.abs(found.x - expected.x)[sharp, k].max(initial=0)) for name, k in maps.items()}
@@ -106,6 +107,7 @@ def sharpness(
     scale: np.ndarray,
     weights: np.ndarray | None = None,
     shadings: ShadingBounds = NON_NEGATIVE,
+    prior: Prior | None = None,
 ) -> np.ndarray:
     """How much the flattest direction bends, (n,): above 1, tolerances leave x less than a thousandth of `scale` open.
 
@@ -117,7 +119,9 @@ def sharpness(
     for first in range(0, len(pixels), _AT_ONCE):
         part = slice(first, first + _AT_ONCE)
         some = None if weights is None else weights[part].astype(np.float64)
-        point = Problem(skin, pixels[part].astype(np.float64), some, shadings).evaluate(x[part].astype(np.float64))
+        known = None if prior is None else prior.take(part)
+        problem = Problem(skin, pixels[part].astype(np.float64), some, shadings, known)
+        point = problem.evaluate(x[part].astype(np.float64))
         (a, b), (_, d) = np.moveaxis(point.hessian * scale[part, :, None] * scale[part, None], 0, -1)
         held = (scale[part] == 0).any(1)
         least = np.where(held, a + d, (a + d) / 2 - np.hypot((a - d) / 2, b))

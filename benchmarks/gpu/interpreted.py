@@ -4,8 +4,8 @@ Usage: python -m benchmarks.gpu.interpreted [--only WORD ...] [--few] [--out DIR
 
 Faces of the archive (ISSA), the 71 cheeks and the face of ISET where they are at hand ($MSFIT_REFERENCE_DATA), and
 uniform noise, of which 2,000 pixels: every skin model at 3, 6, 31 and 148 bands; then weights, missing bands, held
-pigments, narrow bounds, bounds of the shadings, channels of a camera, and the model evaluated channel by channel, as a
-GPU does it. A line a case and kind of pixel, and DIR/gpu_interpreted.json.
+pigments, narrow bounds, bounds of the shadings, priors, channels of a camera, and the model evaluated channel by
+channel, as a GPU does it. A line a case and kind of pixel, and DIR/gpu_interpreted.json.
 
 --few    a representative of every branch with few pixels, as the tests do it
 --only   cases in whose name one of these words stands, as "31 bands"
@@ -35,7 +35,8 @@ from msfit.skin.channels import through
 from msfit.skin.models import get_model
 from msfit.solve.backends.cpu import CpuSolver
 from msfit.solve.backends.gpu import GpuSolver
-from msfit.solve.problem import NON_NEGATIVE
+from msfit.solve.problem import NON_NEGATIVE, Component, Prior
+from msfit.solve.solver import PigmentSolver
 
 MODELS = ("alotaibi-smith-2019", "biofacenet-lut", "jacques-km", "msfit-issa-2025", "msfit-issa-2026")
 BANDS = (3, 6, 31, 148)
@@ -44,6 +45,8 @@ _SPAN = (415.0, 700.0)  # of the faces' wavelengths and of every model
 #: Of the shadings, in the cases that have them: in the way of many pixels.
 BOUNDS = ((0.3, 0.9), (0.01, 0.05))
 _LED = 20.0  # width [nm] of a channel
+# Of priors: means and standard deviations of f_mel, f_blood, i_d, i_s; and the variance of a residual.
+_MIDDLE, _SPREAD, _VARIANCE = np.array([0.1, 0.03, 0.9, 0.03]), np.array([0.08, 0.03, 0.3, 0.03]), 4e-4
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,12 @@ def cases(few: bool = False) -> list[Case]:
             Case("msfit-issa-2025", 4, "channels"),
             Case("msfit-issa-2026", 4, "one by one"),
             Case("msfit-issa-2026", 8, "bounded shadings"),
+            Case("msfit-issa-2026", 4, "a prior a pixel"),
         ]
         return [Case("msfit-issa-2026", 31, many=40), *(replace(case, many=40, kinds=KINDS[:1]) for case in others)]
     plain = [Case(model, bands) for bands in BANDS for model in MODELS]
     problems = ("weights", "missing bands", "held melanin", "held blood", "narrow bounds", "bounded shadings")
+    problems += ("a prior", "a prior a pixel", "a mixture of priors")
     others = [Case(model, bands, problem, 300) for problem in problems for bands in (6, 31) for model in MODELS[::2]]
     through_lamps = [Case(model, count, "channels", 300) for count in (3, 6, 16) for model in MODELS]
     one_by_one = [Case(model, 6, "one by one", 300) for model in MODELS]  # as a GPU evaluates the model
@@ -113,8 +118,16 @@ def compare(case: Case) -> dict[str, dict[str, Any]]:
     if case.problem == "one by one":
         gpu.wide = 1
     sent = None if weights is None else torch.from_numpy(weights)
-    found = gpu(torch.from_numpy(pixels), sent).numpy()
-    expected = cpu(pixels, weights)
+    prior = _prior(len(pixels) if case.problem == "a prior a pixel" else 1) if "prior" in case.problem else None
+    if case.problem == "a mixture of priors":
+        solver = PigmentSolver(skin, lower, upper, dtype=np.float32)
+        components = [Component(_prior(1, seed), np.array([2.0 * seed])) for seed in range(3)]
+        expected = solver.posterior(pixels, weights, components, _VARIANCE)[0]
+        solver.kernel, prior = gpu, None
+        found = solver.posterior(torch.from_numpy(pixels), sent, components, _VARIANCE)[0].numpy()
+    else:
+        found = gpu(torch.from_numpy(pixels), sent, prior and prior.to(torch.float32, "cpu")).numpy()
+        expected = cpu(pixels, weights, prior)
     apart, first = {}, 0
     for kind, some in kinds.items():
         part = slice(first, first := first + len(some))
@@ -126,6 +139,7 @@ def compare(case: Case) -> dict[str, dict[str, Any]]:
             (lower, upper),
             None if weights is None else weights[part],
             shadings,
+            None if prior is None else prior.take(part),
         )
     return apart
 
@@ -138,6 +152,15 @@ def _box(case: Case) -> tuple[np.ndarray, np.ndarray]:
         if case.problem == name:
             lower[axis] = upper[axis] = value
     return lower, upper
+
+
+def _prior(count: int, seed: int = 0) -> Prior:
+    """Gaussian priors of so many pixels, that say about as much as the measurements."""
+    rng = np.random.default_rng(seed)
+    factor = np.eye(4) + 0.3 * rng.standard_normal((count, 4, 4))
+    covariance = factor @ factor.transpose(0, 2, 1) * _SPREAD * _SPREAD[:, None]
+    roots = np.linalg.cholesky(np.linalg.inv(covariance)).transpose(0, 2, 1)
+    return Prior(_MIDDLE * rng.uniform(0.7, 1.3, (count, 4)), _VARIANCE**0.5 * roots, count > 1)
 
 
 def _weights(case: Case, shape: tuple[int, ...]) -> np.ndarray | None:

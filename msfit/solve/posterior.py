@@ -142,7 +142,11 @@ def _index(index: np.ndarray, pixels: Any) -> Any:
 
 
 def least(
-    solver: ReferenceSolver, pixels: Tensor, weights: Tensor | None, components: Sequence[Component], variance: float
+    solver: PigmentSolver | ReferenceSolver,
+    pixels: Tensor,
+    weights: Tensor | None,
+    components: Sequence[Component],
+    variance: float,
 ) -> Posterior:
     """The least over components of a prior, whose roots are in the unit of residuals of this variance; in torch."""
     import torch

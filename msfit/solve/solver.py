@@ -9,13 +9,14 @@ the same with bounds of the shadings   `backends.cpu`      search on a finer gri
 or a prior                                                 the pixels; standard deviations too where there is a prior
 the same, spectra kept as              `backends.low_rank` the same on few coordinates of many bands
 coefficients, 64 bands or more
-float32, weights or none, bounds of    `backends.gpu`      pixels to solutions in one kernel: nothing leaves the chip
-the shadings or none, two-layer skin,
-on a GPU with Triton
+float32, weights or none, bounds of    `backends.gpu`      pixels to solutions in one kernel: nothing leaves the chip;
+the shadings or none, a prior or none,                     of a mixture once a component, whose uncertainties follow in
+two-layer skin, on a GPU with Triton                       torch
 users' own models, plain, on a CPU     `backends.          search and polynomials in numba, descent in torch
                                        reference`
-priors, bounds of the shadings on a    `backends.          all in torch, on any device and in any type
-GPU in float64, all else               reference`
+bounds of the shadings, priors on a    `backends.          all in torch, on any device and in any type
+GPU in float64 or of correlated bands, reference`
+all else
 Huber's loss                           `robust`            rounds of weighted fits by the reference
 extra parameters                       `extras`            these solvers at every node of a lattice over the extras,
                                                            then the reference's descent in all parameters
@@ -166,8 +167,8 @@ class PigmentSolver:
             return solution.torch() if is_tensor(pixels) else solution
         y = pixels if is_tensor(pixels) else converted(pixels, self.lower.dtype, self.device)
         w = weights if weights is None or is_tensor(weights) else converted(weights, y.dtype, self.device)
-        if prior is None and self.kernel is not None and not isinstance(self.kernel, CpuSolver):
-            solution = self.kernel(y, w)
+        if self.kernel is not None and not isinstance(self.kernel, CpuSolver):
+            solution = self.kernel(y, w, None if prior is None else prior.to(y.dtype, y.device))
         elif plain and self.table is not None:
             solution = self._from_table(y)
         else:
@@ -201,7 +202,8 @@ class PigmentSolver:
             return self.kernel.posterior(pixels, weights, components, variance)
         from msfit.solve.posterior import least
 
-        return least(self.reference, pixels, weights, components, variance)
+        on_gpu = self.kernel is not None and not isinstance(self.kernel, CpuSolver)
+        return least(self if on_gpu else self.reference, pixels, weights, components, variance)
 
     def descend(self, start: Any, pixels: Any, weights: Any) -> Solution:
         """Descend from one point of each pixel, start (n, 2), to a local minimum; all of them tensors."""

@@ -47,6 +47,7 @@ def rehearse(folder: Path, absent: tuple[str, ...], *arguments: str) -> subproce
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_every_part_is_rehearsed(tmp_path: Path) -> None:
     pytest.importorskip("triton")
     pytest.importorskip("embreex")

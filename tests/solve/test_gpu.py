@@ -60,7 +60,7 @@ def test_kernel_ends_where_the_cpu_does_of_every_model(case: Case, tmp_path: Pat
     agree(case.name, figures[case.name])
 
 
-@pytest.mark.parametrize("kind", [pytest.param("plain", marks=pytest.mark.slow), "weights, bounds and channels"])
+@pytest.mark.parametrize("kind", [pytest.param("plain", marks=pytest.mark.slow), "weights, priors and channels"])
 def test_kernel_compiles_for_a_gpu_that_is_not_here(kind: str) -> None:
     """Ahead of time, for an H100: what the interpreter takes need not be what the compiler takes."""
     script = """
@@ -70,10 +70,10 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from msfit.solve.kernels.triton_fit import _fit
 both = sys.argv[1] != "plain"
-constants = {"WEIGHTED": both, "BOUNDED": both, "MIXED": both, "BLOCK": 64, "WIDE": 1}
+constants = {"WEIGHTED": both, "BOUNDED": both, "PRIOR": both, "MIXED": both, "BLOCK": 64, "WIDE": 1}
 constants |= {"COLUMNS": 32 if both else 16, "TERMS": 24, "PLATEAU": 1 + 1e-6}
 kinds = {"first": "*i32", "length": "*i32", **dict.fromkeys(constants, "constexpr")}
-kinds |= dict.fromkeys(("number", "count", "widest", "rows", "columns", "most_steps"), "i32")
+kinds |= dict.fromkeys(("number", "count", "widest", "rows", "columns", "most_steps", "own"), "i32")
 numbers = "thickness", "low_d", "high_d", "low_s", "high_s", "low_0", "low_1", "high_0", "high_1", "tolerance"
 kinds |= dict.fromkeys((*numbers, "tiny", "eps"), "fp32")
 signature = {name: kinds.get(name, "*fp32") for name in _fit.arg_names}

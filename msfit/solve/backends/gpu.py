@@ -1,8 +1,10 @@
-"""The fit of two-layer skin on a GPU, in single precision, with weights and bounds of shadings: one Triton kernel."""
+"""The fit of two-layer skin on a GPU, in single precision, with weights, bounds of shadings and priors: one kernel."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,11 +13,14 @@ from torch import Tensor
 from msfit.skin.layers import Compilable, Constants
 from msfit.skin.registry import Skin
 from msfit.solve.kernels.polynomials import SearchTable
-from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
+from msfit.solve.problem import NON_NEGATIVE, Prior, ShadingBounds
 from msfit.solve.search import Grid
 from msfit.solve.solution import Solution
 from msfit.solve.tolerances import FINE_NODES, MOST_STEPS, TOLERANCE
 from msfit.solve.units import units_of_tensor
+
+if TYPE_CHECKING:
+    from msfit.solve.kernels.triton_tables import Grid as Tables
 
 
 class GpuSolver:
@@ -49,17 +54,27 @@ class GpuSolver:
         device: torch.device | str,
         shadings: ShadingBounds = NON_NEGATIVE,
     ) -> None:
-        from msfit.solve.kernels import triton_tables  # Triton is not needed where there is no GPU
+        from msfit.solve.kernels.triton_tables import Channels  # Triton is not needed where there is no GPU
 
-        self.form, self.shadings = form, shadings
-        if shadings == NON_NEGATIVE:
-            grid = Grid.over(skin, lower, upper)
-            self.grid = triton_tables.Grid.of(SearchTable.over(skin, grid, lower, upper), grid.spectra, device)
-        else:
-            fine = Grid.over(skin, lower, upper, FINE_NODES)
-            self.grid = triton_tables.Grid.of_nodes(fine, lower, upper, device)
+        self.form, self.shadings, self.device = form, shadings, device
+        self.skin, self.bounds = skin, (lower, upper)
         self.spectra = torch.from_numpy(form.spectra).to(device)
-        self.channels = triton_tables.Channels.of(form.mixing, device) if form.mixing.size else None
+        self.channels = Channels.of(form.mixing, device) if form.mixing.size else None
+
+    @cached_property
+    def plain(self) -> Tables:
+        """Tables of the search by coordinates."""
+        from msfit.solve.kernels.triton_tables import Grid as Tables
+
+        grid = Grid.over(self.skin, *self.bounds)
+        return Tables.of(SearchTable.over(self.skin, grid, *self.bounds), grid.spectra, self.device)
+
+    @cached_property
+    def fine(self) -> Tables:
+        """Tables of the search by channels on a finer grid, where shadings are bounded or there is a prior."""
+        from msfit.solve.kernels.triton_tables import Grid as Tables
+
+        return Tables.of_nodes(Grid.over(self.skin, *self.bounds, FINE_NODES), *self.bounds, self.device)
 
     @classmethod
     def over(
@@ -71,14 +86,14 @@ class GpuSolver:
         form = skin.constants(np.float32)
         return None if form is None else cls(form, skin, lower, upper, device, shadings)
 
-    def __call__(self, pixels: Tensor, weights: Tensor | None = None) -> Solution:
+    def __call__(self, pixels: Tensor, weights: Tensor | None = None, prior: Prior | None = None) -> Solution:
         """Of each pixel (n, band) float32, with weights (n, band) or None for ones, the minimum."""
         from msfit.solve.kernels.triton_fit import fit
 
-        # bounds of shadings are those of pixels as they are
-        unit = units_of_tensor(pixels) if self.shadings == NON_NEGATIVE else torch.ones_like(pixels[:, :1])
-        tables = self.form, self.spectra, self.grid, self.channels
-        ends = fit(pixels / unit, weights, *tables, TOLERANCE["float32"], MOST_STEPS, self.shadings, self.wide)
+        as_they_are = prior is not None or self.shadings != NON_NEGATIVE  # bounds and priors are of such pixels
+        unit = torch.ones_like(pixels[:, :1]) if as_they_are else units_of_tensor(pixels)
+        tables = self.form, self.spectra, self.fine if as_they_are else self.plain, self.channels
+        ends = fit(pixels / unit, weights, *tables, TOLERANCE["float32"], MOST_STEPS, self.shadings, prior, self.wide)
         _, _, i_d, i_s, cost, converged, steps = ends.unbind(1)
         solution = Solution(ends[:, :2], i_d, i_s, cost, converged > 0, steps.to(torch.int16))
         return solution.scaled(unit[:, 0])

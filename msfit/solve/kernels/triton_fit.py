@@ -7,8 +7,8 @@ chip. The spectra of a block (64 pixels of 31 channels: 8 KB) stay in the first-
 costs no traffic.
 
 A channel is a weighted sum of the model at a few wavelengths, a band the model at one. With weights, where a channel
-is missing or shadings are bounded, the search compares channels one by one instead of coordinates, and descents begin
-at the nodes.
+is missing, shadings are bounded or there is a prior, the search compares channels one by one instead of coordinates,
+and descents begin at the nodes.
 
 With TRITON_INTERPRET=1 in the environment before Triton is imported, the kernel runs on a CPU, slowly.
 """
@@ -25,7 +25,7 @@ from msfit.solve.kernels.numba_polynomials import TERMS
 from msfit.solve.kernels.triton_objective import clip, evaluate
 from msfit.solve.kernels.triton_search import LOWEST, fraction, refine, search
 from msfit.solve.kernels.triton_tables import Channels, Grid
-from msfit.solve.problem import NON_NEGATIVE, ShadingBounds
+from msfit.solve.problem import NON_NEGATIVE, Prior, ShadingBounds
 from msfit.solve.tolerances import PLATEAU
 
 # Pixels of a program, and channels of which the exact model is evaluated at once: on a GPU, one by one; in the
@@ -46,13 +46,15 @@ def fit(
     tolerance: float,
     most_steps: int,
     shadings: ShadingBounds = NON_NEGATIVE,
+    prior: Prior | None = None,
     wide: int | None = None,
 ) -> Tensor:
     """Solutions (n, RESULTS) of pixels (n, channel) float32, with weights (n, channel) >= 0 or None for ones.
 
     `form` are the constants of the skin, `spectra` (wavelength, 8) the same on the device; `grid` its tables;
-    `channels` None where a channel is the model at one wavelength; `shadings` bounds of i_d and i_s. `wide`, a power
-    of two: channels of which the model is evaluated at once, by default as many as suit the device.
+    `channels` None where a channel is the model at one wavelength; `shadings` bounds of i_d and i_s; `prior` on
+    all four numbers, in tensors like the pixels. `wide`, a power of two: channels of which the model is evaluated at
+    once, by default as many as suit the device.
     """
     number, count = pixels.shape
     results = torch.empty((RESULTS, number), dtype=torch.float32, device=pixels.device)
@@ -62,6 +64,7 @@ def fit(
     block, usual = (_BLOCK, _WIDE) if pixels.is_cuda else _interpreted(number, count)
     unused = pixels  # where a kernel reads nothing
     first, length, share = (unused,) * 3 if channels is None else (channels.first, channels.length, channels.share)
+    means, roots, own = (unused, unused, False) if prior is None else _filled(prior)
     with torch.cuda.device_of(pixels):  # Triton launches on the current one
         _fit[(triton.cdiv(number, block),)](
             pixels,
@@ -83,8 +86,12 @@ def fit(
             most_steps,
             _TINY,
             _EPS,
+            means,
+            roots,
+            int(own),
             WEIGHTED=weights is not None,
-            BOUNDED=shadings != NON_NEGATIVE,
+            BOUNDED=prior is not None or shadings != NON_NEGATIVE,
+            PRIOR=prior is not None,
             MIXED=channels is not None,
             BLOCK=block,
             WIDE=wide or usual,
@@ -94,6 +101,14 @@ def fit(
             num_warps=2,
         )
     return results.T
+
+
+def _filled(prior: Prior) -> tuple[Tensor, Tensor, bool]:
+    """Means (m, 4) and roots (m, 4, 4) of a prior, m the number of pixels where each has its own."""
+    rows, count = prior.root.shape[1], max(len(prior.mean), len(prior.root))
+    roots = prior.root.new_zeros(len(prior.root), 4, 4)
+    roots[:, :rows] = prior.root
+    return prior.mean.expand(count, 4).contiguous(), roots.expand(count, 4, 4).contiguous(), count > 1
 
 
 def _interpreted(number: int, count: int) -> tuple[int, int]:
@@ -131,17 +146,19 @@ def _box_step(  # type: ignore[no-untyped-def]
 
 # One machine code for all counts and slices: by default others are compiled for counts that sixteen divides.
 @triton.jit(
-    do_not_specialize=["number", "count", "widest", "rows", "columns", "most_steps"],
+    do_not_specialize=["number", "count", "widest", "rows", "columns", "most_steps", "own"],
     do_not_specialize_on_alignment=["pixels", "weights", "results"],
 )
 def _fit(  # type: ignore[no-untyped-def]
     pixels, weights, spectra, first, length, share, basis, directions, ratios, on_grid, expansions, limits, fractions,
     results, number, count, widest, rows, columns, thickness, low_d, high_d, low_s, high_s, low_0, low_1, high_0,
-    high_1, tolerance, most_steps, tiny, eps, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, MIXED: tl.constexpr,
-    BLOCK: tl.constexpr, WIDE: tl.constexpr, COLUMNS: tl.constexpr, TERMS: tl.constexpr, PLATEAU: tl.constexpr,
+    high_1, tolerance, most_steps, tiny, eps, means, roots, own, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr,
+    PRIOR: tl.constexpr, MIXED: tl.constexpr, BLOCK: tl.constexpr, WIDE: tl.constexpr, COLUMNS: tl.constexpr,
+    TERMS: tl.constexpr, PLATEAU: tl.constexpr,
 ):  # fmt: skip
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     here = lane < number
+    which = tl.minimum(lane, number - 1) * own  # of the priors
     at = lane.to(tl.int64) * count
     k = tl.arange(0, 16)
     zero = at.to(tl.float32) * 0.0
@@ -159,12 +176,14 @@ def _fit(  # type: ignore[no-untyped-def]
     y_mean = y_mean / total
     white = y_mean * tl.sqrt(total)
     floor = white * white * PLATEAU
-    if BOUNDED:
+    if PRIOR:
+        floor = zero + LOWEST
+    elif BOUNDED:
         dark = clip(y_mean, low_s, high_s)
         floor = tl.where(low_d > 0.0, LOWEST, total * dark * (2.0 * y_mean - dark) * PLATEAU)
     n_0, n_1, n_2, n_3 = search(
         pixels, weights, at, here, z, white, floor, directions, ratios, on_grid, rows, columns, count, y_mean, total,
-        low_d, high_d, low_s, high_s, tiny, WEIGHTED, BOUNDED, COLUMNS,
+        low_d, high_d, low_s, high_s, tiny, means, roots, which, fractions, WEIGHTED, BOUNDED, PRIOR, COLUMNS,
     )  # fmt: skip
     b_0, b_1, b_d, b_s, b_cost = zero, zero, zero, zero, zero + float("inf")
     b_converged, b_steps = zero, zero
@@ -178,9 +197,9 @@ def _fit(  # type: ignore[no-untyped-def]
                 u, v = refine(z, white, node, expansions, limits, TERMS)
             x_0 = fraction(fractions, node, 0, u, low_0, high_0)
             x_1 = fraction(fractions, node, 1, v, low_1, high_1)
-            i_d, i_s, cost, g_0, g_1, h_00, h_01, h_11, free = evaluate(
+            i_d, i_s, cost, g_0, g_1, h_00, h_01, h_11, free, more = evaluate(
                 pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, x_0, x_1, y_mean,
-                total, tiny, low_d, high_d, low_s, high_s, WEIGHTED, BOUNDED, MIXED, WIDE,
+                total, tiny, low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED, BOUNDED, PRIOR, MIXED, WIDE,
             )  # fmt: skip
             c_00, c_01, c_11, damping = zero, zero, zero, zero
             converged, steps = zero, zero
@@ -193,7 +212,7 @@ def _fit(  # type: ignore[no-untyped-def]
                     tiny, eps,
                 )  # fmt: skip
                 # what rounding of the residuals, of the pixel's size, may do to the sum of squares
-                rounding = 4.0 * eps * (tl.sqrt(cost * energy) + eps * energy)
+                rounding = 4.0 * eps * (tl.sqrt(cost * (energy + more)) + eps * (energy + more))
                 # damping shortens the step: a damped one must not look like a converged one
                 little = 2.0 * decrease * (1.0 + damping) <= tolerance * cost + rounding
                 t_0, t_1 = clip(x_0 + s_0, low_0, high_0), clip(x_1 + s_1, low_1, high_1)
@@ -204,9 +223,10 @@ def _fit(  # type: ignore[no-untyped-def]
                 turned = tl.where(little, 1, 0)
                 converged = tl.where((active > 0) & done, 1.0, converged)
                 last, active = active, tl.where(done | (taken >= most_steps), 0, active)
-                n_d, n_s, n_cost, n_g0, n_g1, n_h00, n_h01, n_h11, n_free = evaluate(
+                n_d, n_s, n_cost, n_g0, n_g1, n_h00, n_h01, n_h11, n_free, n_more = evaluate(
                     pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, t_0, t_1,
-                    y_mean, total, tiny, low_d, high_d, low_s, high_s, WEIGHTED, BOUNDED, MIXED, WIDE,
+                    y_mean, total, tiny, low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED, BOUNDED, PRIOR,
+                    MIXED, WIDE,
                 )  # fmt: skip
                 # the last step of a lane is taken too: it is evaluated anyhow
                 better = (n_cost <= cost + rounding) & (last > 0)
@@ -222,7 +242,7 @@ def _fit(  # type: ignore[no-untyped-def]
                 size = h_00 * s_0 * s_0 + h_11 * s_1 * s_1
                 # the Hessian jumps where a shading meets its bound: what was learnt on the other side is void
                 same = n_free == free
-                free = tl.where(better, n_free, free)
+                free, more = tl.where(better, n_free, free), tl.where(better, n_more, more)
                 c_00, c_01 = tl.where(same, c_00, 0.0), tl.where(same, c_01, 0.0)
                 c_11 = tl.where(same, c_11, 0.0)
                 known = (size > tiny) & same

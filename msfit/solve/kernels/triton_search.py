@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from msfit.solve.kernels.triton_objective import bounded_pair, clip
+from msfit.solve.kernels.triton_objective import bounded_pair, clip, precision_of, with_prior
 
 LOWEST: tl.constexpr = tl.constexpr(-1e30)
 
@@ -50,9 +50,10 @@ def _explained(  # type: ignore[no-untyped-def]
 @triton.jit
 def _explained_by_channels(  # type: ignore[no-untyped-def]
     pixels, weights, at, here, on_grid, row, column, columns, count, y_mean, total, low_d, high_d, low_s, high_s, tiny,
-    WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, COLUMNS: tl.constexpr,
+    means, roots, which, fractions, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, PRIOR: tl.constexpr,
+    COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """The same from the channels themselves, with their weights."""
+    """The same from the channels themselves, with their weights, and with a prior less what that costs at a node."""
     zero = y_mean[:, None] * 0.0 + tl.zeros_like(column)[None, :].to(tl.float32)
     cross, sums, squares = zero, zero, zero
     for c in range(count):
@@ -64,7 +65,22 @@ def _explained_by_channels(  # type: ignore[no-untyped-def]
     flat = (y_mean * y_mean * total)[:, None]
     spread = squares - sums * sums / total[:, None]
     contrast = cross - y_mean[:, None] * sums
-    if BOUNDED:
+    if PRIOR:
+        p_00, p_01, p_0d, p_0s, p_11, p_1d, p_1s, p_dd, p_ds, p_ss = precision_of(roots, which)
+        prior = means + 4 * which
+        m_0, m_d, m_s = tl.load(prior) - tl.load(fractions + row * columns * 6), tl.load(prior + 2), tl.load(prior + 3)
+        m_1 = tl.load(prior + 1)[:, None] - tl.load(fractions + tl.minimum(column, columns - 1) * 6 + 3)[None, :]
+        to_d, to_s = p_0d * m_0 + p_dd * m_d + p_ds * m_s, p_0s * m_0 + p_ds * m_d + p_ss * m_s
+        height = (p_00 * m_0 + p_0d * m_d + p_0s * m_s) * m_0 + to_d * m_d + to_s * m_s
+        slope = 2.0 * (p_01 * m_0 + p_1d * m_d + p_1s * m_s)
+        b_d, b_s = to_d[:, None] + p_1d[:, None] * m_1, to_s[:, None] + p_1s[:, None] * m_1
+        s_rr, s_ry, s_mean, s_y, s_total = with_prior(
+            spread, contrast, sums / total[:, None], y_mean[:, None] + zero, total[:, None] + zero, b_d, b_s,
+            p_dd[:, None], p_ds[:, None], p_ss[:, None],
+        )  # fmt: skip
+        _, _, value = bounded_pair(s_rr, s_ry, s_mean, s_y, s_total, low_d, high_d, low_s, high_s, tiny)
+        value -= height[:, None] + m_1 * (slope[:, None] + p_11[:, None] * m_1)
+    elif BOUNDED:
         mean, whole = sums / total[:, None], total[:, None] + zero
         _, _, value = bounded_pair(
             spread, contrast, mean, y_mean[:, None] + zero, whole, low_d, high_d, low_s, high_s, tiny
@@ -90,16 +106,20 @@ def _insert(value, node, h_0, h_1, h_2, h_3, n_0, n_1, n_2, n_3):  # type: ignor
 @triton.jit
 def search(  # type: ignore[no-untyped-def]
     pixels, weights, at, here, z, white, floor, directions, ratios, on_grid, rows, columns, count, y_mean, total,
-    low_d, high_d, low_s, high_s, tiny, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, COLUMNS: tl.constexpr,
+    low_d, high_d, low_s, high_s, tiny, means, roots, which, fractions, WEIGHTED: tl.constexpr,
+    BOUNDED: tl.constexpr, PRIOR: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """The nodes (lane,) of up to four local maxima of what is explained, the highest first; -1 where there are none."""
+    """The nodes (lane,) of up to four local maxima of what is explained, the highest first; -1 where there are none.
+
+    Among eight neighbours; with bounds or a prior among four, see `numba_search.search_bounded`.
+    """
     column = tl.arange(0, COLUMNS)
     before = tl.zeros_like(y_mean).to(tl.int32)[:, None] + ((column + COLUMNS - 1) % COLUMNS)[None, :]
     after = tl.zeros_like(y_mean).to(tl.int32)[:, None] + ((column + 1) % COLUMNS)[None, :]
     # where no diffuse light helps, the objective is a plateau up to rounding: a node on it is no minimum of its own
     plateau = floor[:, None]
     nothing = plateau * 0.0 + tl.zeros_like(column)[None, :].to(tl.float32) + LOWEST
-    value, along, along_before = nothing, nothing, nothing
+    value, value_before, along, along_before = nothing, nothing, nothing, nothing
     h_0 = white * 0.0 + LOWEST
     h_1, h_2, h_3, highest = h_0, h_0, h_0, h_0
     n_0 = tl.zeros_like(white).to(tl.int32) - 1
@@ -114,7 +134,7 @@ def search(  # type: ignore[no-untyped-def]
             if WEIGHTED or BOUNDED:
                 value_next = _explained_by_channels(
                     pixels, weights, at, here, on_grid, row, column, columns, count, y_mean, total, low_d, high_d,
-                    low_s, high_s, tiny, WEIGHTED, BOUNDED, COLUMNS,
+                    low_s, high_s, tiny, means, roots, which, fractions, WEIGHTED, BOUNDED, PRIOR, COLUMNS,
                 )  # fmt: skip
             else:
                 value_next = _explained(
@@ -123,7 +143,10 @@ def search(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
             side = tl.maximum(tl.gather(value_next, before, 1), tl.gather(value_next, after, 1))
             along_next = tl.maximum(tl.maximum(value_next, side), plateau)
-        around = tl.maximum(tl.maximum(along_before, along), along_next)
+        if BOUNDED:
+            around = tl.maximum(tl.maximum(value_before, along), value_next)
+        else:
+            around = tl.maximum(tl.maximum(along_before, along), along_next)
         inside = column[None, :] < columns
         tops = tl.where((value >= around) & inside & (row > 0), value, LOWEST)
         top = tl.max(tops, axis=1)
@@ -137,7 +160,8 @@ def search(  # type: ignore[no-untyped-def]
         higher = most > highest
         best = tl.where(higher, (row * columns + tl.argmax(value_next, axis=1)).to(tl.int32), best)
         highest = tl.where(higher, most, highest)
-        along_before, along, value = along, along_next, value_next
+        along_before, along = along, along_next
+        value_before, value = value, value_next
     # where nothing explains more than white alone, the first of the highest nodes
     return tl.where(n_0 < 0, best, n_0), n_1, n_2, n_3
 
