@@ -1,35 +1,35 @@
-"""The last step of a descent, which the CPU takes by its prediction: where it ends has to be worth its cost."""
+"""The last step of a descent, which the CPU's kernel takes untried: bounds, and so statuses, do not rest on it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from msfit.skin import DEFAULT_MODEL
 from msfit.skin.models import get_model
 from msfit.solve.backends.cpu import CpuSolver
-from msfit.solve.problem import Problem
 
 NM = np.arange(400.0, 701.0, 10.0)
 
 
-def test_the_cost_of_an_end_is_that_of_where_it_is() -> None:
-    """Of noise too, whose valleys are flat and bent: a step onto a bound may leave them."""
+def test_single_and_double_precision_end_on_the_same_bounds() -> None:
+    """Of noise, whose valleys are flat and bent: a step onto a bound may leave them."""
     model = get_model(DEFAULT_MODEL)
     skin = model.in_numpy(NM)
     assert skin is not None
     lower, upper = np.array([parameter.wide for parameter in model.parameters[:2]]).T
-    solver = CpuSolver.over(skin, lower, upper, np.float32)
-    assert solver is not None
-    rng = np.random.default_rng(0)
-    noise = rng.random((2000, len(NM)), np.float32)
-    reflectance = skin.reflectance(rng.uniform((0, 0), (0.3, 0.08), (500, 2)))
-    skins = (0.8 * reflectance + 0.003 * rng.standard_normal(reflectance.shape)).astype(np.float32)
-    pixels = np.concatenate((noise, skins))
-    found = solver(pixels)
-    exact = Problem(skin, pixels.astype(np.float64)).evaluate(found.x.astype(np.float64))
-    assert found.converged.all()
-    # what single precision does to residuals of the pixel's size, see `problem.Problem.evaluate`
-    eps = np.finfo(np.float32).eps
-    energy = np.square(pixels, dtype=np.float64).sum(1)
-    rounding = 4 * eps * (np.sqrt(exact.cost * energy) + eps * energy)
-    assert (exact.cost <= found.cost * (1 + 4e-6) + rounding).all()
+    noise = np.random.default_rng(0).random((2000, len(NM)), np.float32)
+
+    def ends(dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+        solver = CpuSolver.over(skin, lower, upper, dtype)
+        assert solver is not None
+        found = solver(noise.astype(dtype))
+        assert found.converged.all()
+        on_bound = np.hstack((found.x <= lower.astype(dtype), found.x >= upper.astype(dtype)))
+        return on_bound, found.i_d > 0
+
+    (first, diffuse), (second, also) = ends(np.float32), ends(np.float64)
+    # two minima may be equally deep
+    assert (first != second).any(1)[diffuse & also].sum() <= 2e-3 * len(noise)
+    assert (diffuse == also).all()
