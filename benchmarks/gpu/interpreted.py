@@ -80,8 +80,13 @@ def cases(few: bool = False) -> list[Case]:
         ]
     plain = [Case(model, bands) for bands in BANDS for model in MODELS]
     problems = ("weights", "missing bands", "held melanin", "held blood", "narrow bounds", "bounded shadings")
-    problems += ("a prior", "a prior a pixel", "a mixture of priors")
-    others = [Case(model, bands, problem, 300) for problem in problems for bands in (6, 31) for model in MODELS[::2]]
+    priors = ("a prior", "a prior a pixel", "a mixture of priors")
+    others = [
+        Case(model, bands, problem, 300)
+        for problem in (*problems, *priors)
+        for bands in (6, 31)
+        for model in MODELS[::2]
+    ]
     through_lamps = [Case(model, count, "channels", 300) for count in (3, 6, 16) for model in MODELS]
     one_by_one = [Case(model, 6, "one by one", 300) for model in MODELS]  # as a GPU evaluates the model
     return [*plain, *others, *through_lamps, *one_by_one, Case("msfit-issa-2026", 148, "weights", 100)]
