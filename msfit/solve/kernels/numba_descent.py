@@ -657,10 +657,11 @@ def _step(state, low_0, low_1, high_0, high_1, tolerance, eps, most_steps):  # t
         # damping lowers the predicted decrease by at most 1 + damping: a damped step must not look like a converged one
         cost = state[_COST + lane]
         little = _TWO * predicted * damped <= tolerance * cost + _rounding(cost, state[_ENERGY + lane], eps)
-        # one that meets a bound or leaves it is tried first, once: statuses, which it changes, rest on no prediction
+        # one that meets a bound or leaves it is tried first, twice at most: no status rests on a prediction
         turns = ((at_0 <= low_0) != (x_0 <= low_0)) | ((at_0 >= high_0) != (x_0 >= high_0))
         turns = turns | ((at_1 <= low_1) != (x_1 <= low_1)) | ((at_1 >= high_1) != (x_1 >= high_1))
-        done = little & (~turns | (state[_CONVERGED + lane] > _ZERO))
+        times = state[_CONVERGED + lane] + _ONE if little else _ZERO
+        done = little & (~turns | (times > _TWO))
         # from the point of the sums the last step is taken untried; the shadings follow in first order
         untried = done & ~turns & (state[_T0 + lane] == x_0) & (state[_T1 + lane] == x_1)
         taken = _ONE if untried else _ZERO
@@ -669,7 +670,7 @@ def _step(state, low_0, low_1, high_0, high_1, tolerance, eps, most_steps):  # t
         state[_X0 + lane], state[_X1 + lane] = x_0, x_1
         # from the point that was tried
         state[_NEW_H00 + lane], state[_NEW_H11 + lane] = x_0 - state[_T0 + lane], x_1 - state[_T1 + lane]
-        state[_T0 + lane], state[_T1 + lane], state[_CONVERGED + lane] = at_0, at_1, _ONE if little else _ZERO
+        state[_T0 + lane], state[_T1 + lane], state[_CONVERGED + lane] = at_0, at_1, times
         state[_DONE + lane] = _ONE if done | (state[_STEPS + lane] >= most_steps) else _ZERO
 
 
