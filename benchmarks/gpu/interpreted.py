@@ -76,7 +76,6 @@ def cases(few: bool = False) -> list[Case]:
             # noise has more local minima and takes more steps: once is enough
             Case("jacques-km", 6, "weights", 40, KINDS[:1]),
             Case("msfit-issa-2025", 6, "channels", 40, KINDS[:1], width=4.0),
-            Case("msfit-issa-2026", 4, "a prior a pixel", 6, KINDS[:1]),
         ]
     plain = [Case(model, bands) for bands in BANDS for model in MODELS]
     problems = ("weights", "missing bands", "held melanin", "held blood", "narrow bounds", "bounded shadings")
