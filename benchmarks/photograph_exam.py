@@ -5,7 +5,8 @@ Usage: python -m benchmarks.photograph_exam [--folder DIR] [--weights NAME|FILE 
 Builds the photographs where they are not there yet, compares them with data_iset/manifest.json, and scores each network
 on them; figures go to benchmarks/results/photograph_exam.json. --freeze writes the manifest's part anew: only when the
 exam is meant to change, and never after a network was trained for it. --sheets draws the contact sheets of docs/images:
-the exam, and the stream beside the one before it.
+the exam, and the stream beside the one before it. Beside the network alone stand the solver that finishes it, if errors
+are measured beside its weights, and two solves without a network (`benchmarks.photographs.methods`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from benchmarks import record
-from biofacenet.photograph_exam import examine, of_network
+from benchmarks.photographs.methods import Method, methods
+from biofacenet.photograph_exam import Estimate, Estimator, examine, of_network
 from biofacenet.prediction import Model, load_model
 from msfit.colour.transforms import decode_srgb, encode_srgb
 from msfit.io.output import written_whole
@@ -56,8 +59,27 @@ def main() -> None:
         told = ", ".join(f"{period}: {ratio:.2f}" for period, ratio in woven.items())
         print(f"energy of melanin at the network's periods over that of their neighbours: {told}")
         figures[model.name] = {**found.to_dict(), "weave": woven}
+        for way, method in methods(model).items():
+            if way in ("refined", "two solves"):
+                scored = examine(chosen.folder, of_method(method), model.decoder.model)
+                print(f"\n{model.name}, {way}: {scored}")
+                figures[f"{model.name}, {way}"] = scored.to_dict()
     if chosen.weights:
         record.write("photograph_exam", figures)
+
+
+def of_method(method: Method) -> Estimator:
+    """A way to take photographs apart, on the whole picture; pixels that it leaves out have the nearest one's maps."""
+
+    def estimate(rgb: np.ndarray, mask: np.ndarray) -> Estimate:
+        maps = method(rgb, "whole")
+        out = ~(maps.fitted & np.isfinite(maps.f_mel))
+        nearest = tuple(distance_transform_edt(out, return_distances=False, return_indices=True))
+        own = (maps.f_mel, maps.f_blood, maps.i_d, np.nan_to_num(maps.gloss))
+        std = maps.std.get("f_mel")
+        return Estimate(*(each[nearest] for each in own), None if std is None else std[nearest])
+
+    return estimate
 
 
 def weave(model: Model, paths: list[Path]) -> dict[int, float]:
