@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from biofacenet.prediction import Model as Model
     from biofacenet.prediction import load_model as load_model
     from biofacenet.prediction import predict as predict
+    from biofacenet.restoration.pipeline import Restored as Restored
+    from biofacenet.restoration.pipeline import restore as restore
     from biofacenet.result import FaceResult as FaceResult
     from biofacenet.surface.frontal import FrontView as FrontView
     from biofacenet.surface.frontal import frontal as frontal
@@ -42,6 +44,8 @@ _HOME = {
     "predict": "prediction",
     "prepare": "data.folder",
     "read_photo": "photo.reading",
+    "Restored": "restoration.pipeline",
+    "restore": "restoration.pipeline",
     "train": "training.run",
     "unwrap": "surface.unwrap",
 }

@@ -1,4 +1,4 @@
-"""The command line: `biofacenet predict`, `edit`, `view`, `unwrap`, `frontal`, `train`, `evaluate` and `prepare`.
+"""The command line: `biofacenet predict`, `edit`, `view`, `unwrap`, `frontal`, `restore`, `train`, and two for data.
 
 In: arguments. Out: files, one line a fact, and an exit status: 0 done; 2 the input or the arguments are wrong; 130
 interrupted; 1 a fault of biofacenet itself.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from biofacenet.cli import data, photos, surface, training
+from biofacenet.cli import data, photos, restoration, surface, training
 from msfit.cli.console import say
 
 # Plain help: typer's coloured one would load rich, which takes longer than all the rest.
@@ -36,6 +36,7 @@ _COMMANDS = (
     photos.view,
     surface.unwrap,
     surface.frontal,
+    restoration.restore,
     training.train,
     data.evaluate,
     data.prepare,

@@ -31,14 +31,19 @@ def train(
     descend: Callable[..., Any]
     settings: Any
     if sections.get("task") == "frontal":
-        from biofacenet.turning.config import built_config
-        from biofacenet.turning.training import train_frontal as descend
+        from biofacenet.turning.config import built_config as turning_config
+        from biofacenet.turning.training import train_frontal
 
-        settings = built_config(source, sections)
+        settings, descend = turning_config(source, sections), train_frontal
+    elif "task" in sections:
+        from biofacenet.restoration.config import built_config as restoration_config
+        from biofacenet.restoration.training import train_restorer
+
+        settings, descend = restoration_config(source, sections), train_restorer
     else:
-        from biofacenet.training.run import train as descend
+        from biofacenet.training.run import train as train_network
 
-        settings = read_config(config)
+        settings, descend = read_config(config), train_network
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     unseen = quiet or sys.stderr is None or not sys.stderr.isatty()
     # cleared at the end: an error is one line

@@ -215,6 +215,11 @@ def read_sections(source: str | Path) -> tuple[str, dict[str, Any]]:
 
 
 def _built(source: str, content: Mapping[str, Any]) -> Config:
+    if "task" in content:
+        raise InputError(
+            f"{source}: a configuration of {content['task']}, not of a network that takes faces apart; train it with"
+            " `biofacenet train`"
+        )
     sections = {"network": NetworkConfig, "data": DataConfig, "training": TrainingConfig, "loss": LossConfig}
     unknown = sorted(content.keys() - {"name", *sections})
     if unknown:

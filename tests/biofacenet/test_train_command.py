@@ -58,7 +58,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.toml").write_text("[training]\nsteps = -3")
-    named = ("huge", "expected one of compact, paper, photographs, quick")
+    named = ("huge", "expected one of compact, frontal, paper, photographs, quick, restore")
     for config, message in (named, (str(tmp_path / "bad.toml"), "steps")):
         assert main(["train", "--config", config, "-o", str(tmp_path / "run")]) == 2
         said = capsys.readouterr().err.strip()
