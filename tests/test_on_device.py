@@ -78,7 +78,8 @@ class AsOnGpu:
     def __init__(self, solver: Any) -> None:
         self.solver = solver
 
-    def __call__(self, pixels: Any, weights: Any = None) -> Any:
+    def __call__(self, pixels: Any, weights: Any = None, prior: Any = None) -> Any:
+        assert prior is None
         found = self.solver.least(
             self.solver.form,
             pixels.numpy(),
