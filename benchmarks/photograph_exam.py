@@ -75,9 +75,10 @@ def of_method(method: Method) -> Estimator:
         maps = method(rgb, "whole")
         out = ~(maps.fitted & np.isfinite(maps.f_mel))
         nearest = tuple(distance_transform_edt(out, return_distances=False, return_indices=True))
-        own = (maps.f_mel, maps.f_blood, maps.i_d, np.nan_to_num(maps.gloss))
+        f_mel, f_blood, i_d = (each[nearest] for each in (maps.f_mel, maps.f_blood, maps.i_d))
         std = maps.std.get("f_mel")
-        return Estimate(*(each[nearest] for each in own), None if std is None else std[nearest])
+        gloss = np.nan_to_num(maps.gloss)[nearest]
+        return Estimate(f_mel, f_blood, i_d, gloss, None if std is None else std[nearest])
 
     return estimate
 

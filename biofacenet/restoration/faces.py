@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from biofacenet.data.kept import pool
+from biofacenet.data.kept import kept
 from biofacenet.photo.reading import PHOTO_EXTENSIONS, linear_light, read_photo
 from biofacenet.restoration.degradation import apply, random_hole, random_steps, summed
 from biofacenet.restoration.holes import surrounded
@@ -83,10 +81,18 @@ class Faces:
     ) -> None:
         settings = (source.split, source.size, source.heads, source.seed, source.count)
         self.path = (folder or cache_folder()) / "-".join(map(str, ("faces", _EDITION, *settings)))
-        if not (self.path / "complete.json").is_file():
-            _keep(self.path, source, workers, progress)
-        self._layers = {name: np.load(self.path / f"{name}.npy", mmap_mode="r") for name in _LAYERS}
-        self.ita = np.load(self.path / "ita.npy").astype(np.float32)
+        chunk = min(_CHUNK, source.count)
+        self._layers = kept(
+            self.path,
+            functools.partial(_draw, source, chunk),
+            source.count,
+            chunk,
+            workers,
+            progress,
+            vars(source),
+            lambda: Bank(source.heads, source.size, source.split, workers=max(1, workers)),
+        )
+        self.ita = self._layers.pop("ita").astype(np.float32)
         self._source, self._batch, self._crop = source, batch, crop
 
     def __getitem__(self, step: int) -> RestorationBatch:
@@ -190,33 +196,6 @@ def kept_whole(faces: Faces, index: int) -> tuple[Tensor, Tensor]:
     face = layers["face"][0] > 0.5
     level = torch.quantile(linear[1][face], 0.95)
     return (linear * min(1.0, 0.8 / float(level))).clamp(0, 1), face
-
-
-def _keep(path: Path, source: FaceSource, workers: int, progress: Callable[[int, int], None] | None) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be made ({error.strerror}); set MSFIT_CACHE to a folder that can") from None
-    Bank(source.heads, source.size, source.split, workers=max(1, workers))
-    arrays: dict[str, np.memmap] = {}
-    running = pool(workers)
-    try:
-        chunk = min(_CHUNK, source.count)
-        parts = running.map(functools.partial(_draw, source, chunk), range(math.ceil(source.count / chunk)))
-        for start, drawn in zip(range(0, source.count, chunk), parts, strict=True):
-            stop = min(start + chunk, source.count)
-            for name, values in drawn.items():
-                if name not in arrays:
-                    shape = (source.count, *values.shape[1:])
-                    arrays[name] = np.lib.format.open_memmap(path / f"{name}.npy", "w+", np.float16, shape)
-                arrays[name][start:stop] = values[: stop - start]
-            if progress is not None:
-                progress(stop, source.count)
-    finally:
-        running.shutdown(cancel_futures=True)
-    for array in arrays.values():
-        array.flush()
-    (path / "complete.json").write_text(json.dumps(vars(source)) + "\n", encoding="utf-8")
 
 
 def _draw(source: FaceSource, chunk: int, number: int) -> dict[str, np.ndarray]:
