@@ -110,7 +110,8 @@ class CpuSolver:
         self.limits = np.array([TOLERANCE[self.dtype.name], np.finfo(dtype).eps], dtype)
         self.table = SearchTable.over(skin, self.grid, lower, upper, short=True)
         self.about, self.terms = self.table.about, Terms.of(shadings, (), dtype)
-        self.pieces = interpolated(form, skin, lower, upper)
+        none = np.empty((0,) * 4, form.spectra.dtype)
+        self.pieces = interpolated(form, skin, lower, upper) if form.mixing.size else none  # bands have none
 
     @classmethod
     def over(
