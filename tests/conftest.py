@@ -20,28 +20,38 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Fits of both kinds of dermis, with few bands and many, and with what kernels have variants for: they leave the
-# compiled kernels in the cache. A process for each precision, side by side.
+# compiled kernels in the cache. A process for each precision, side by side; the two begin with different kernels, since
+# each needs those of the search in single precision.
 _COMPILE = """
 import sys
 import numpy as np, msfit
 kind = sys.argv[1]
+
+def pixels_of(count, nm):
+    return np.tile(0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.04, (count, 1)).astype(kind)
+
+def with_options():
+    nm = np.linspace(400, 700, 31)
+    for options in (
+        {"prior": {"f_mel": (0.1, 0.05)}, "noise": 0.003},
+        {"prior": {"f_mel": (np.full(20, 0.1), np.full(20, 0.05))}, "noise": 0.003},
+        {"prior": "archive", "noise": 0.003},
+        {"hold": {"i_s": 0.04}},
+        {"weights": np.linspace(1, 2, 31)},
+        {"certify": kind == "float64"},
+    ):
+        msfit.fit(pixels_of(20, nm), nm, **options)
+
+if kind == "float64":
+    with_options()
 for model in ("msfit-issa-2026", "alotaibi-smith-2019", "jacques-km"):
     for bands in (31, 148):
         nm = np.linspace(400, 700, bands)
-        skin = np.tile(0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.04, (300, 1)).astype(kind)
+        skin = pixels_of(300, nm)
         for pixels in (skin, skin.reshape(10, 30, bands)):
             msfit.fit(pixels, nm, model=model)
-nm = np.linspace(400, 700, 31)
-skin = np.tile(0.8 * msfit.reflectance(0.1, 0.03, nm) + 0.04, (20, 1)).astype(kind)
-for options in (
-    {"weights": np.linspace(1, 2, 31)},
-    {"hold": {"i_s": 0.04}},
-    {"prior": {"f_mel": (0.1, 0.05)}, "noise": 0.003},
-    {"prior": {"f_mel": (np.full(20, 0.1), np.full(20, 0.05))}, "noise": 0.003},
-    {"prior": "archive", "noise": 0.003},
-    {"certify": kind == "float64"},
-):
-    msfit.fit(skin, nm, **options)
+if kind == "float32":
+    with_options()
 """
 
 

@@ -39,8 +39,9 @@ def stored_arrays(path: Path, failed: dict[str, str] | None = None) -> list[Stor
     if path.is_dir():
         root = need("zarr").open(path, mode="r")
         return [Stored("values", root)] if hasattr(root, "shape") else list(_of_zarr(root, path, "", 0, failed))
-    root = need("h5py").File(path, "r")
-    return list(_of_hdf5(root, "", 0))
+    import h5py
+
+    return list(_of_hdf5(h5py.File(path, "r"), "", 0))
 
 
 def _of_zarr(group: Any, folder: Path, above: str, depth: int, failed: dict[str, str] | None) -> Iterator[Stored]:
@@ -133,7 +134,8 @@ def _in_nanometres(one: Stored) -> np.ndarray:
 
 def unread_in(parent: Any) -> dict[str, str]:
     """Names in an HDF5 file or group that are no arrays in it, and what they are; "" where there is nothing to read."""
-    h5py = need("h5py")
+    import h5py
+
     found = {}
     for _, name in zip(range(_MOST), parent, strict=False):
         link = parent.get(name, getlink=True)
@@ -178,20 +180,24 @@ def outside_of(parent: Any) -> dict[str, str]:
 
 def _unknown_filter(array: Any) -> str | None:
     """How the chunks of an array of an HDF5 file are packed, where the library at hand cannot unpack them."""
-    h5z, kept = need("h5py").h5z, array.id.get_create_plist()
+    import h5py
+
+    kept = array.id.get_create_plist()
     for number in range(kept.get_nfilters()):
         code, _, _, name = kept.get_filter(number)
-        if not h5z.filter_avail(code):
+        if not h5py.h5z.filter_avail(code):
             return f"packed by the filter {name.decode('utf-8', 'replace') or code}, which is not installed"
     return None
 
 
 def _elsewhere(array: Any) -> str | None:
     """In which other file the samples of an array of an HDF5 file lie."""
+    import h5py
+
     kept = array.id.get_create_plist()
     if kept.get_external_count():
         return f"stored in {kept.get_external(0)[0].decode('utf-8', 'replace')}"
-    if kept.get_layout() == need("h5py").h5d.VIRTUAL:
+    if kept.get_layout() == h5py.h5d.VIRTUAL:
         names = {kept.get_virtual_filename(k) for k in range(kept.get_virtual_count())}
         if others := sorted(names - {"."}):
             return f"assembled from {others[0]}"

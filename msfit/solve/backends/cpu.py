@@ -60,7 +60,7 @@ class Terms:
             return cls(ends, np.concatenate(means), np.concatenate(roots), constants)
         count = max(len(means[0]), len(roots[0]))
         mean, root = (
-            np.ascontiguousarray(np.broadcast_to(part, (count, *part.shape[1:]))) for part in (means[0], roots[0])
+            _for_kernels(np.broadcast_to(part, (count, *part.shape[1:])), dtype) for part in (means[0], roots[0])
         )
         return cls(ends, mean, root, constants, True)
 
@@ -143,7 +143,7 @@ class CpuSolver:
             one = [] if prior is None else [Component(prior, np.zeros(1))]
             terms = Terms.of(self.shadings, one, self.dtype) if one else self.terms
             return _solution(self._ends(pixels, weights, terms)[0])
-        pixels = np.ascontiguousarray(pixels)  # other orders would be compiled, and round, differently
+        pixels = _for_kernels(pixels, self.dtype)
         if weights is None:
             z = coordinates(pixels.astype(np.float32, copy=False), self.table.basis)
             # the first coordinate is along white, a vector of length one
@@ -155,7 +155,7 @@ class CpuSolver:
         if weights is None:
             starts = self.starts(z, len(pixels))
         else:
-            weights = np.ascontiguousarray(weights, self.dtype)
+            weights = _for_kernels(weights, self.dtype)
             starts = self._starts_weighted(pixels, weights)
         solution = self.least(self.form, pixels, *starts, weights)
         if self.dtype == np.float32:
@@ -216,13 +216,13 @@ class CpuSolver:
 
         A component that is too far above another of the pixel to show in its posterior has an infinite cost.
         """
-        pixels = np.ascontiguousarray(pixels, self.dtype)
+        pixels = _for_kernels(pixels, self.dtype)
         spectra, levels, axes = self._nodes_in_type
         if weights is None:
             owner, of, start = self._starts_bounded(pixels, terms, variance)
             load = pixels[:0]
         else:
-            load = np.ascontiguousarray(weights, self.dtype)
+            load = _for_kernels(weights, self.dtype)
             each = range(terms.components)
             found = [search_bounded(pixels, load, spectra, levels, *axes, *terms.of_component(k)) for k in each]
             owner, node = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -289,6 +289,11 @@ class CpuSolver:
         model, most = (form.spectra, form.thickness, form.mixing, pieces), self.dtype.type(MOST_STEPS)
         ends = self.limits, most, terms.ends, terms.means, terms.roots, of
         return np.asarray(descend(pixels, load, owner, start, group, groups, *model, *self.box, *ends))
+
+
+def _for_kernels(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """In rows that can be written to: of other orders, and of read-only arrays, kernels would be compiled anew."""
+    return np.require(values, dtype, ("C", "W"))
 
 
 def _solution(ends: np.ndarray) -> Solution:

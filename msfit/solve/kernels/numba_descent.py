@@ -367,8 +367,8 @@ def _mix(weights, raw, lines, state):  # type: ignore[no-untyped-def]
             state[_MIXED + 2 * _WIDE + at] += (s0 * w + s1 * x) + (s2 * y + s3 * z)
             state[_MIXED + 3 * _WIDE + at] += (t0 * w + t1 * x) + (t2 * y + t3 * z)
     for k in range(4):
-        lines[k, _R : _R + _WIDE] = state[_MIXED + k * _WIDE : _MIXED + (k + 1) * _WIDE]
         for at in range(_WIDE):
+            lines[k, _R + at] = state[_MIXED + k * _WIDE + at]
             state[_MEAN_R + at] += state[_MIXED + k * _WIDE + at]
 
 

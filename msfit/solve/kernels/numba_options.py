@@ -22,6 +22,8 @@ def compiled(function: Callable[..., Any]) -> Any:
     Sums may be reordered and divisions approximated to a unit in the last place, so that loops become vector
     instructions; NaN and infinity keep their meaning. Numba looks only at a function's own file to see whether its
     machine code is stale: it must not call compiled functions of other files, but for `aligned`.
+
+    Arrays are copied in loops: with `a[:] = b` numba compiles the words of an error about shapes too, for three seconds.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
     try:

@@ -60,7 +60,7 @@ def certainty(ends, roots, constants, variance, lower, upper, shadings):  # type
                 total[:] = np.nan
                 continue
             if components == 1:
-                total[:] = spread
+                _copy(spread, total)
                 continue
             share[k] = np.exp(0.5 * (least - share[k]) / variance) * np.sqrt(_volume(spread, hessian))
             for i in range(4):
@@ -195,7 +195,8 @@ def _reaches(end, hessian, inverse, free, bound, variance, reach):  # type: igno
 @compiled
 def _volume(spread, matrix):  # type: ignore[no-untyped-def]
     """Determinant of a covariance, without those numbers that do not vary; `matrix` is scratch space."""
-    matrix[:], value = spread, 1.0
+    _copy(spread, matrix)
+    value = 1.0
     for i in range(4):
         pivot = matrix[i, i]
         if not pivot > 0:
@@ -206,3 +207,11 @@ def _volume(spread, matrix):  # type: ignore[no-untyped-def]
             for k in range(i + 1, 4):
                 matrix[j, k] -= factor * matrix[i, k]
     return value
+
+
+@compiled
+def _copy(values, to):  # type: ignore[no-untyped-def]
+    """Copy numbers (4, 4)."""
+    for i in range(4):
+        for j in range(4):
+            to[i, j] = values[i, j]

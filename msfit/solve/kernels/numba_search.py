@@ -83,7 +83,8 @@ def search(z, count, table):  # type: ignore[no-untyped-def]
     for block in range(len(z)):
         first = block * LANES
         along[2], maxima[:] = _LOWEST, _ZERO
-        plateau[:] = z[block, 0] * z[block, 0] * _PLATEAU
+        for lane in range(LANES):
+            plateau[lane] = z[block, 0, lane] * z[block, 0, lane] * _PLATEAU
         for row in range(rows):
             if table.shape[2] == FEW + 3:
                 _explain_few(z[block], table[row], explained[row])
@@ -134,7 +135,7 @@ def search_weighted(pixels, weights, spectra, levels, rows, columns):  # type: i
             level = sums[1, lane] if sums[1, lane] > _ZERO else _ZERO
             sums[0, lane] = sums[0, lane] if sums[0, lane] > _SMALL else _SMALL
             white[lane] = level / np.sqrt(sums[0, lane])
-        plateau[:] = white * white * _PLATEAU
+            plateau[lane] = white[lane] * white[lane] * _PLATEAU
         along[2], maxima[:] = _LOWEST, _ZERO
         for row in range(rows):
             for column in range(columns):
@@ -244,9 +245,9 @@ def search_shared(pixels, spectra, levels, axis_0, axis_1, ends, means, roots): 
     owners = np.empty(starts.sum(), np.int64)
     of, nodes, done = np.empty_like(owners), np.empty_like(owners), 0
     for k in range(components):
-        part = slice(done, done + starts[k])
-        owners[part], nodes[part], of[part] = owner[k, : starts[k]], node[k, : starts[k]], k
-        done += starts[k]
+        for at in range(starts[k]):
+            owners[done], nodes[done], of[done] = owner[k, at], node[k, at], k
+            done += 1
     return owners, of, nodes
 
 
