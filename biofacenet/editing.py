@@ -18,7 +18,7 @@ from biofacenet.photo.face import Box
 from biofacenet.photo.located import Face, check_skin, locate
 from biofacenet.photo.reading import Photo, as_photo, linear_light
 from biofacenet.photo.skin import face_ellipse, feathered
-from biofacenet.prediction import Model, load_model
+from biofacenet.prediction import Model, as_model
 from biofacenet.result import FaceResult
 from msfit.colour.transforms import encode_srgb
 from msfit.errors import InputError, names_nearest
@@ -123,7 +123,7 @@ class Editor:
         size: int | None = None,
     ) -> None:
         self.photo = as_photo(photo)
-        self.model = model if isinstance(model, Model) else load_model(model)
+        self.model = as_model(model)
         try:
             face = locate(self.photo, box)
             self.box = face.crop

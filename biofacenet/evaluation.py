@@ -18,7 +18,7 @@ from biofacenet.exam import TERMS, Face, read_exam
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS, fractions
 from biofacenet.networks.network import Prediction
 from biofacenet.networks.tiles import overview
-from biofacenet.prediction import Model, load_model, skin_albedo
+from biofacenet.prediction import Model, as_model, skin_albedo
 from msfit.errors import InputError, names_nearest
 from msfit.metrics import COLUMNS, Decomposition, decomposition_rmse
 
@@ -129,7 +129,7 @@ def evaluate(
     """
     if degradation is not None and degradation not in DEGRADATIONS:
         raise InputError(f"degrade: found {degradation!r}; expected one of {', '.join(DEGRADATIONS)}")
-    model = model if isinstance(model, Model) else load_model(model)
+    model = as_model(model)
     faces = read_exam(folder, model.decoder.model, size)
     estimates = interpret(model, faces, degradation, seed)
     constant = training_mean(model.decoder.model)

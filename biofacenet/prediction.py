@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Mapping
@@ -261,6 +262,18 @@ def load_model(name_or_path: str | Path = "default", device: str = "auto") -> Mo
     return Model(load_weights(path, chosen), path.stem, chosen)
 
 
+def as_model(model: Model | str | Path) -> Model:
+    """A model, or that of a name or file, as of `load_model`; shipped ones stay in memory for the next photograph."""
+    if isinstance(model, Model):
+        return model
+    return load_model(model) if Path(model).suffix else _shipped(str(model))
+
+
+@functools.lru_cache(2)
+def _shipped(name: str) -> Model:
+    return load_model(name)
+
+
 @names_nearest
 def predict(
     photo: str | Path | Photo | np.ndarray,
@@ -304,7 +317,7 @@ def predict(
         raise InputError(f"mask: found {mask!r}; expected one of {', '.join(MASKS)}")
     source = str(photo) if isinstance(photo, str | Path) else "array"
     photograph = as_photo(photo)
-    model = model if isinstance(model, Model) else load_model(model)
+    model = as_model(model)
     try:
         _check_size(size)
         face = locate(photograph, box)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from msfit.colour.pipelines import rgb_weights
 from msfit.colour.spectra import standard_observer
 from msfit.errors import InputError
 from msfit.skin.models import REFERENCE_MODEL, get_model
+from msfit.skin.registry import SkinModel
 
 #: Largest melanosome and blood fractions of the heads' range [1], those of the released code.
 HIGHEST_FRACTIONS = (0.43, 0.07)
@@ -106,9 +108,9 @@ class Decoder(nn.Module):
         self.wavelengths = BANDS[(low <= BANDS) & (high >= BANDS)]
         self.light, self.camera = IlluminationModel(self.wavelengths), CameraModel(self.wavelengths)
         self.register_buffer("observer", torch.from_numpy(standard_observer().on(self.wavelengths)), persistent=False)
-        m = torch.linspace(-1, 1, nodes or 2, dtype=torch.float64)
-        # (m_blood, m_mel, band): grid_sample reads x, the last axis, first
-        self.register_buffer("spectra", self._exact(m[None, :], m[:, None]), persistent=False)
+        self.register_buffer(
+            "spectra", _table(get_model(model), self.wavelengths.tobytes(), nodes or 2), persistent=False
+        )
 
     def forward(
         self, m_mel: Tensor, m_blood: Tensor, i_d: Tensor, i_s: Tensor, lighting: Tensor, camera: Tensor
@@ -156,9 +158,21 @@ class Decoder(nn.Module):
 
     def _exact(self, m_mel: Tensor, m_blood: Tensor) -> Tensor:
         """Reflectance (..., band) of the model itself."""
-        pigments = (fractions(m, most) for m, most in zip((m_mel, m_blood), HIGHEST_FRACTIONS, strict=True))
-        skin = get_model(self.model).at(self.wavelengths, m_mel.dtype, m_mel.device)
-        return skin.reflectance(torch.stack(torch.broadcast_tensors(*pigments), dim=-1))
+        return _reflectance(get_model(self.model), self.wavelengths, m_mel, m_blood)
+
+
+@functools.lru_cache(4)
+def _table(model: SkinModel, bands: bytes, nodes: int) -> Tensor:
+    """Reflectance (m_blood, m_mel, band), as `grid_sample` reads x, the last axis, first."""
+    m = torch.linspace(-1, 1, nodes, dtype=torch.float64)
+    return _reflectance(model, np.frombuffer(bytes(bands)), m[None, :], m[:, None])
+
+
+def _reflectance(model: SkinModel, wavelengths: np.ndarray, m_mel: Tensor, m_blood: Tensor) -> Tensor:
+    pigments = (fractions(m, most) for m, most in zip((m_mel, m_blood), HIGHEST_FRACTIONS, strict=True))
+    return model.at(wavelengths, m_mel.dtype, m_mel.device).reflectance(
+        torch.stack(torch.broadcast_tensors(*pigments), dim=-1)
+    )
 
 
 def lighting_of_daylight(cct: float, certainty: float = 12.0) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from biofacenet.photo.face import Box
 from biofacenet.photo.located import Face, locate
 from biofacenet.photo.reading import Photo
-from biofacenet.prediction import Model, load_model
+from biofacenet.prediction import Model, as_model
 from biofacenet.restoration.consistency import held, unsupported
 from biofacenet.restoration.degradation import Degradation
 from biofacenet.restoration.holes import continued, surrounded
@@ -123,7 +123,7 @@ class Restored:
         """
         if self.grey or self.face is None:
             raise InputError("maps: the picture is greyscale or was restored without a face; no pigments are claimed")
-        model = model if isinstance(model, Model) else load_model(model)
+        model = as_model(model)
         return model.predict(self.rgb[self.face.slices])
 
 
@@ -227,7 +227,7 @@ def restore(
     restored = display + weight * (encode_srgb(torch.from_numpy(found.clip(0, 1))).numpy() - display)
     change = None
     if face is not None and not grey:
-        measuring = model if isinstance(model, Model) else load_model(model)
+        measuring = as_model(model)
         change, restored = measured(measuring, display, restored, face, scale, holes[0, 0].numpy() > 0.5)
     if grey:
         restored = np.repeat(restored.mean(axis=2, keepdims=True), 3, axis=2)

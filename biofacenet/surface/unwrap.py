@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from biofacenet.photo.face import Box
 from biofacenet.photo.reading import Photo
-from biofacenet.prediction import Model, load_model
+from biofacenet.prediction import Model, as_model
 from biofacenet.surface.colour import SkinColour
 from biofacenet.surface.completion import Known, complete
 from biofacenet.surface.record import Record, record
@@ -148,7 +148,7 @@ def unwrap(
         raise InputError(f"box: found one for {len(several)} photographs; expected none, or one photograph")
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise InputError(f"size: found {size}; expected {_SIZES[0]} to {_SIZES[1]} texels")
-    model = model if isinstance(model, Model) else load_model(model)
+    model = as_model(model)
     records = tuple(record(photo, model, box=box, size=size, camera=camera, distance=distance) for photo in several)
     return textured(records, mirror=mirror)
 
