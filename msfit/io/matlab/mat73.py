@@ -47,7 +47,7 @@ def read(path: Path, wanted: list[str] | None) -> dict[str, Any]:
 
 @dataclass
 class _Source:
-    """An open file: bytes that an array may claim, whether arrays lie as they are meant, and what was read of it."""
+    """An open file: bytes that an array may claim, whether arrays lie as they are meant, values that were met."""
 
     file: Any
     limit: int
@@ -56,11 +56,23 @@ class _Source:
 
     def members(self, group: Any, names: Iterable[str], depth: int) -> dict[str, Any]:
         """Those of a group, in plain form; what lies in other files is not read."""
-        elsewhere = outside_of(group)
+        names, elsewhere = list(names), outside_of(group)
+        self.promise(len(names))
         return {
             name: Unreadable(elsewhere[name]) if name in elsewhere else _plain(group[name], self, depth)
             for name in names
         }
+
+    def referenced(self, references: np.ndarray, depth: int) -> list[Any]:
+        """What references (n,) point to, None where that is nothing."""
+        self.promise(references.size)
+        return [_plain(self.file[one], self, depth) if one else None for one in references]
+
+    def promise(self, count: int) -> None:
+        """Refuse more values than a file of spectra has, before they are read: references may lead to each other."""
+        self.count += count
+        if self.count > _MOST:
+            raise InputError(f"damaged, or more than {_MOST:,} values in cells and structs; save the spectra alone")
 
 
 def _opened(path: Path, read: Any) -> Any:
@@ -78,9 +90,6 @@ def _opened(path: Path, read: Any) -> Any:
 def _plain(item: Any, source: _Source, depth: int) -> Any:
     import h5py
 
-    source.count += 1
-    if source.count > _MOST:  # references may lead to each other again and again
-        raise InputError(f"damaged, or more than {_MOST:,} values in cells and structs; save the spectra alone")
     if depth > _DEEPEST:
         raise InputError("damaged: structs inside structs without end; get the file anew")
     if isinstance(item, h5py.Group):
@@ -101,7 +110,7 @@ def _plain(item: Any, source: _Source, depth: int) -> Any:
         return _lazy(item, source.as_stored)
     stored = item[()]
     if item.dtype == h5py.ref_dtype:
-        return [_plain(source.file[ref], source, depth + 1) if ref else None for ref in np.asarray(stored).ravel()]
+        return source.referenced(np.asarray(stored).ravel(), depth + 1)
     found = np.asarray(stored) if source.as_stored else np.asarray(stored).T
     if kind == "char":
         lines = np.atleast_2d(found)
