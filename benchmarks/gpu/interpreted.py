@@ -44,6 +44,7 @@ KINDS = ("archive", "cheeks", "face", "noise")
 _SPAN = (415.0, 700.0)  # of the faces' wavelengths and of every model
 #: Of the shadings, in the cases that have them: in the way of many pixels.
 BOUNDS = ((0.3, 0.9), (0.01, 0.05))
+NO_GLOSS = ((0.0, float("inf")), (0.0, 0.0))
 # Of priors: means and standard deviations of f_mel, f_blood, i_d, i_s; and the variance of a residual.
 _MIDDLE, _SPREAD, _VARIANCE = np.array([0.1, 0.03, 0.9, 0.03]), np.array([0.08, 0.03, 0.3, 0.03]), 4e-4
 
@@ -61,6 +62,11 @@ class Case:
     many: int = 500
     kinds: tuple[str, ...] = KINDS
     width: float = 20.0
+
+    @property
+    def determined(self) -> bool:
+        """Whether there are as many numbers measured (and known before) as are sought."""
+        return self.bands > 3 or self.problem in ("a prior", "no gloss")
 
     @property
     def name(self) -> str:
@@ -81,13 +87,14 @@ def cases(few: bool = False) -> list[Case]:
     problems = ("weights", "missing bands", "held melanin", "held blood", "narrow bounds", "bounded shadings")
     priors = ("a prior", "a prior a pixel", "a mixture of priors")
     others = [
-        Case(model, bands, problem, 300)
+        Case(model, bands, problem, 100)
         for problem in (*problems, *priors)
         for bands in (6, 31)
         for model in MODELS[::2]
     ]
-    through_lamps = [Case(model, count, "channels", 300) for count in (3, 6, 16) for model in MODELS]
-    one_by_one = [Case(model, 6, "one by one", 300) for model in MODELS]  # as a GPU evaluates the model
+    others += [Case(model, 3, problem, 100) for problem in ("a prior", "no gloss") for model in MODELS[::2]]
+    through_lamps = [Case(model, count, "channels", 100) for count in (3, 6, 16) for model in MODELS]
+    one_by_one = [Case(model, 6, "one by one", 100) for model in MODELS]  # as a GPU evaluates the model
     return [*plain, *others, *through_lamps, *one_by_one, Case("msfit-issa-2026", 148, "weights", 100)]
 
 
@@ -111,7 +118,7 @@ def compare(case: Case) -> dict[str, dict[str, Any]]:
     if case.problem == "missing bands":  # `fit` puts zeros there
         assert weights is not None
         pixels = np.where(weights > 0, pixels, np.float32(0))
-    shadings = BOUNDS if case.problem == "bounded shadings" else NON_NEGATIVE
+    shadings = {"bounded shadings": BOUNDS, "no gloss": NO_GLOSS}.get(case.problem, NON_NEGATIVE)
     gpu = GpuSolver.over(skin, lower, upper, "cpu", shadings)
     cpu = CpuSolver.over(skin, lower, upper, np.float32, shadings)
     assert gpu is not None

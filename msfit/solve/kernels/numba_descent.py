@@ -99,6 +99,8 @@ def descend(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Ends of descents, of each of the groups the lowest and of equals the first: (group, RESULTS).
 
+    Ends whose sums of squares are rounding alone are equals: which is lower, chance would tell.
+
     pixels and weights (n, band), these empty for ones; owner and group (start,), the pixel and the group of each start,
     groups numbered from 0; start (start, 2); skin, thickness and mixing, see `skin.layers.Constants`; pieces, see
     `pieces.interpolated`, which takes the model's place where it is not empty; lower, upper (2,); limits (2,): the
@@ -110,6 +112,7 @@ def descend(  # type: ignore[no-untyped-def]
     bands, bounded = pixels.shape[1], means.size > 0
     columns = RESULTS + FURTHER + bands if bounded else RESULTS
     results, best = np.empty((groups, columns), pixels.dtype), np.full(groups, -1)
+    depth = np.empty(groups, pixels.dtype)
     if bounded:  # of a group without a start
         results[:, _COST // LANES] = _INFINITE
     lines = mixing.shape[0] if mixing.size > 0 else bands
@@ -129,9 +132,10 @@ def descend(  # type: ignore[no-untyped-def]
                 continue
             if descent[lane] >= 0:
                 ended += 1
-                place, end = group[descent[lane]], (state[_COST + lane], descent[lane])
-                if best[place] < 0 or end < (results[place, _COST // LANES], best[place]):
-                    best[place] = descent[lane]
+                cost, least = state[_COST + lane], _rounding(_ZERO, state[_ENERGY + lane], limits[1])
+                place, end = group[descent[lane]], (least if cost < least else cost, descent[lane])
+                if best[place] < 0 or end < (depth[place], best[place]):
+                    depth[place], best[place] = end
                     for column in range(RESULTS):
                         results[place, column] = state[column * LANES + lane]
                     if bounded:
@@ -153,9 +157,9 @@ def descend(  # type: ignore[no-untyped-def]
             _model(skin, thickness, mixing, raw, rows, state)
         _evaluate(rows, loads, weighted, bands, state, ends, bounded)
         if bounded:
-            _derive_bounded(state, ends[0], ends[1], ends[2], ends[3])
+            _derive_bounded(state, ends[0], ends[1], ends[2], ends[3], limits[1])
         else:
-            _derive(state)
+            _derive(state, limits[1])
         _judge(state, limits[1])
         if bounded:
             _keep(state)
@@ -500,21 +504,25 @@ def _clip(x, low, high):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _derive(state):  # type: ignore[no-untyped-def]
-    """The projected objective's gradient and Gauss-Newton Hessian at the point that was tried, both halved."""
+def _derive(state, eps):  # type: ignore[no-untyped-def]
+    """The projected objective's gradient and Gauss-Newton Hessian at the point that was tried, both halved.
+
+    What the shadings leave of a square is known to rounding of the whole: less is never taken for the curvature, else
+    damping, which multiplies it, could not shorten a step where a pigment acts as the shadings do.
+    """
     for lane in range(LANES):
         i_d, rr, re = state[_TRIED_D + lane], state[_RR + lane], state[_RE + lane]
         r_0, r_1, square = state[_R0 + lane], state[_R1 + lane], i_d * i_d
         state[_NEW_G0 + lane] = i_d * (r_0 * re / rr - state[_E0 + lane])
         state[_NEW_G1 + lane] = i_d * (r_1 * re / rr - state[_E1 + lane])
-        h_00, h_11 = state[_S00 + lane] - r_0 * r_0 / rr, state[_S11 + lane] - r_1 * r_1 / rr
-        state[_NEW_H00 + lane] = square * _clip(h_00, _ZERO, _INFINITE)
-        state[_NEW_H11 + lane] = square * _clip(h_11, _ZERO, _INFINITE)
+        s_00, s_11 = state[_S00 + lane], state[_S11 + lane]
+        state[_NEW_H00 + lane] = square * _clip(s_00 - r_0 * r_0 / rr, eps * s_00, _INFINITE)
+        state[_NEW_H11 + lane] = square * _clip(s_11 - r_1 * r_1 / rr, eps * s_11, _INFINITE)
         state[_NEW_H01 + lane] = square * (state[_S01 + lane] - r_0 * r_1 / rr)
 
 
 @compiled
-def _derive_bounded(state, low_d, high_d, low_s, high_s):  # type: ignore[no-untyped-def]
+def _derive_bounded(state, low_d, high_d, low_s, high_s, eps):  # type: ignore[no-untyped-def]
     """The same: i_s and then i_d are eliminated (Schur complements), where they are inside their bounds.
 
     The sum of squares becomes the objective, the prior's part being added.
@@ -562,8 +570,8 @@ def _derive_bounded(state, low_d, high_d, low_s, high_s):  # type: ignore[no-unt
         h_dd = h_dd if h_dd > _TINY else _TINY
         part = _ONE / h_dd if free_d else _ZERO
         state[_NEW_G0 + lane], state[_NEW_G1 + lane] = g_0 - h_0d * part * g_d, g_1 - h_1d * part * g_d
-        state[_NEW_H00 + lane] = _clip(h_00 - h_0d * h_0d * part, _ZERO, _INFINITE)
-        state[_NEW_H11 + lane] = _clip(h_11 - h_1d * h_1d * part, _ZERO, _INFINITE)
+        state[_NEW_H00 + lane] = _clip(h_00 - h_0d * h_0d * part, eps * h_00, _INFINITE)
+        state[_NEW_H11 + lane] = _clip(h_11 - h_1d * h_1d * part, eps * h_11, _INFINITE)
         state[_NEW_H01 + lane] = h_01 - h_0d * h_1d * part
         d_0 = -part * (h_0d - state[_E0 + lane] - state[_MEAN_0 + lane] * e)
         d_1 = -part * (h_1d - state[_E1 + lane] - state[_MEAN_1 + lane] * e)

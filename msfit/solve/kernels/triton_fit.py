@@ -185,8 +185,8 @@ def _fit(  # type: ignore[no-untyped-def]
         pixels, weights, at, here, z, white, floor, directions, ratios, on_grid, rows, columns, count, y_mean, total,
         low_d, high_d, low_s, high_s, tiny, means, roots, which, fractions, WEIGHTED, BOUNDED, PRIOR, COLUMNS,
     )  # fmt: skip
-    b_0, b_1, b_d, b_s, b_cost = zero, zero, zero, zero, zero + float("inf")
-    b_converged, b_steps = zero, zero
+    b_0, b_1, b_d, b_s, b_cost = zero, zero, zero, zero, zero
+    b_converged, b_steps, deepest = zero, zero, zero + float("inf")
     for start in range(4):
         node = tl.where(start == 0, n_0, tl.where(start == 1, n_1, tl.where(start == 2, n_2, n_3)))
         used = here & (node >= 0)
@@ -199,7 +199,8 @@ def _fit(  # type: ignore[no-untyped-def]
             x_1 = fraction(fractions, node, 1, v, low_1, high_1)
             i_d, i_s, cost, g_0, g_1, h_00, h_01, h_11, free, more = evaluate(
                 pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, x_0, x_1, y_mean,
-                total, tiny, low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED, BOUNDED, PRIOR, MIXED, WIDE,
+                total, tiny, eps, low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED, BOUNDED, PRIOR, MIXED,
+                WIDE,
             )  # fmt: skip
             c_00, c_01, c_11, damping = zero, zero, zero, zero
             converged, steps = zero, zero
@@ -216,17 +217,17 @@ def _fit(  # type: ignore[no-untyped-def]
                 # damping shortens the step: a damped one must not look like a converged one
                 little = 2.0 * decrease * (1.0 + damping) <= tolerance * cost + rounding
                 t_0, t_1 = clip(x_0 + s_0, low_0, high_0), clip(x_1 + s_1, low_1, high_1)
-                # a step that meets a bound or leaves it is not the last, as in `numba_descent`; but once
+                # one that meets a bound or leaves it is not the last, but for the third, as in `numba_descent`
                 turns = ((t_0 <= low_0) != (x_0 <= low_0)) | ((t_0 >= high_0) != (x_0 >= high_0))
                 turns = turns | ((t_1 <= low_1) != (x_1 <= low_1)) | ((t_1 >= high_1) != (x_1 >= high_1))
-                done = little & ((turns == 0) | (turned > 0))
-                turned = tl.where(little, 1, 0)
+                turned = tl.where(little, turned + 1, 0)
+                done = little & ((turns == 0) | (turned > 2))
                 converged = tl.where((active > 0) & done, 1.0, converged)
                 last, active = active, tl.where(done | (taken >= most_steps), 0, active)
                 n_d, n_s, n_cost, n_g0, n_g1, n_h00, n_h01, n_h11, n_free, n_more = evaluate(
                     pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, t_0, t_1,
-                    y_mean, total, tiny, low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED, BOUNDED, PRIOR,
-                    MIXED, WIDE,
+                    y_mean, total, tiny, eps, low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED, BOUNDED,
+                    PRIOR, MIXED, WIDE,
                 )  # fmt: skip
                 # the last step of a lane is taken too: it is evaluated anyhow
                 better = (n_cost <= cost + rounding) & (last > 0)
@@ -256,7 +257,11 @@ def _fit(  # type: ignore[no-untyped-def]
                 damping = tl.where(better, relaxed, tl.maximum(8.0 * damping, 1e-2))
                 steps += tl.where(active > 0, 1.0, 0.0)
                 taken += 1
-            least = used & (cost < b_cost)
+            # of ends whose sums of squares are rounding alone the first, as in `numba_descent`
+            rounding = 4.0 * eps * eps * (energy + more)
+            depth = tl.where(cost < rounding, rounding, cost)
+            least = used & (depth < deepest)
+            deepest = tl.where(least, depth, deepest)
             b_0, b_1, b_cost = tl.where(least, x_0, b_0), tl.where(least, x_1, b_1), tl.where(least, cost, b_cost)
             b_d, b_s = tl.where(least, i_d, b_d), tl.where(least, i_s, b_s)
             b_converged, b_steps = tl.where(least, converged, b_converged), tl.where(least, steps, b_steps)

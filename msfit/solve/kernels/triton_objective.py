@@ -157,7 +157,7 @@ def with_prior(rr, ry, mean, y_mean, total, b_d, b_s, p_dd, p_ds, p_ss):  # type
 @triton.jit
 def _prior_at(  # type: ignore[no-untyped-def]
     means, roots, which, x_0, x_1, i_d, i_s, mean, mean_0, mean_1, y_mean, total, re, e_0, e_1, rr, c_0, c_1, c_00,
-    c_01, c_11, free_d, free_s, tiny,
+    c_01, c_11, free_d, free_s, tiny, eps,
 ):  # fmt: skip
     """The prior's part of the cost and of what rounding is of; gradient and Hessian of both: `numba_descent`."""
     p_00, p_01, p_0d, p_0s, p_11, p_1d, p_1s, p_dd, p_ds, p_ss = precision_of(roots, which)
@@ -189,14 +189,14 @@ def _prior_at(  # type: ignore[no-untyped-def]
     g_d = q_d - re + tl.where(free_s > 0.0, ((p_ds - r * p_ss) * e - w_d * q_s) * share, -r * e)
     by = free_d / tl.maximum(h_dd, tiny)
     g_0, g_1 = g_0 - h_0d * by * g_d, g_1 - h_1d * by * g_d
-    h_00, h_11 = tl.maximum(h_00 - h_0d * h_0d * by, 0.0), tl.maximum(h_11 - h_1d * h_1d * by, 0.0)
+    h_00, h_11 = tl.maximum(h_00 - h_0d * h_0d * by, eps * h_00), tl.maximum(h_11 - h_1d * h_1d * by, eps * h_11)
     return part, more, g_0, g_1, h_00, h_01 - h_0d * h_1d * by, h_11
 
 
 @triton.jit
 def evaluate(  # type: ignore[no-untyped-def]
     pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, x_0, x_1, y_mean, total, tiny,
-    low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr,
+    eps, low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr,
     PRIOR: tl.constexpr, MIXED: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """The projected objective with its shadings, its gradient and Gauss-Newton Hessian, both halved.
@@ -268,14 +268,15 @@ def evaluate(  # type: ignore[no-untyped-def]
     if PRIOR:
         part, more, g_0, g_1, h_00, h_01, h_11 = _prior_at(
             means, roots, which, x_0, x_1, i_d, i_s, mean, mean_0, mean_1, y_mean, total, re, e_0, e_1, rr, c_0, c_1,
-            c_00, c_01, c_11, diffuse, specular, tiny,
+            c_00, c_01, c_11, diffuse, specular, tiny, eps,
         )  # fmt: skip
         cost += part
     else:
         if BOUNDED:
             c_0, c_1 = c_0 * diffuse, c_1 * diffuse
         g_0, g_1 = i_d * (c_0 * re / square - e_0), i_d * (c_1 * re / square - e_1)
-        h_00 = i_d * i_d * tl.maximum(c_00 - c_0 * c_0 / square, 0.0)
-        h_11 = i_d * i_d * tl.maximum(c_11 - c_1 * c_1 / square, 0.0)
+        # never less than rounding of the whole, as in `numba_descent`
+        h_00 = i_d * i_d * tl.maximum(c_00 - c_0 * c_0 / square, eps * c_00)
+        h_11 = i_d * i_d * tl.maximum(c_11 - c_1 * c_1 / square, eps * c_11)
         h_01 = i_d * i_d * (c_01 - c_0 * c_1 / square)
     return i_d, i_s, cost, g_0, g_1, h_00, h_01, h_11, free, more
