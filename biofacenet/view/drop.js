@@ -1,23 +1,26 @@
 "use strict";
-const $ = id => document.getElementById(id), {largest: LARGEST, products: PRODUCTS} = JSON.parse($("data").textContent);
-let file = null, job = null, box = null;
+const $ = id => document.getElementById(id), {largest: LARGEST, largest_scene: LARGEST_SCENE, products: PRODUCTS} = JSON.parse($("data").textContent);
+let file = null, job = null, box = null, scene = false;
 const show = (on, ...ids) => { for (const id of ids) $(id).hidden = !on; };
 function say(text) { $("state").textContent = text; }
 function choose(chosen) {
   if (!chosen || job) return;
   box = null; show(false, "box");
-  if (chosen.size > LARGEST) { say(`${chosen.name}: ${(chosen.size / 2 ** 20).toFixed(0)} MiB; expected at most ${LARGEST / 2 ** 20} MiB`); return; }
-  file = chosen; say("");
+  const photograph = chosen.type.startsWith("image/"), most = photograph ? LARGEST : LARGEST_SCENE;
+  if (chosen.size > most) { say(`${chosen.name}: ${(chosen.size / 2 ** 20).toFixed(0)} MiB; expected at most ${most / 2 ** 20} MiB`); return; }
+  file = chosen; scene = !photograph; say("");
   URL.revokeObjectURL($("image").src);
+  show(scene, "scene"); $("name").textContent = file.name; $("white").value = "";
+  if (scene) { show(false, "shown", "hint", "made", "seen"); offer(true); return; }
   $("image").onerror = () => { show(false, "shown", "hint"); };  // what the browser cannot show may be read all the same
   $("image").src = URL.createObjectURL(file);
   show(true, "shown", "hint"); show(false, "made", "seen"); offer(true);
 }
 function offer(on) {  // what can be asked for; all of a picture has maps, but no head to turn
-  show(on, "making", "go"); show(on && $("make").value === "maps", "whole");
+  show(on, "go"); show(on && !scene, "making"); show(on && !scene && PRODUCTS[$("make").value].whole, "whole");
 }
 async function send(where) {
-  const what = $("make").value;
+  const what = scene ? "scene" : $("make").value;
   offer(false); show(false, "made", "seen"); show(true, "cancel", "bar"); say("sending");
   try {
     const answer = await fetch(what + (where ? "/" + where : ""), {method: "POST", body: file, headers: {"X-Name": encodeURIComponent(file.name)}});
@@ -32,7 +35,7 @@ async function send(where) {
       say(state.step);
       if (state.error) throw Error(state.error);
       if (!state.done) continue;
-      if (what === "maps") { location = "made/" + job; job = null; return; }
+      if (what === "maps" || what === "scene") { location = "made/" + job; job = null; return; }
       const made = await (await fetch("made/" + job)).blob();
       end(`${PRODUCTS[what].label}: ready. Nothing is kept of it unless you save it.`);
       URL.revokeObjectURL($("link").href);
@@ -47,7 +50,7 @@ function end(words) { job = null; show(false, "cancel", "bar"); offer(!!file); s
 for (const [key, one] of Object.entries(PRODUCTS)) $("make").add(new Option(one.label, key));
 $("make").onchange = () => offer(!!file && !job);
 $("file").onchange = e => choose(e.target.files[0]);
-$("go").onclick = () => send(box);
+$("go").onclick = () => send(scene ? encodeURI($("white").value.replaceAll(" ", "")) : box);
 $("whole").onclick = () => send("whole");
 $("cancel").onclick = () => { const k = job; end("cancelled"); if (k) fetch("cancel/" + k, {method: "POST"}); };
 for (const kind of ["dragover", "dragenter"]) addEventListener(kind, e => { e.preventDefault(); $("drop").classList.add("over"); });

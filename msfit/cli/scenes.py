@@ -44,8 +44,10 @@ def info(
 ) -> None:
     """Say what a file holds: shape, bands, light, range."""
     options = loading_options(white, dark, variable, orientation, wavelengths, saturation, scale)
-    found, raw = load_either(file, options)
     from msfit.data.cube import Cube
+    from msfit.io.either import load_either
+
+    found, raw = load_either(file, options)
 
     lines = _describe_cube(found, raw=raw) if isinstance(found, Cube) else _describe_result(found)
     say("\n".join([str(file), *(f"  {name:<13} {text}" for name, text in lines)]))
@@ -80,6 +82,7 @@ def render(
     from PIL import Image
 
     from msfit.errors import InputError
+    from msfit.io.either import load_either
     from msfit.io.output import check_absent, check_no_input, check_output, written_whole
 
     check_output(output, _PICTURES)
@@ -114,23 +117,6 @@ def _save_panel(file: Path, found: Cube | FitResult, output: Path, what: str, ra
     with written_whole(output) as part:
         found.plot(ranges=ranges or None, **extra).savefig(part)
     say(f"{output}: panel of {found.model}")
-
-
-def load_either(path: Path, options: dict[str, Any], *, raw: bool = True) -> tuple[Cube | FitResult, bool]:
-    """A result where the file is one, else spectra; whether they are counts without a light, which `raw` allows."""
-    from msfit.errors import NoIlluminant
-    from msfit.io import load
-    from msfit.io.existing import holds_result
-    from msfit.io.results import EXTENSIONS, load_result
-
-    if path.suffix.lower() in EXTENSIONS and path.exists() and not options and holds_result(path):
-        return load_result(path), False
-    try:
-        return load(path, **options), False
-    except NoIlluminant:
-        if not raw:
-            raise
-        return load(path, **{**options, "white": "unknown"}), True
 
 
 def _describe_cube(cube: Cube, *, raw: bool = False) -> list[tuple[str, str]]:

@@ -52,10 +52,10 @@ def view(
     overwrite: Overwrite = False,
 ) -> None:
     """Show a page with the picture, maps, spectra, fits and regions of a result, to this machine alone; or a scene."""
-    from msfit.cli.scenes import load_either
     from msfit.data.result import FitResult
     from msfit.errors import InputError
     from msfit.io import load
+    from msfit.io.either import load_either
     from msfit.io.output import check_absent, check_output
     from msfit.io.results import load_result
     from msfit.view.page import EXTENSIONS, make_page

@@ -84,10 +84,7 @@ def make_page(
         A list of spectra; too many pixels; a cube of other pixels or without the fitted bands; a later result of
         another size or model.
     """
-    if len(result.shape) != 2:
-        raise InputError(f"result: found {result.shape[0]:,} spectra; expected a picture (y, x)")
-    if result.status.size > LARGEST:
-        raise InputError(f"result: found {result.status.size:,} pixels; expected at most {LARGEST:,}: cut a part out")
+    check_picture("result", result.shape)
     if cube is not None:
         result = replace(result, cube=_fitted_bands(result, cube))
     maps, summary = _maps(result), result.summary()
@@ -131,6 +128,14 @@ def make_page(
         )
     data["errors"] = f"RMS error of what is drawn [1]: {'; '.join(errors)}."
     return Page(view_document("page", data, blobs))
+
+
+def check_picture(what: str, shape: tuple[int, ...]) -> None:
+    """Refuse a list of spectra, and more pixels than a page can hold."""
+    if len(shape) != 2:
+        raise InputError(f"{what}: found {shape[0]:,} spectra; expected a picture (y, x)")
+    if shape[0] * shape[1] > LARGEST:
+        raise InputError(f"{what}: found {shape[0] * shape[1]:,} pixels; expected at most {LARGEST:,}: cut a part out")
 
 
 def _range(result: FitResult, name: str) -> tuple[float, float]:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from msfit.data.cube import Cube
-from msfit.errors import InputError
 from msfit.io.extras import need
 from msfit.view.document import view_document
 from msfit.view.packing import pack, pack_spectra
-from msfit.view.page import LARGEST, Page
+from msfit.view.page import Page, check_picture
 
 _RED_GREEN_BLUE = (610.0, 545.0, 465.0)  # nm, near the peaks of CIE 1931 matching functions as sRGB shows them
 _BRIGHT = 99.5  # percentile that is shown white
@@ -42,10 +41,7 @@ def make_raw_page(cube: Cube, *, raw: bool, title: str = "msfit") -> Page:
     InputError
         A list of spectra; too many pixels.
     """
-    if len(cube.shape) != 2:
-        raise InputError(f"scene: found {cube.shape[0]:,} spectra; expected a picture (y, x)")
-    if cube.shape[0] * cube.shape[1] > LARGEST:
-        raise InputError(f"scene: found {cube.shape[0] * cube.shape[1]:,} pixels; expected at most {LARGEST:,}")
+    check_picture("scene", cube.shape)
     values, usable = cube.rows(slice(None))
     level = float(np.asarray(cube.illuminant).flat[0]) if raw and cube.illuminant is not None else 1.0
     values = np.asarray(values, np.float64) * level
