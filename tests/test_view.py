@@ -419,6 +419,9 @@ def test_edits_are_those_of_the_model(opened: Opened, result: msfit.FitResult) -
         page.click("#png")
     assert np.asarray(Image.open(download.value.path())).shape[:2] == SHAPE
     page.click("#reset")
+    lit = replace(result, cube=None, i_d=1.2 * result.i_d, i_s=1.2 * result.i_s)
+    assert np.abs(edited(e_light=1.2) - np.rint(255 * msfit.render(lit, srgb=True)))[known].mean() < 2.5
+    page.click("#reset")
     assert np.abs(edited() - picture)[known].max() <= 1
 
 
@@ -445,6 +448,8 @@ def test_edits_follow_the_zoom(opened: Opened) -> None:
     y, x = np.indices(SHAPE)
     rows, columns = (((i + 0.5) / 1.5 + n / 6).astype(int) for i, n in ((y, SHAPE[0]), (x, SHAPE[1])))
     np.testing.assert_array_equal(opened.pixels("#edited canvas"), whole[rows, columns])
+    page.click("#farther")
+    np.testing.assert_array_equal(opened.pixels("#edited canvas"), whole)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -90,7 +90,9 @@ def test_a_patch_in_the_browser_is_what_fit_takes(counts: Path, tmp_path: Path) 
     assert main(["view", str(counts), "-o", str(tmp_path / "page.html")]) == 0
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_context(offline=True, viewport={"width": 1440, "height": 900}).new_page()
+        context = browser.new_context(offline=True, viewport={"width": 1440, "height": 900})
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page = context.new_page()
         wrong: list[str] = []
         page.on("console", lambda message: wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -107,6 +109,9 @@ def test_a_patch_in_the_browser_is_what_fit_takes(counts: Path, tmp_path: Path) 
         page.mouse.up()
         words = page.inner_text("#words")
         assert words == "--white 6:14,41:51"
+        page.click("#copy")
+        page.locator("#copy", has_text="Copied").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == words
         assert "None is saturated" in page.inner_text("#advice")
         mean = page.evaluate("patchMean().mean")
         np.testing.assert_allclose(mean, np.load(counts)["counts"][6:14, 41:51].mean((0, 1)), rtol=2e-3)

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image
 import msfit
 from biofacenet import Model
 from biofacenet.view import server as photo_server
+from biofacenet.view.products import PRODUCTS
 from biofacenet.view.server import AT_ONCE, PhotoServer
 
 
@@ -223,7 +225,15 @@ def test_without_an_origin_or_the_address_nothing_is_taken(server: PhotoServer) 
     assert ask(server, "cancel/x", b"")[0] == 404
 
 
-def test_in_a_browser(server: PhotoServer, face_file: Path, reflectance: np.ndarray, tmp_path: Path) -> None:
+def test_in_a_browser(
+    server: PhotoServer,
+    face_file: Path,
+    reflectance: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turned = replace(PRODUCTS["front"], make=lambda *_: face_file.read_bytes())  # the slow test turns the head
+    monkeypatch.setattr(photo_server, "PRODUCTS", {**PRODUCTS, "front": turned})
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
@@ -255,6 +265,20 @@ def test_in_a_browser(server: PhotoServer, face_file: Path, reflectance: np.ndar
         assert max(abs(n - m) for n, m in zip(drawn, (75, 65, 150, 130), strict=True)) < 4
         page.select_option("#make", "restored")
         assert page.locator("#whole").is_visible()
+        with server._turn:  # held up before it begins
+            page.click("#go")
+            page.locator("#state", has_text="waiting").wait_for()
+            with page.expect_response("**/cancel/*"):
+                page.click("#cancel")
+            assert page.inner_text("#state") == "cancelled"
+        assert server.jobs == {}
+        page.select_option("#make", "front")
+        page.click("#go")
+        page.locator("#seen").wait_for()
+        with page.expect_download() as download:
+            page.click("#link")
+        assert download.value.suggested_filename == f"{face_file.stem}-front.png"
+        assert download.value.path().read_bytes() == face_file.read_bytes()
         page.set_input_files("#file", tmp_path / "cheek.npz")
         assert page.locator("#making").is_hidden()
         assert page.locator("#shown").is_hidden()
