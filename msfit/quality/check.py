@@ -22,7 +22,7 @@ from msfit.skin.models import get_model
 _BLUE = 425.0  # nm: below it skin is dark, and the archive's own spectra scatter
 DEPARTURE_BLUE, DEPARTURE, OFFSET = 0.25, 0.09, 0.01
 WIDER = 1.7  # times these, from the next neighbours but one
-NOISE, NOISE_TIMES = 0.03, 3.0
+NOISE, NOISE_TIMES = 0.015, 3.0  # good scenes: 1.3 times, whatever the noise is
 MOVED = 0.3  # pixels
 LIGHT = 0.25
 RMSE_TIMES = 1.5
