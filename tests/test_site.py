@@ -54,7 +54,7 @@ def test_links_within_the_project_lead_somewhere() -> None:
         prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
         for target in re.findall(r"\]\(([^)\s]+)\)", prose):
             if re.match(r"[a-z]+:", target):  # on other machines: `make links` asks them
-                assert re.fullmatch(r"https://[\w.-]+\.[a-z]{2,}(/[\w./~%+-]*)?(#[\w-]+)?", target), f"{page.name}: {target}"
+                assert re.fullmatch(r"https://[\w.-]+\.[a-z]{2,}(/[\w./~%+-]*)?(#[\w-]+)?", target), (page.name, target)
                 continue
             file, _, anchor = target.partition("#")
             found = page.parent / file if file else page
