@@ -23,7 +23,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     instructions; NaN and infinity keep their meaning. Numba looks only at a function's own file to see whether its
     machine code is stale: it must not call compiled functions of other files, but for `aligned`.
 
-    Arrays are copied in loops: with `a[:] = b` numba compiles the words of an error about shapes too, for three seconds.
+    Arrays are copied in loops: `a[:] = b` compiles the words of an error about shapes too, for three seconds.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
     try:
