@@ -35,7 +35,8 @@ class Oracle:
     def __init__(self, skin: Callable[[Any, Any], np.ndarray], box: Box, nodes: int = 512, starts: int = 10) -> None:
         self.skin, self.box, self.nodes, self.starts = skin, box, nodes, starts
         self.axes = [np.linspace(low, high, nodes) for low, high in box]
-        self.grid = skin(*np.meshgrid(*self.axes, indexing="ij"))  # (nodes, nodes, band)
+        self.grid = skin(*np.meshgrid(*self.axes, indexing="ij")).reshape(nodes * nodes, -1)  # (node, band)
+        self.sums, self.squares = self.grid.sum(1), (self.grid**2).sum(1)
 
     def rmse(self, pixels: np.ndarray) -> np.ndarray:
         """Least RMSE of each pixel (n, band), (n,)."""
@@ -47,16 +48,14 @@ class Oracle:
         return np.array([self._descend(y, *middle)[0] for y in pixels])
 
     def _best_nodes(self, y: np.ndarray) -> np.ndarray:
-        r = self.grid.reshape(-1, y.size)
-        mean_r, mean_y = r.mean(1), y.mean()
-        spread = (r * r).sum(1) - y.size * mean_r**2
-        i_d = (r @ y - y.size * mean_r * mean_y) / spread
-        i_s = mean_y - i_d * mean_r
-        diffuse_only = np.maximum(r @ y / (r * r).sum(1), 0)
+        ry, total = self.grid @ y, y.sum()
+        i_d = (ry - self.sums * total / y.size) / (self.squares - self.sums**2 / y.size)
+        i_s = (total - i_d * self.sums) / y.size
+        diffuse_only = np.maximum(ry / self.squares, 0)
         i_d, i_s = np.where(i_s < 0, diffuse_only, i_d), np.maximum(i_s, 0)
-        i_d, i_s = np.where(i_d < 0, 0, i_d), np.where(i_d < 0, max(mean_y, 0), i_s)
-        cost = y @ y - 2 * (i_d * (r @ y) + i_s * y.sum())
-        cost += i_d**2 * (r * r).sum(1) + 2 * i_d * i_s * r.sum(1) + y.size * i_s**2
+        i_d, i_s = np.where(i_d < 0, 0, i_d), np.where(i_d < 0, max(total / y.size, 0), i_s)
+        cost = y @ y - 2 * (i_d * ry + i_s * total)
+        cost += i_d**2 * self.squares + 2 * i_d * i_s * self.sums + y.size * i_s**2
         best = np.argpartition(cost, self.starts)[: self.starts]
         rows, columns = np.unravel_index(best, (self.nodes, self.nodes))
         return np.stack((self.axes[0][rows], self.axes[1][columns]), 1)
