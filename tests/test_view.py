@@ -17,6 +17,7 @@ from matplotlib.path import Path as MplPath
 from PIL import Image
 
 import msfit
+from benchmarks.page import skin
 from msfit.cli import main
 from msfit.errors import InputError
 from msfit.view import Page, make_page
@@ -450,6 +451,23 @@ def test_edits_follow_the_zoom(opened: Opened) -> None:
     np.testing.assert_array_equal(opened.pixels("#edited canvas"), whole[rows, columns])
     page.click("#farther")
     np.testing.assert_array_equal(opened.pixels("#edited canvas"), whole)
+
+
+@pytest.mark.slow
+def test_a_page_of_a_quarter_of_a_million_spectra_is_small_and_opens_offline(browser: Any, tmp_path: Path) -> None:
+    """Skin in every pixel and noise in every sample, 512 x 512 x 31: below 12 MB."""
+    page = skin(512).view()
+    assert held(page)["measured"]["error"] < 0.0031  # the noise itself, which is not kept
+    assert len(held(page)["measured"]["basis"]) == 8
+    page.save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 12e6
+    context = browser.new_context(offline=True)
+    opened, wrong = context.new_page(), list[str]()
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.goto((tmp_path / "page.html").as_uri())
+    opened.wait_for_selector("body[data-complete=yes]")
+    assert wrong == []
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
