@@ -65,10 +65,10 @@ KINDS: dict[str, tuple[Step, Step, Step]] = {
 }
 HOLES = (0.05, 0.10, 0.20)
 CLASSICAL: dict[str, tuple[float, ...]] = {
-    "non-local means": (0.5, 0.8, 1.2),
-    "total variation": (0.01, 0.02, 0.05, 0.1, 0.2),
-    "wavelet": (0.7, 1.0, 1.5),
-    "Richardson-Lucy": (5, 10, 20, 40),
+    "non-local means": (0.2, 0.35, 0.5, 0.8),
+    "total variation": (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3),
+    "wavelet": (0.4, 0.7, 1.0, 1.5, 2.0),
+    "Richardson-Lucy": (2, 5, 10, 20, 40),
     "inpainting": (0.0,),
 }
 _TUNED_ON, _NATURAL = 2, 24

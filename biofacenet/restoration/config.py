@@ -33,6 +33,9 @@ class DataConfig:
     """Processes that draw faces; 0: the one that trains."""
     validation: int = 64
     """Cut-outs of other persons on other heads, on which the figures of each epoch are measured."""
+    textures: float = 0.0
+    """Share of cut-outs that are of real photographs (`biofacenet.restoration.textures`); above 0, rendered faces get
+    texture of them, too."""
     photos: str = ""
     """Folder of clean photographs of faces, such as FFHQ's, which half of the batches then come from; none if empty."""
 
@@ -102,6 +105,7 @@ class RestorationConfig:
             ("data.crop", data.crop, step, data.size),
             ("data.validation", data.validation, 1, 100_000),
             ("data.workers", data.workers, 0, 1024),
+            ("data.textures", data.textures, 0, 1),
             ("data.seed", data.seed, 0, 2**31),
             ("training.seed", training.seed, 0, 2**31),
             ("training.batch", training.batch, 1, 65_536),

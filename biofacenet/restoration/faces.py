@@ -17,6 +17,8 @@ from biofacenet.photo.reading import PHOTO_EXTENSIONS, linear_light, read_photo
 from biofacenet.restoration.degradation import apply, random_hole, random_steps, summed
 from biofacenet.restoration.holes import surrounded
 from biofacenet.restoration.network import numbers_of
+from biofacenet.restoration.shrinkage import calmed
+from biofacenet.restoration.textures import detail, natural
 from msfit.colour.transforms import decode_srgb, encode_srgb
 from msfit.errors import InputError
 from msfit.synth.bank import Bank, cache_folder
@@ -31,8 +33,15 @@ from msfit.synth.tones import drawn_subject
 _EDITION = 1
 _CHUNK = 20
 _LAYERS = ("spectra", "i_d", "gloss", "face")
-# Shares of pictures under cameras that only expose and clip, and of pictures with a hole.
-_PLAIN, _HOLED = 0.35, 0.3
+# Shares of pictures under cameras that only expose and clip, of those whose cameras leave a finished photograph with
+# sharpening, a little noise and JPEG, and of pictures with a hole.
+_PLAIN, _FINISHED, _HOLED = 0.35, 0.6, 0.2
+# Of a finished photograph's noise this much is left, and its JPEG is at least so good.
+_QUIET, _FINE_JPEG = 0.25, 86
+# Share of pictures whose noise and blocks were shrunk away before, as `pipeline` has it.
+_CALMED = 0.6
+# Share of faces that get the texture of a photograph, and its largest deviation on the face and around it [log].
+_TEXTURED, _ON_FACE, _AROUND = 0.5, 0.04, 0.25
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,8 @@ class RestorationBatch:
         1 inside.
     numbers : tensor (n, 4)
         As of `biofacenet.restoration.network.numbers_of`.
+    told : tensor (n,)
+        1 where the numbers can be seen, 0 where noise and blocks were shrunk away.
     """
 
     clean: Tensor
@@ -65,6 +76,7 @@ class RestorationBatch:
     hole: Tensor
     face: Tensor
     numbers: Tensor
+    told: Tensor
 
 
 class Faces:
@@ -78,6 +90,7 @@ class Faces:
         workers: int = 0,
         folder: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
+        textures: float = 0.0,
     ) -> None:
         settings = (source.split, source.size, source.heads, source.seed, source.count)
         self.path = (folder or cache_folder()) / "-".join(map(str, ("faces", _EDITION, *settings)))
@@ -93,14 +106,15 @@ class Faces:
             lambda: Bank(source.heads, source.size, source.split, workers=max(1, workers)),
         )
         self.ita = self._layers.pop("ita").astype(np.float32)
-        self._source, self._batch, self._crop = source, batch, crop
+        self._source, self._batch, self._crop, self._textures = source, batch, crop, textures
 
     def __getitem__(self, step: int) -> RestorationBatch:
         """The batch of a step: it does not depend on the ones before."""
         generator = torch.Generator().manual_seed(self._source.seed * 1_000_003 + step)
         chosen = torch.randint(self._source.count, (self._batch,), generator=generator)
         layers = self._cut(chosen.tolist(), generator)
-        return made_worse(photographed(layers, generator), layers["face"], generator)
+        clean, face = photographed(layers, generator, self._textures)
+        return made_worse(clean, face, generator)
 
     def _cut(self, chosen: list[int], generator: torch.Generator) -> dict[str, Tensor]:
         """Square cut-outs around a pixel of each face, between the whole picture and its own pixels, some mirrored."""
@@ -163,23 +177,54 @@ def made_worse(clean: Tensor, face: Tensor, generator: torch.Generator) -> Resto
     ]
     hole = torch.stack(holes)
     degraded = surrounded(encode_srgb(worse), hole)
-    return RestorationBatch(encode_srgb(clean), degraded, hole, face, numbers_of([summed(how) for how in steps]))
+    done = [summed(how) for how in steps]
+    told = (torch.rand(len(clean), generator=generator) >= _CALMED).float()
+    parts = [one[None] if see else calmed(one[None], d)[0] for one, d, see in zip(degraded, done, told, strict=True)]
+    return RestorationBatch(encode_srgb(clean), torch.cat(parts), hole, face, numbers_of(done), told)
 
 
-def photographed(layers: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-    """Clean photographs of layers: lamps, exposure, white balance and tone curve, linear RGB in 0..1."""
+def photographed(layers: dict[str, Tensor], generator: torch.Generator, textures: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Clean photographs of layers, linear RGB in 0..1, and their faces: lamps, exposure, balance, curve, sharpening.
+
+    `textures` is the share of them that give way to a cut-out of a real photograph; then others get texture, too.
+    """
     seen = scenes(layers["spectra"], torch.from_numpy(functions()), layers["i_d"], layers["gloss"], generator)
-    count = len(seen.picture)
+    picture, face = (
+        _textured(seen.picture, layers["face"], textures, generator) if textures else (seen.picture, layers["face"])
+    )
+    count = len(picture)
     cameras = random_cameras(count, generator)
     none = torch.zeros(count)
-    cameras = cameras._replace(blur=none, sharpening=none, shot=none, floor=none, quality=none.long())
+    finished = (torch.rand(count, generator=generator) < _FINISHED).float()
+    cameras = cameras._replace(
+        blur=none,
+        sharpening=finished * cameras.sharpening,
+        shot=finished * _QUIET**2 * cameras.shot,
+        floor=finished * _QUIET * cameras.floor,
+        quality=((cameras.quality > 0) * finished).long() * cameras.quality.clamp(min=_FINE_JPEG),
+    )
     plain = torch.rand(count, generator=generator) < _PLAIN
     one = torch.ones(count)
     for name, value in (("contrast", one), ("lift", one), ("saturation", one), ("local", none)):
         cameras = cameras._replace(**{name: torch.where(plain, value, getattr(cameras, name))})
     # a cut-out at the edge of a face may hold none of it
-    metered = torch.where(layers["face"].sum((1, 2, 3), keepdim=True) > 0, layers["face"], torch.ones(()))
-    return develop(seen.picture, metered, cameras, generator).picture
+    metered = torch.where(face.sum((1, 2, 3), keepdim=True) > 0, face, torch.ones(()))
+    return develop(picture, metered, cameras, generator).picture, face
+
+
+def _textured(picture: Tensor, face: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    pictures, faces = [], []
+    for one, own in zip(picture[:, None], face[:, None], strict=True):
+        pick = float(torch.rand((), generator=generator))
+        if pick < share:
+            one, own = natural(one.shape[-1], generator), torch.zeros_like(own)
+        elif pick < share + (1 - share) * _TEXTURED:
+            on_face, around = torch.rand(2, generator=generator).tolist()
+            amount = own * _ON_FACE * on_face + (1 - own) * _AROUND * around
+            one = one * (amount * detail(one.shape[-1], generator)).exp()
+        pictures.append(one)
+        faces.append(own)
+    return torch.cat(pictures), torch.cat(faces)
 
 
 def kept_whole(faces: Faces, index: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,8 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-# Of the squared Laplacian, thirteen points.
+# Of the Laplacian, five points, and of its square, thirteen.
+_PLAIN_STENCIL = {(0, 0): 4, **dict.fromkeys([(0, 1), (1, 0), (0, -1), (-1, 0)], -1)}
 _STENCIL = {
     **dict.fromkeys([(0, 0)], 20),
     **dict.fromkeys([(0, 1), (1, 0), (0, -1), (-1, 0)], -8),
@@ -44,8 +45,10 @@ def _pulled(values: Tensor, weight: Tensor) -> Tensor:
     return known * (values / weight.clamp(min=1e-6)) + (1 - known) * below
 
 
-def continued(picture: np.ndarray, hole: np.ndarray, most: int = 3000) -> np.ndarray:
+def continued(picture: np.ndarray, hole: np.ndarray, most: int = 3000, *, slopes: bool = True) -> np.ndarray:
     """A picture (y, x, channel) whose hole (y, x) continues its surroundings with their slopes: ``laplacian^2 u = 0``.
+
+    Without `slopes`, ``laplacian u = 0``: between the extremes of what surrounds the hole.
 
     M. Chui, H. N. Mhaskar, "MRA contextual-recovery extension of smooth functions on manifolds", Appl. Comput. Harmon.
     Anal. 28, 2010. A large hole, of more than `most` pixels, is solved on fewer: the solution is smooth.
@@ -57,7 +60,7 @@ def continued(picture: np.ndarray, hole: np.ndarray, most: int = 3000) -> np.nda
         inside = torch.from_numpy(hole.astype(np.float32))[None, None]
         known = F.interpolate(1 - inside, shape, mode="area")
         small = F.interpolate(tensor * (1 - inside), shape, mode="area") / known.clamp(min=1e-3)
-        coarse = continued(small[0].permute(1, 2, 0).numpy(), known[0, 0].numpy() < 0.999, most * 4)
+        coarse = continued(small[0].permute(1, 2, 0).numpy(), known[0, 0].numpy() < 0.999, most * 4, slopes=slopes)
         wide = torch.from_numpy(coarse).permute(2, 0, 1)[None]
         filled = F.interpolate(wide, hole.shape, mode="bicubic", align_corners=False)[0].permute(1, 2, 0).numpy()
         return np.asarray(np.where(hole[..., None], filled, picture))
@@ -68,7 +71,7 @@ def continued(picture: np.ndarray, hole: np.ndarray, most: int = 3000) -> np.nda
     number[there] = np.arange(len(places))
     rows, columns, weights = [], [], []
     right = np.zeros((len(places), picture.shape[2]))
-    for (down, across), weight in _STENCIL.items():
+    for (down, across), weight in (_STENCIL if slopes else _PLAIN_STENCIL).items():
         y, x = places[:, 0] + down, places[:, 1] + across
         other = number[y, x]
         unknown = other >= 0

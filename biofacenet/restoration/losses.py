@@ -42,12 +42,13 @@ def terms(estimate: Estimate, batch: RestorationBatch, factors: Mapping[str, flo
     if wanted("pixels"):
         made["pixels"] = (found - clean).abs().mean()
     if wanted("structure"):
-        apart = [(found.diff(dim=axis) - clean.diff(dim=axis)).abs().mean() for axis in (-1, -2)]
-        made["structure"] = torch.stack(apart).sum()
+        steps = [(found.diff(dim=axis) - clean.diff(dim=axis)).abs().mean() for axis in (-1, -2)]
+        made["structure"] = torch.stack(steps).sum()
     if wanted("pigments"):
         made["pigments"] = _pigments(found, clean, batch.face)
     if wanted("estimate"):
-        made["estimate"] = (estimate.numbers - batch.numbers).square().mean()
+        apart = (estimate.numbers - batch.numbers).square().mean(1)
+        made["estimate"] = (batch.told * apart).sum() / batch.told.sum().clamp(min=1)
     if wanted("doubt"):
         error = (found - clean).abs().mean(1, keepdim=True).detach()
         made["doubt"] = (error / estimate.scale + estimate.scale.log()).mean()

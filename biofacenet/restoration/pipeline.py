@@ -18,14 +18,16 @@ from biofacenet.photo.face import Box
 from biofacenet.photo.located import Face, locate
 from biofacenet.photo.reading import Photo
 from biofacenet.prediction import Model, as_model
+from biofacenet.restoration.blocks import measured_quality
 from biofacenet.restoration.consistency import held, unsupported
 from biofacenet.restoration.degradation import Degradation
 from biofacenet.restoration.holes import continued, surrounded
 from biofacenet.restoration.mirror import mirrored
 from biofacenet.restoration.network import Restorer, degradations
-from biofacenet.restoration.reading import read_any, read_mask
+from biofacenet.restoration.prior import filled
+from biofacenet.restoration.reading import jpeg_quality, read_any, read_mask
 from biofacenet.restoration.shrinkage import calmed
-from biofacenet.restoration.skin import SkinChange, colours_held, measured
+from biofacenet.restoration.skin import SkinChange, changed, colours_held, of_face
 from biofacenet.restoration.weights import Restoring, load_restorer
 from biofacenet.result import FaceResult
 from msfit.colour.transforms import decode_srgb, encode_srgb
@@ -41,7 +43,9 @@ _INPAINTED = 0.6
 _LOOKED_AT = 512
 _MOST_PIXELS = 64_000_000
 # A picture that suffered less than the first stays as it is; more than the second is restored in full: `severity`.
-_UNTOUCHED, _FULL = 0.7, 1.2
+_UNTOUCHED, _FULL = 1.0, 1.6
+# A picture that seems worse by so much than its file's tables say was packed before [JPEG quality].
+_REPACKED = 35.0
 # Restored and added detail are marked from here [display values of 1].
 _MARKED = 4 / 255
 _RED, _BLUE, _SHARE = (1.0, 0.15, 0.05), (0.05, 0.25, 1.0), 0.45
@@ -182,6 +186,7 @@ def restore(
     source = str(photo) if isinstance(photo, str | Path) else "array"
     try:
         known, grey = read_any(photo)
+        of_file = jpeg_quality(photo) if isinstance(photo, str | Path) else None
         height, width = (scale * side for side in known.rgb.shape[:2])
         if height * width > _MOST_PIXELS:
             raise InputError(
@@ -202,9 +207,14 @@ def restore(
     notes = list(known.notes)
     if face is None:
         notes.append("restored without physics: no face was looked for, the skin's change is not known")
+    if (invented | missing).any() and face is not None:
+        known = _with_likely(known, invented | missing, face)
     photograph = _enlarged(_display(known.rgb), scale)
     holes = _enlarged_mask(invented | missing, scale)
     degradation, overview = _weighed(network.network, photograph, holes, face, scale)
+    degradation = degradation._replace(
+        quality=agreed_quality(degradation.quality, of_file, measured_quality(given.rgb))
+    )
     calm, noise = calmed(photograph, degradation)
     degradation = degradation._replace(noise=noise)
     gate = strength * _ramp(severity(degradation))
@@ -219,16 +229,18 @@ def restore(
     if hole_there is not None and face is not None:
         found = mirrored(found, face, scale, hole_there)
     found = held(found, light, degradation, extent, hole_there)
+    display, quiet = (one[0].permute(1, 2, 0).numpy() for one in (photograph, calm))
+    made, skin = encode_srgb(torch.from_numpy(found.clip(0, 1))).numpy(), None
+    if face is not None and not grey:
+        made, skin = of_face(quiet, made, face, scale, holes[0, 0].numpy() > 0.5)
     # what is invented in a hole does not depend on how much the rest suffered
     weight = np.full((height, width, 1), gate, np.float32)
     if hole_there is not None:
         weight = np.maximum(weight, strength * hole_there[..., None])
-    display = photograph[0].permute(1, 2, 0).numpy()
-    restored = display + weight * (encode_srgb(torch.from_numpy(found.clip(0, 1))).numpy() - display)
+    restored = display + weight * (made - display)
     change = None
-    if face is not None and not grey:
-        measuring = as_model(model)
-        change, restored = measured(measuring, display, restored, face, scale, holes[0, 0].numpy() > 0.5)
+    if face is not None and skin is not None:
+        change = changed(as_model(model), display + weight * (quiet - display), restored, face, scale, skin)
     if grey:
         restored = np.repeat(restored.mean(axis=2, keepdims=True), 3, axis=2)
     detail = np.abs(unsupported(restored - display, Degradation(degradation.blur, degradation.factor)))
@@ -290,6 +302,15 @@ def plainly_restored(rgb: np.ndarray, network: Restoring, hole: np.ndarray | Non
     found = colours_held(display, found, ~missing, 0.6 * min(display.shape[:2]))
     weight = np.where(missing, 1.0, _ramp(severity(degradation)))[..., None].astype(np.float32)
     return np.asarray((display + weight * (found - display)).clip(0, 1))
+
+
+def agreed_quality(seen: float, of_file: float | None = None, of_pixels: float | None = None) -> float:
+    """JPEG quality as the network sees it, as the file's tables tell it, and as the pixels' own grid does.
+
+    Tables and grid know; but a file may hold a picture that was packed harder before, as far as that is plain.
+    """
+    known = [one for one in (of_file, of_pixels) if one is not None]
+    return seen if not known or seen < min(known) - _REPACKED else min(known)
 
 
 def severity(degradation: Degradation) -> float:
@@ -360,6 +381,16 @@ def _filled(photo: Photo, hole: np.ndarray) -> Photo:
     # of a hole with as much around it as inside, a continuation says more than a mean
     values = continued(spread, hole) if hole.mean() < 0.5 else spread
     return replace(photo, rgb=np.rint(most * values.clip(0, 1)).astype(photo.rgb.dtype))
+
+
+def _with_likely(photo: Photo, hole: np.ndarray, face: Face) -> Photo:
+    """The photograph with the most likely face in its hole."""
+    most = np.iinfo(photo.rgb.dtype).max
+    light = decode_srgb(_display(photo.rgb))[0].permute(1, 2, 0).numpy()
+    values = encode_srgb(torch.from_numpy(filled(light, face, 1, hole))).numpy()
+    rgb = photo.rgb.copy()
+    rgb[hole] = np.rint(most * values[hole].clip(0, 1)).astype(rgb.dtype)
+    return replace(photo, rgb=rgb)
 
 
 def _display(rgb: np.ndarray) -> Tensor:

@@ -17,6 +17,8 @@ from msfit.io.upright import ORIENTATION, upright
 _GREY_MODES = ("L", "LA", "I", "I;16", "I;16B", "I;16L", "La", "1")
 # Formats that hold moving pictures; others hold thumbnails and depth beside the photograph.
 _MOVING = ("GIF", "WEBP", "PNG", "AVIF")
+# Mean of the 64 steps of ISO/IEC 10918-1, table K.1, which stands for quality 50.
+_LUMINANCE_MEAN = 3688 / 64
 # Channels that differ by no more than this on all but one pixel in a thousand hold no colour [1].
 _GREY = 3 / 255
 
@@ -39,6 +41,23 @@ def read_any(photo: str | Path | Photo | np.ndarray) -> tuple[Photo, bool]:
     if values.ndim == 3 and values.shape[2] in (3, 4) and values.dtype in (np.uint8, np.uint16) and _is_grey(values):
         return _grey(values[..., 0], values[..., 3] if values.shape[2] == 4 else None), True
     return as_photo(values), False
+
+
+def jpeg_quality(path: str | Path) -> float | None:
+    """Quality of a JPEG file, 1 to 100, as its table of luminance tells; None for other files.
+
+    The table is compared with that of ISO/IEC 10918-1, annex K.1, times libjpeg's factor for a quality:
+    ``5000 / quality`` per cent below 50, ``200 - 2 quality`` from 50 on (jcparam.c, Independent JPEG Group).
+    """
+    try:
+        with need("PIL.Image", "photo").open(path) as opened:
+            table = getattr(opened, "quantization", {}).get(0) if opened.format in ("JPEG", "MPO") else None
+    except Exception:  # the reader of pictures says what is wrong with a file
+        return None
+    if table is None:
+        return None
+    percent = 100 * float(np.mean(np.asarray(table, float))) / _LUMINANCE_MEAN
+    return float(np.clip((200 - percent) / 2 if percent <= 100 else 5000 / percent, 1, 100))
 
 
 def read_mask(hole: str | Path | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Noise and the blocks of JPEG taken away before the network looks: shrinkage in a sliding cosine transform.
 
 Every 8 x 8 patch is brought into the cosine transform, coefficients that are small beside the noise are dropped, and
-overlapping patches are averaged. Noise is as strong as the median of the highest frequencies says. For JPEG the same
-transform, shifted, averages its blocks away.
+overlapping patches are averaged. Noise is as strong as the median of the highest frequencies says, in the patches that
+are flattest by their lowest ones. For JPEG the same transform, shifted, averages its blocks away.
 
 G. Yu, G. Sapiro, "DCT image denoising: a simple and effective image denoising algorithm", IPOL 1, 2011; A. Nosratinia,
-"Enhancement of JPEG-compressed images by re-application of JPEG", J. VLSI Signal Processing 27, 2001.
+"Enhancement of JPEG-compressed images by re-application of JPEG", J. VLSI Signal Processing 27, 2001; N. N. Ponomarenko
+et al., "An automatic approach to lossy compression of AVIRIS images", IGARSS 2007 (noise from flat blocks).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from torch import Tensor
 from biofacenet.restoration.degradation import Degradation
 
 _SIDE, _STEP = 8, 2
+# Patterns (row * 8 + column) by which level and texture of a patch are told, and its noise.
+_LOW, _HIGH = [0, 1, 2, 3, 8, 9, 10, 16, 17, 18, 24], [63, 62, 55, 54]
 # Coefficients below so many standard deviations are dropped.
 _THRESHOLD = 2.7
 # Median of the magnitude of a normal variable of standard deviation 1.
@@ -29,8 +32,12 @@ _BY_JPEG = 0.12
 # JPEG of a quality below this takes the highest frequencies away, by which noise is measured: so much of what the
 # network says counts then.
 _PACKED, _BELIEVED = 95.0, 0.8
-# What is measured counts up to so many times what the network says, and this more [display values of 255].
+# What is measured counts up to so many times what the network says, and this more; texture is seldom as strong as the
+# second of these in the flattest patches, so that there it counts by itself [display values of 255].
 _MOST_BELIEVED, _UNSEEN = 3.0, 0.5
+_DOUBTED, _CERTAIN = 3.5, 5.0
+# Of the flattest share of patches; what is nearly black or white clips and does not count.
+_FLATTEST, _FEWEST, _CLIPPED = 0.25, 40, 0.04
 # Noise below this stays [display values of 255], and coarser sampling than this is undone first.
 _LEAST, _COARSE = 0.7, 1.5
 
@@ -46,8 +53,10 @@ def calmed(display: Tensor, degradation: Degradation) -> tuple[Tensor, float]:
     if factor > 1:
         size = [max(_SIDE, round(length / factor)) for length in shape]
         small = F.interpolate(display, size, mode="area")
-    # texture is measured as noise: so only as far as the network sees noise at all
-    noise = min(measured_noise(small), _MOST_BELIEVED * degradation.noise + _UNSEEN)
+    # texture is measured as noise: so only as far as the network sees noise at all, unless it is plain
+    measured = measured_noise(small)
+    plain = min(1.0, max(0.0, (measured - _DOUBTED) / (_CERTAIN - _DOUBTED)))
+    noise = plain * measured + (1 - plain) * min(measured, _MOST_BELIEVED * degradation.noise + _UNSEEN)
     if degradation.quality < _PACKED:
         noise = max(noise, _BELIEVED * degradation.noise)
     sigma = math.hypot(noise, _BY_JPEG * (100 - degradation.quality))
@@ -63,11 +72,16 @@ def calmed(display: Tensor, degradation: Degradation) -> tuple[Tensor, float]:
 
 
 def measured_noise(display: Tensor) -> float:
-    """Standard deviation of white noise [display values of 255], from the highest frequencies of luminance."""
+    """Standard deviation of white noise [display values of 255], from the luminance of a picture's flattest patches."""
     grey = _opponent(display)[:, :1] / math.sqrt(3)
-    found = F.conv2d(grey, _basis()[[63, 62, 55, 54]].to(grey), stride=4)
+    found = F.conv2d(grey, _basis().to(grey)[_LOW + _HIGH], stride=4).flatten(2)[0]
+    level = found[0] / _SIDE
+    texture = found[1 : len(_LOW)].square().sum(0)
+    texture = torch.where((level > _CLIPPED) & (level < 1 - _CLIPPED), texture, torch.inf)
+    count = max(_FEWEST, int(_FLATTEST * float(torch.isfinite(texture).sum())))
+    flat = found[len(_LOW) :, texture.argsort()[:count]]
     # luminance is a mean of three channels: its noise is that of one over the root of three
-    return 255 * math.sqrt(3) * float(found.abs().flatten().median()) / _MEDIAN
+    return 255 * math.sqrt(3) * float(flat.abs().flatten().median()) / _MEDIAN
 
 
 def shrunk(display: Tensor, sigma: float) -> Tensor:

@@ -72,27 +72,42 @@ class SkinChange(NamedTuple):
         return found
 
 
-def measured(
-    model: Model, before: np.ndarray, after: np.ndarray, face: Face, scale: int, hole: np.ndarray
-) -> tuple[SkinChange, np.ndarray]:
-    """How a face changed between two pictures (y, x, 3), display values, and the second with its colours held.
+def of_face(
+    before: np.ndarray, after: np.ndarray, face: Face, scale: int, hole: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The second of two pictures (y, x, 3), display values, with its skin's colours held; and that skin, bool (y, x).
 
     Colours of the skin are multiplied by a smooth field, so that their means over an eighth of the face are those of
-    the photograph; what is left is measured by the network's maps at the size that it was trained on.
+    the first picture. That is the photograph without its noise: noise on display values is light that was not there
+    once it is decoded, most of it in dark skin.
     """
+    where = _crop(face, scale)
+    skin = _skin(before[where], face, scale) & ~hole[where]
+    if skin.sum() < 64:
+        skin = ~hole[where]
+    made = after.copy()
+    made[where] = colours_held(before[where], after[where], skin, scale * face.width)
+    whole = np.zeros(hole.shape, bool)
+    whole[where] = skin
+    return made, whole
+
+
+def changed(
+    model: Model, before: np.ndarray, after: np.ndarray, face: Face, scale: int, skin: np.ndarray
+) -> SkinChange:
+    """How the skin of a face, bool (y, x), differs between two pictures (y, x, 3), display values."""
+    where = _crop(face, scale)
+    first = skin_of(model, before[where], skin[where])
+    same = np.array_equal(before, after)
+    return SkinChange(first, first if same else skin_of(model, after[where], skin[where]))
+
+
+def _crop(face: Face, scale: int) -> tuple[slice, slice]:
     crop = face.crop
-    where = (
+    return (
         slice(scale * crop.y, scale * (crop.y + crop.height)),
         slice(scale * crop.x, scale * (crop.x + crop.width)),
     )
-    first, last = before[where], after[where]
-    skin = _skin(first, face, scale) & ~hole[where]
-    if skin.sum() < 64:
-        skin = ~hole[where]
-    held = after.copy()
-    held[where] = colours_held(first, last, skin, scale * face.width)
-    change = SkinChange(skin_of(model, first, skin), skin_of(model, held[where], skin))
-    return change, held
 
 
 def skin_of(model: Model, display: np.ndarray, skin: np.ndarray) -> Skin:

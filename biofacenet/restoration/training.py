@@ -96,7 +96,7 @@ class _Run:
         def drawing(done: int, total: int) -> None:
             report(0, settings.steps, f"{done} of {total} faces drawn")
 
-        self.faces = Faces(source, settings.batch, data.crop, data.workers, progress=drawing)
+        self.faces = Faces(source, settings.batch, data.crop, data.workers, progress=drawing, textures=data.textures)
         self.photos = FolderFaces(data.photos, settings.batch, data.crop, data.seed) if data.photos else None
         self.exam = Faces(others, data.validation, data.crop, data.workers, progress=drawing)[0]
 
@@ -136,8 +136,7 @@ class _Run:
         batch = _on(source[step], self.device)
         self.network.train()
         estimate = self.network(batch.degraded.contiguous(memory_format=torch.channels_last), batch.hole)
-        late = {"pigments": 0.0} if step < self.config.loss.late else {}
-        losses = terms(estimate, batch, {**self.factors, **late})
+        losses = terms(estimate, batch, self._factors(step))
         if self.adversary is not None:
             self.adversary.requires_grad_(False)
             losses["adversary"] = self.factors["adversary"] * adversarial(self.adversary, estimate.display)
@@ -210,7 +209,7 @@ class _Run:
                     f"optimizer{number}.{index}.{name}": torch.as_tensor(value) for name, value in state.items()
                 }
         tensors = {name: value.cpu().contiguous().clone() for name, value in tensors.items()}
-        notes = {"progress": json.dumps(at), "config": json.dumps(self._fixed())}
+        notes = {"progress": json.dumps(at), "config": json.dumps(self._fixed(at["step"]))}
         with written_whole(path) as part_path:
             part_path.write_bytes(need("safetensors.torch", "train").save(tensors, notes))
 
@@ -222,7 +221,7 @@ class _Run:
             at, made_with = json.loads(notes["progress"]), json.loads(notes["config"])
         except (KeyError, ValueError):
             raise InputError(f"{path}: not a checkpoint of a training run; begin anew with --afresh") from None
-        if made_with != json.loads(json.dumps(self._fixed())):
+        if made_with != json.loads(json.dumps(self._fixed(at["step"]))):
             raise InputError(f"{path}: a checkpoint of another configuration; train into another folder")
         for part, module in self._modules().items():
             own = {name.split(".", 1)[1]: value for name, value in tensors.items() if name.startswith(f"{part}.")}
@@ -237,10 +236,18 @@ class _Run:
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         return dict(at)
 
-    def _fixed(self) -> dict[str, Any]:
-        """What a checkpoint must have in common with the run that goes on from it."""
+    def _factors(self, step: int) -> dict[str, float]:
+        late = {"pigments": 0.0} if step < self.config.loss.late else {}
+        return {**self.factors, **late}
+
+    def _fixed(self, step: int) -> dict[str, Any]:
+        """What a checkpoint of a step must have in common with the run that goes on from it.
+
+        Losses that differ only in what comes after may share one.
+        """
         content = self.config.to_dict()
-        return {name: content[name] for name in ("network", "loss")} | {"crop": self.config.data.crop}
+        data = {name: content["data"][name] for name in ("crop", "textures")}
+        return {"network": content["network"], "data": data, "factors": self._factors(step - 1)}
 
 
 @torch.no_grad()
@@ -281,7 +288,7 @@ def scored(network: Restorer, batch: RestorationBatch) -> dict[str, float]:
         "psnr input": psnr(batch.degraded),
         "melanin": float(change[1]),
         "blood": float(change[2]),
-        "numbers": float((estimate.numbers - batch.numbers).abs().mean()),
+        "numbers": float((estimate.numbers - batch.numbers).abs()[batch.told > 0].mean()),
     }
 
 

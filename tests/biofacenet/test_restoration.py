@@ -14,16 +14,24 @@ from skimage.data import astronaut
 
 from biofacenet import Model, restore
 from biofacenet.cli import main
-from biofacenet.photo.reading import read_photo, write_photo
+from biofacenet.photo.located import Face, locate
+from biofacenet.photo.reading import Photo, read_photo, write_photo
+from biofacenet.restoration.blocks import measured_quality
 from biofacenet.restoration.config import built_config
 from biofacenet.restoration.consistency import held
 from biofacenet.restoration.degradation import Degradation, Step, apply, random_hole, random_steps, summed
-from biofacenet.restoration.holes import surrounded
+from biofacenet.restoration.holes import continued, surrounded
 from biofacenet.restoration.losses import Adversary, adversarial, told_apart
 from biofacenet.restoration.network import Restorer, RestorerConfig, degradations, numbers_of
 from biofacenet.restoration.pigments import OFFSET, directions, skin_coordinates
-from biofacenet.restoration.pipeline import severity
+from biofacenet.restoration.pipeline import agreed_quality, severity
+from biofacenet.restoration.prior import filled, fitted, texture_of
+from biofacenet.restoration.reading import jpeg_quality
+from biofacenet.restoration.shrinkage import measured_noise
+from biofacenet.restoration.skin import colours_held
+from biofacenet.restoration.textures import detail, natural
 from biofacenet.restoration.weights import Restoring, load_restorer, save_restorer
+from msfit.colour.transforms import decode_srgb
 from msfit.errors import InputError
 
 
@@ -102,6 +110,80 @@ def test_what_agrees_with_the_photograph_is_left_alone() -> None:
     rng = np.random.default_rng(1)
     picture = rng.uniform(0.2, 0.6, (48, 40, 3)).astype(np.float32)
     assert_allclose(held(picture, picture, Degradation(), 30.0), picture, atol=1e-5)
+
+
+def test_noise_in_a_photograph_does_not_lighten_dark_skin() -> None:
+    rng = np.random.default_rng(2)
+    dark = np.full((64, 64, 3), (0.25, 0.15, 0.1), np.float32)
+    noisy = (dark + rng.normal(0, 0.06, dark.shape)).clip(0, 1).astype(np.float32)
+    skin = np.ones((64, 64), bool)
+    by_noise = colours_held(noisy, dark, skin, 40.0)[..., 2].mean() - 0.1
+    assert by_noise > 0.01  # why the photograph without its noise is what colours are held to
+    assert_allclose(colours_held(dark, dark * 1.1, skin, 40.0), dark, atol=4e-3)
+
+
+@pytest.mark.parametrize("quality", [20, 50, 75, 92, 98])
+def test_a_files_tables_tell_its_jpeg_quality(face: np.ndarray, tmp_path: Path, quality: int) -> None:
+    Image.fromarray(face).save(tmp_path / "face.jpg", quality=quality)
+    assert jpeg_quality(tmp_path / "face.jpg") == pytest.approx(quality, abs=1)
+    Image.fromarray(face).save(tmp_path / "face.png")
+    assert jpeg_quality(tmp_path / "face.png") is None
+    assert agreed_quality(quality - 10, quality) == quality
+    assert agreed_quality(quality - 60, quality) == quality - 60
+    assert agreed_quality(quality) == quality
+    assert agreed_quality(quality, quality, quality - 20) == quality - 20
+
+
+@pytest.mark.parametrize("quality", [15, 45, 60, 85])
+def test_pixels_tell_that_they_were_jpeg(face: np.ndarray, tmp_path: Path, quality: int) -> None:
+    Image.fromarray(face).save(tmp_path / "face.jpg", quality=quality)
+    packed = np.asarray(Image.open(tmp_path / "face.jpg"))
+    assert measured_quality(packed) == pytest.approx(quality, abs=2)
+    assert measured_quality(face) is None
+    assert measured_quality(np.asarray(Image.fromarray(packed).resize((250, 250)))) is None
+
+
+@pytest.mark.parametrize("sigma", [0.0, 5.0, 15.0])
+def test_noise_is_measured_where_the_picture_is_flat(face: np.ndarray, sigma: float) -> None:
+    display = torch.from_numpy(face / np.float32(255)).permute(2, 0, 1)[None]
+    display = torch.nn.functional.avg_pool2d(display, 5, stride=1)  # its own noise goes
+    noisy = display + sigma / 255 * torch.randn(display.shape, generator=torch.Generator().manual_seed(0))
+    assert measured_noise(noisy.clamp(0, 1)) == pytest.approx(sigma, abs=max(1.5, 0.15 * sigma))
+
+
+def test_the_prior_of_faces_finds_what_a_hole_hides_and_fits_its_rim(face: np.ndarray) -> None:
+    rng = np.random.default_rng(3)
+    mesh = locate(Photo(face)).mesh
+    assert mesh is not None
+    light = decode_srgb(torch.from_numpy(face / np.float32(255))).numpy()
+    own = texture_of(light, mesh.vertices[:, :2])
+    assert np.isfinite(own).any()
+    others = own * np.exp(rng.normal(0, 0.4, (12, 1, 1, 3)) + rng.normal(0, 0.05, (12, *own.shape))).astype(np.float32)
+    prior = fitted(np.concatenate([others, own[None]]).astype(np.float32), 8)
+    hole = np.zeros(face.shape[:2], bool)
+    x, y = mesh.vertices[159, :2].astype(int)  # an eye
+    hole[y - 8 : y + 9, x - 12 : x + 13] = True
+    spoilt = np.where(hole[..., None], np.float32(1), light)
+
+    def error(made: np.ndarray) -> float:
+        return float(np.square(np.sqrt(made.clip(0)) - np.sqrt(light))[hole].mean())
+
+    located = locate(Photo(face))
+    made = filled(spoilt, located, 1, hole, prior)
+    assert_array_equal(made[~hole], light[~hole])
+    assert error(made) < 0.5 * error(continued(spoilt, hole))
+    assert_allclose(filled(spoilt, Face(located.crop), 1, hole), continued(spoilt, hole))
+
+
+def test_cut_outs_of_photographs_are_pictures_and_their_detail_is_level() -> None:
+    generator = torch.Generator().manual_seed(4)
+    for _ in range(6):
+        cut = natural(48, generator)
+        assert cut.shape == (1, 3, 48, 48)
+        assert 0 <= float(cut.min()) < float(cut.max())
+        assert abs(float(detail(48, generator).mean())) < 0.5
+    with pytest.raises(InputError, match=r"data\.crop"):
+        natural(2000, generator)
 
 
 def test_severity_is_nothing_for_nothing_and_grows() -> None:
