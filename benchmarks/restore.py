@@ -374,7 +374,43 @@ def figures(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             by_tone[row["tone"]].append(row)
         if worse:
             tones[name] = {tone: _changes(group) for tone, group in by_tone.items()} | {"all": _changes(worse)}
-    return {"table": table, "change by tone": tones, "identity": _identities(rows)}
+    return {"asked": _asked(table, tones), "table": table, "change by tone": tones, "identity": _identities(rows)}
+
+
+def _asked(table: dict[str, Any], tones: dict[str, Any]) -> dict[str, Any]:
+    """What is asked of restoration, each from the cases that every method in it has run."""
+    base, own, plain = (table.get(name, {}) for name in ("input (bicubic)", "ours", "plain U-Net"))
+    found: dict[str, Any] = {}
+    for case in own:
+        if case == "none none":
+            found["untouched, psnr"] = own[case]["psnr"]
+        elif case.startswith(("mixture", "holes")):
+            key = "psnr hole" if case.startswith("holes") else "psnr"
+            best = {name: rows[case][key] for name, rows in table.items() if name in CLASSICAL and case in rows}
+            name = max(best, key=best.__getitem__, default=None)
+            found[case] = {
+                "over the input": round(own[case][key] - base[case][key], 3) if case in base else None,
+                "over the best classical": None if name is None else {name: round(own[case][key] - best[name], 3)},
+                "over the plain U-Net, psnr": round(own[case][key] - plain[case][key], 3) if case in plain else None,
+                "over the plain U-Net, ssim": round(own[case]["ssim"] - plain[case]["ssim"], 4)
+                if case in plain
+                else None,
+            }
+    for name, classes in tones.items():
+        every = classes["all"]
+        others = {tone: row for tone, row in classes.items() if tone != "all"}
+        found[f"change, {name}"] = {
+            "f_mel median": every["f_mel median"],
+            "f_mel, class of the largest mean with its sign": max(
+                ((row["f_mel signed"], tone) for tone, row in others.items()), key=lambda pair: abs(pair[0])
+            ),
+            "ita median": every["ita median"],
+            "ita, class lightened most": max((row["ita signed"], tone) for tone, row in others.items()),
+            "ita, class of the largest change over all": max(
+                (round(row["ita mean"] / every["ita mean"], 3), tone) for tone, row in others.items()
+            ),
+        }
+    return found
 
 
 def _means(rows: list[dict[str, Any]]) -> dict[str, float]:

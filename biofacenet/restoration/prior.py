@@ -7,8 +7,8 @@ Logarithms x of linear RGB on the texels of the canonical mesh, both sides of a 
 over the texels that are seen, where c is the number of neighbours that err alike. What the answer misses around the
 hole is carried into it (`filled`), so that there is no seam.
 
-M. E. Tipping, C. M. Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc. B 61, 1999; V. Blanz et al., "A
-statistical method for robust 3D surface reconstruction from sparse data", 3DPVT 2004.
+M. E. Tipping, C. M. Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc. B 61, 1999; V. Blanz et al.,
+"A statistical method for robust 3D surface reconstruction from sparse data", 3DPVT 2004.
 """
 
 from __future__ import annotations
@@ -183,6 +183,6 @@ def _around(hole: np.ndarray) -> tuple[slice, slice]:
     rows, columns = np.nonzero(hole)
     margin = 16
     return (
-        slice(max(0, int(rows.min()) - margin), int(rows.max()) + margin + 1),
-        slice(max(0, int(columns.min()) - margin), int(columns.max()) + margin + 1),
+        slice(max(0, int(rows.min()) - margin), min(len(hole), int(rows.max()) + margin + 1)),
+        slice(max(0, int(columns.min()) - margin), min(hole.shape[1], int(columns.max()) + margin + 1)),
     )

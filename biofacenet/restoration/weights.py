@@ -80,7 +80,7 @@ def load_restorer(name_or_path: str | Path = "default", device: torch.device | s
 
 def _shipped(name: str) -> Path:
     folder = Path(str(resources.files("biofacenet").joinpath("restoration", "weights")))
-    names = sorted(path.stem for path in folder.glob("*.safetensors"))
+    names = sorted(path.stem for path in folder.glob("*.json"))
     wanted = "restore" if name == "default" else name
     if wanted not in names:
         raise InputError(
