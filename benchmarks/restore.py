@@ -314,7 +314,7 @@ def methods(restorer: Restoring, plain: Restoring | None, model: Model, settings
 
 def ordered_cases() -> list[tuple[str, int]]:
     """Kinds and strengths, those that most is asked of first; ("none", 0): untouched."""
-    first = [("mixture", 1), ("none", 0), ("holes", 1), ("mixture", 0), ("mixture", 2)]
+    first = [("mixture", 1), ("none", 0), ("holes", 1), ("blur", 1), ("resolution", 1), ("mixture", 0), ("mixture", 2)]
     middle = [(kind, 1) for kind in KINDS if (kind, 1) not in first]
     return first + middle + [(kind, s) for s in (0, 2) for kind in KINDS if (kind, s) not in first]
 
