@@ -5,8 +5,9 @@
 
 Six kinds of degradation at three strengths, drawn from the scene, kind and strength, so that every method gets the same
 picture. Classical methods (scikit-image) are told kind and strength; their settings were tuned on faces of the
-validation split (--tune writes them). The plain network is `biofacenet train --config restore-plain`: as many
-parameters, steps and pictures, without physics, its colours held to the input's over areas in the same way.
+validation split (--tune writes them). The plain U-Net is the same network, with the same weights, steps and tuning, without
+what the restoration does before and after it (noise and JPEG read from pixels, shrinkage, consistency, prior of faces), its
+colours held to the input's over areas in the same way; --plain takes other weights.
 
 Rows of a method stay in FOLDER, so that methods can be run one by one; figures are made of all rows that lie there.
 MODELS is the folder `models` of the package face_recognition_models 0.3.0, of which only
@@ -289,7 +290,7 @@ def _difference(made: np.ndarray, clean: np.ndarray, face: np.ndarray) -> float:
     return float(ciede2000(*labs).mean())
 
 
-def methods(restorer: Restoring, plain: Restoring | None, model: Model, settings: dict[str, Any]) -> dict[str, Method]:
+def methods(restorer: Restoring, plain: Restoring, model: Model, settings: dict[str, Any]) -> dict[str, Method]:
     """Each method by name: (case, kind, strength) to display values, or None where it is not meant for the kind."""
 
     def ours(case: Case, kind: str, strength: int) -> np.ndarray:
@@ -306,9 +307,8 @@ def methods(restorer: Restoring, plain: Restoring | None, model: Model, settings
     found: dict[str, Method] = {
         "input (bicubic)": lambda case, kind, strength: case.picture / 255.0,
         "ours": ours,
+        "plain U-Net": lambda case, kind, strength: plainly_restored(case.picture, plain, case.hole),
     }
-    if plain is not None:
-        found["plain U-Net"] = lambda case, kind, strength: plainly_restored(case.picture, plain, case.hole)
     return found | {name: functools.partial(classic, name) for name in CLASSICAL}
 
 
@@ -457,7 +457,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=25)
     parser.add_argument("--cases", type=int, help="the first so many kinds and strengths; all, if absent")
     parser.add_argument("--restorer", default="default")
-    parser.add_argument("--plain", help="weights of the plain network")
+    parser.add_argument("--plain", default="default", help="weights of the plain U-Net")
     parser.add_argument("--identity", type=Path)
     parser.add_argument("--rows", type=Path, default=ROOT / "data_iset" / "restored")
     parser.add_argument("--pictures", type=Path)
@@ -469,9 +469,7 @@ def main() -> None:
         return
     settings = json.loads(SETTINGS.read_text(encoding="utf-8")) if SETTINGS.is_file() else {}
     model = load_model()
-    known = methods(
-        load_restorer(chosen.restorer), load_restorer(chosen.plain) if chosen.plain else None, model, settings
-    )
+    known = methods(load_restorer(chosen.restorer), load_restorer(chosen.plain), model, settings)
     wanted = {"all": [*known], "none": []}.get(chosen.methods, chosen.methods.split(","))
     chosen.rows.mkdir(parents=True, exist_ok=True)
     if wanted:
