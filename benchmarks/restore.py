@@ -5,9 +5,9 @@
 
 Six kinds of degradation at three strengths, drawn from the scene, kind and strength, so that every method gets the same
 picture. Classical methods (scikit-image) are told kind and strength; their settings were tuned on faces of the
-validation split (--tune writes them). The plain U-Net is the same network, with the same weights, steps and tuning, without
-what the restoration does before and after it (noise and JPEG read from pixels, shrinkage, consistency, prior of faces), its
-colours held to the input's over areas in the same way; --plain takes other weights.
+validation split (--tune writes them). The plain U-Net is the same network, with the same weights, steps and tuning,
+without what the restoration does before and after it (noise and JPEG read from pixels, shrinkage, consistency, prior of
+faces), its colours held to the input's over areas in the same way; --plain takes other weights.
 
 Rows of a method stay in FOLDER, so that methods can be run one by one; figures are made of all rows that lie there.
 MODELS is the folder `models` of the package face_recognition_models 0.3.0, of which only
