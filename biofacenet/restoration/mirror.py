@@ -12,7 +12,7 @@ from msfit.face.canonical import canonical_face
 # What is coarser than this share of the face's width comes from the hole's own surroundings.
 _FINE = 0.06
 # How much of the other side's detail is taken.
-_TAKEN = 0.7
+_TAKEN = 0.35
 
 
 def mirrored(picture: np.ndarray, face: Face, scale: int, hole: np.ndarray) -> np.ndarray:

@@ -37,8 +37,8 @@ from msfit.errors import InputError, names_nearest
 SCALES = (1, 2, 4)
 # Sides of the tiles that the network sees, and what surrounds them [pixels].
 _TILE, _MARGIN = 512, 64
-# Share of a hole that is a smooth continuation of its surroundings, as against the network's.
-_INPAINTED = 0.6
+# Share of a hole that is the most likely face, as against what the network makes of it.
+_INPAINTED = 0.85
 # The degradation is estimated on so many pixels along a side, at most, around the face.
 _LOOKED_AT = 512
 _MOST_PIXELS = 64_000_000
