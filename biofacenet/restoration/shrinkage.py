@@ -22,7 +22,9 @@ from biofacenet.restoration.degradation import Degradation
 
 _SIDE, _STEP = 8, 2
 # Patterns (row * 8 + column) by which level and texture of a patch are told, and its noise.
-_LOW, _HIGH = [0, 1, 2, 3, 8, 9, 10, 16, 17, 18, 24], [63, 62, 55, 54]
+_LOW, _HIGH = (0, 1, 2, 3, 8, 9, 10, 16, 17, 18, 24), (63, 62, 55, 54)
+# The same where noise has lost its highest frequencies.
+_BROAD, _MIDDLE = (0, 1, 8, 9), (11, 18, 19, 25, 26)
 # Coefficients below so many standard deviations are dropped.
 _THRESHOLD = 2.7
 # Median of the magnitude of a normal variable of standard deviation 1.
@@ -36,8 +38,11 @@ _PACKED, _BELIEVED = 95.0, 0.8
 # second of these in the flattest patches, so that there it counts by itself [display values of 255].
 _MOST_BELIEVED, _UNSEEN = 3.0, 0.5
 _DOUBTED, _CERTAIN = 3.5, 5.0
-# Of the flattest share of patches; what is nearly black or white clips and does not count.
-_FLATTEST, _FEWEST, _CLIPPED = 0.25, 40, 0.04
+# In an enlarged picture the share of what is measured that is taken away, up to so many times what the network says.
+_BELIEVED_COARSE, _MOST_COARSE = 0.9, 2.5
+# Of the flattest share of patches, of an enlarged picture less, as few of its patches are flat; what is nearly black or
+# white clips and does not count.
+_FLATTEST, _FLATTEST_COARSE, _FEWEST, _CLIPPED = 0.25, 0.05, 25, 0.04
 # Noise below this stays [display values of 255], and coarser sampling than this is undone first.
 _LEAST, _COARSE = 0.7, 1.5
 
@@ -54,11 +59,16 @@ def calmed(display: Tensor, degradation: Degradation) -> tuple[Tensor, float]:
         size = [max(_SIDE, round(length / factor)) for length in shape]
         small = F.interpolate(display, size, mode="area")
     # texture is measured as noise: so only as far as the network sees noise at all, unless it is plain
-    measured = measured_noise(small)
-    plain = min(1.0, max(0.0, (measured - _DOUBTED) / (_CERTAIN - _DOUBTED)))
-    noise = plain * measured + (1 - plain) * min(measured, _MOST_BELIEVED * degradation.noise + _UNSEEN)
-    if degradation.quality < _PACKED:
-        noise = max(noise, _BELIEVED * degradation.noise)
+    if factor > 1:
+        # enlarging and JPEG take the highest frequencies of noise away, and leave its middle ones
+        measured = measured_noise(small, _BROAD, _MIDDLE, _FLATTEST_COARSE)
+        noise = _BELIEVED_COARSE * min(measured, _MOST_COARSE * degradation.noise)
+    else:
+        measured = measured_noise(small)
+        plain = min(1.0, max(0.0, (measured - _DOUBTED) / (_CERTAIN - _DOUBTED)))
+        noise = plain * measured + (1 - plain) * min(measured, _MOST_BELIEVED * degradation.noise + _UNSEEN)
+        if degradation.quality < _PACKED:
+            noise = max(noise, _BELIEVED * degradation.noise)
     sigma = math.hypot(noise, _BY_JPEG * (100 - degradation.quality))
     if sigma < _LEAST:
         return display, noise
@@ -71,15 +81,20 @@ def calmed(display: Tensor, degradation: Degradation) -> tuple[Tensor, float]:
     return calm.clamp(0, 1), noise
 
 
-def measured_noise(display: Tensor) -> float:
-    """Standard deviation of white noise [display values of 255], from the luminance of a picture's flattest patches."""
+def measured_noise(
+    display: Tensor, low: tuple[int, ...] = _LOW, high: tuple[int, ...] = _HIGH, share: float = _FLATTEST
+) -> float:
+    """Standard deviation of white noise [display values of 255], from the luminance of a picture's flattest patches.
+
+    Patches are flat by the patterns `low`, the first of them their level; noise is told by the patterns `high`.
+    """
     grey = _opponent(display)[:, :1] / math.sqrt(3)
-    found = F.conv2d(grey, _basis().to(grey)[_LOW + _HIGH], stride=4).flatten(2)[0]
+    found = F.conv2d(grey, _basis().to(grey)[[*low, *high]], stride=2).flatten(2)[0]
     level = found[0] / _SIDE
-    texture = found[1 : len(_LOW)].square().sum(0)
+    texture = found[1 : len(low)].square().sum(0)
     texture = torch.where((level > _CLIPPED) & (level < 1 - _CLIPPED), texture, torch.inf)
-    count = max(_FEWEST, int(_FLATTEST * float(torch.isfinite(texture).sum())))
-    flat = found[len(_LOW) :, texture.argsort()[:count]]
+    count = max(_FEWEST, int(share * float(torch.isfinite(texture).sum())))
+    flat = found[len(low) :, texture.argsort()[:count]]
     # luminance is a mean of three channels: its noise is that of one over the root of three
     return 255 * math.sqrt(3) * float(flat.abs().flatten().median()) / _MEDIAN
 
