@@ -1,6 +1,6 @@
 """What do few broad channels tell of skin? Cameras beside 31 bands on the spectra of people.
 
-Usage: python -m benchmarks.cameras [--part people|table|oracle|coverage|speed] [--spectra 400] [--quick]
+Usage: python -m benchmarks.cameras [--part people|table|oracle|coverage|speed|all] [--spectra 400] [--quick]
 
 people: facial spectra of persons of the archive's test split, integrated at 1 nm over the responses of each camera,
 with noise of 0 and 0.003 added to the channels (the mean of ten draws), are fitted in these channels and, without
@@ -15,13 +15,15 @@ table: the rows of the table of 400 spectra drawn from all persons that the came
 the same spectra's number drawn twenty times: mean and standard deviation of the rank correlations over the draws, under
 the model of that table, msfit-issa-2025, and under the default.
 
-oracle, coverage, speed: see `benchmarks.cameras_checks`.
+oracle, coverage, speed: see `benchmarks.cameras_checks`. Each part is written when it is measured, with its own date and
+commit under `runs`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -288,30 +290,40 @@ def _print(figures: dict[str, Any]) -> None:
         print(f"{camera:46}{noise:8}{label:12}{ranks[0]:8.3f}{ranks[1]:9.3f}")
 
 
+def measured(part: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Figures of one part."""
+    if part == "people":
+        figures = compare(60, 2) if arguments.quick else compare(arguments.spectra)
+        _print(figures)
+        return figures | {"refused": refusals()}
+    if part == "table":
+        return {"table": table(2 if arguments.quick else _SETS)}
+    some = {"only": arguments.only} if part == "oracle" else {}
+    figures = {part: cameras_checks.PARTS[part](arguments.quick, **some)}
+    print(json.dumps(figures, indent=1))
+    return figures
+
+
 def main() -> None:
     """Measure, print and write results/cameras.json, part by part."""
+    parts = ("people", "table", *cameras_checks.PARTS)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("people", "table", *cameras_checks.PARTS), default="people")
+    parser.add_argument("--part", choices=(*parts, "all"), default="people")
     parser.add_argument("--spectra", type=int, default=400)
     parser.add_argument("--only", default="", help="of the oracle: settings whose name holds this")
     parser.add_argument("--quick", action="store_true", help="a try on few pixels: nothing is written")
     arguments = parser.parse_args()
-    if arguments.part == "people":
-        figures = compare(60, 2) if arguments.quick else compare(arguments.spectra)
-        _print(figures)
-        figures["refused"] = refusals()
-    elif arguments.part == "table":
-        figures = {"table": table(2 if arguments.quick else _SETS)}
-    else:
-        some = {"only": arguments.only} if arguments.part == "oracle" else {}
-        figures = {arguments.part: cameras_checks.PARTS[arguments.part](arguments.quick, **some)}
-        print(json.dumps(figures, indent=1))
-    if not arguments.quick:
+    for part in parts if arguments.part == "all" else (arguments.part,):
+        began = time.process_time()
+        figures = measured(part, arguments)
+        if arguments.quick:
+            continue
         path = record.RESULTS / "cameras.json"
         before = json.loads(path.read_text())["figures"] if path.is_file() else {}
-        if arguments.only:
+        if part == "oracle" and arguments.only:
             figures["oracle"] = {**before.get("oracle", {}), **figures["oracle"]}
-        print(record.write("cameras", {**before, **figures}))
+        runs = {**before.get("runs", {}), part: record.run(time.process_time() - began)}
+        print(record.write("cameras", {**before, **figures, "runs": runs}))
 
 
 if __name__ == "__main__":

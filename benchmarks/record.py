@@ -14,6 +14,7 @@ from typing import Any
 from msfit.io.output import written_whole
 
 RESULTS = Path(__file__).parent / "results"
+_TOP = "benchmarks/results"  # of the repository: what is being measured is not changed by what was
 
 
 def write(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
@@ -36,9 +37,16 @@ def write(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
     return path
 
 
+def run(seconds: float) -> dict[str, Any]:
+    """Day, commit and processor time of one part of a benchmark that is written part by part."""
+    return {"date": datetime.now(UTC).date().isoformat(), "commit": _commit(), "processor seconds": round(seconds)}
+
+
 def _commit() -> str:
-    process = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return process.stdout.strip() or "unknown"
+    """The commit that is checked out, "-dirty" where tracked files other than results differ from it."""
+    process = subprocess.run(["git", "describe", "--always"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ":/", f":(exclude,top){_TOP}"], check=False)
+    return (process.stdout.strip() or "unknown") + ("-dirty" if changed.returncode == 1 else "")
 
 
 def _version(package: str) -> str:
