@@ -15,8 +15,8 @@ table: the rows of the table of 400 spectra drawn from all persons that the came
 the same spectra's number drawn twenty times: mean and standard deviation of the rank correlations over the draws, under
 the model of that table, msfit-issa-2025, and under the default.
 
-oracle, coverage, speed: see `benchmarks.cameras_checks`. Each part is written when it is measured, with its own date and
-commit under `runs`.
+oracle, coverage, speed: see `benchmarks.cameras_checks`. Each part is written when it is measured, with its own date
+and commit under `runs`.
 """
 
 from __future__ import annotations
