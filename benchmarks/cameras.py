@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.stats import spearmanr
+from scipy.stats import t as student
 
 import msfit
 from benchmarks import cameras_checks, record
@@ -226,17 +227,19 @@ def table(sets: int = _SETS) -> dict[str, Any]:
                 known = np.isfinite(both).all((0, 2)) & np.isfinite(truth).all(1)
                 pairs = [(one[known, k], truth[known, k]) for one in both for k in range(len(PIGMENTS))]
                 ranks[name].append([float(spearmanr(*pair)[0]) for pair in pairs])
-        found[model] = {
-            name: {
-                "planned": [figure for pair in PLANNED[name] for figure in pair],
-                "mean": [round(float(mean), 4) for mean in np.mean(rows, 0)],
-                "sd": [round(float(sd), 4) for sd in np.std(rows, 0, ddof=1)],
-            }
-            for name, rows in ranks.items()
-        }
+        found[model] = {name: _drawn(PLANNED[name], np.array(rows)) for name, rows in ranks.items()}
         for name, row in found[model].items():
             print(f"{model:18}{name:36}", *(f"{key} {row[key]}" for key in row), flush=True)
     return found
+
+
+def _drawn(planned: tuple[tuple[float, ...], ...], rows: np.ndarray) -> dict[str, list[float]]:
+    """Rank correlations (draw, 4) summed up, and how far the planned ones lie below their mean, in half widths of the
+    95 % interval of one further draw (Student's t): of 1 and less they are as one more draw could be."""
+    figures, mean, sd = np.array(planned).ravel(), rows.mean(0), rows.std(0, ddof=1)
+    half = student.ppf(0.975, len(rows) - 1) * sd * np.sqrt(1 + 1 / len(rows))
+    listed = {"planned": figures, "mean": mean, "sd": sd, "short": (figures - mean) / np.maximum(half, 0.0005)}
+    return {name: [round(float(value), 4) for value in values] for name, values in listed.items()}
 
 
 def refusals() -> dict[str, str]:

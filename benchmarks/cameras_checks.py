@@ -229,7 +229,7 @@ def _proved(y: np.ndarray, least: np.ndarray, setting: Setting) -> dict[str, Any
 
 def coverage(quick: bool) -> dict[str, Any]:
     """Shares of drawn numbers within one standard deviation, of pixels whose estimate lies inside the bounds."""
-    count = 300 if quick else 6000
+    count = 300 if quick else 20_000
     contact = archive_prior(_CALIBRATED, contact=True)
     found = {}
     rigs: tuple[tuple[str, msfit.Channels, dict[str, float], msfit.SkinPrior | None], ...] = (

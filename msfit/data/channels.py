@@ -192,7 +192,7 @@ class Channels:
         lost = responses[:, outside].sum(1) / responses.sum(1)
         if (worst := lost.max()) > 1e-3:
             raise InputError(
-                f"illuminant: known on {nm[0]:g}-{nm[-1]:g} nm, but {100 * worst:.2g} % of channel"
+                f"illuminant: known on {nm[0]:g}-{nm[-1]:g} nm, but {100 * worst:.3g} % of channel"
                 f" {self.names[int(lost.argmax())]} lie outside; expected a light that reaches over the responses"
             )
         return Channels(responses * np.interp(grid, nm, power, 0.0, 0.0), grid, self.names)

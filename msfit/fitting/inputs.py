@@ -133,7 +133,7 @@ def _check_one_spectrum(cube: Cube) -> None:
     middle = np.median(shapes, axis=0)
     if (apart := float(np.abs(shapes / np.where(middle > 0, middle, np.inf) - (middle > 0)).max())) > _ONE_SPECTRUM:
         raise InputError(
-            f"illuminant: its spectrum differs by up to {100 * apart:.2g} % over the picture, and channels are weighed"
+            f"illuminant: its spectrum differs by up to {100 * apart:.3g} % over the picture, and channels are weighed"
             " by one; expected space times spectrum: fit the bands as needles (fwhm=0), or leave those parts out"
         )
 

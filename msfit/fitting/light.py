@@ -20,13 +20,16 @@ FEWEST_PIXELS = 50
 # Pixels that are looked at, and the share of them that is kept: those nearest the picture's mean spectrum. Hair, lips,
 # shadows of a few counts and highlights are beyond.
 _MOST_PIXELS, _KEPT = 40_000, 0.6
-_DARKEST = 0.1  # of the brightest: below it noise decides
+DARKEST = 0.1  # of the brightest: below it noise decides
 _DRAWS = 1000
 # The light is not known where the stated error is larger [degrees], or where the likeliest light and tone leave over so
 # many times the squares that they should: of pixels that a mask calls skin twice as many, with wider intervals.
 MOST_ERROR, WIDENED_MISFIT, MOST_MISFIT = 5.0, 8.0, 16.0
 #: Share of the posterior inside the intervals.
 INSIDE = 0.68
+# Intervals of the posterior are made so many times as wide, for each kind of light, to hold the truth as often as they
+# say for persons that the table of skin does not know: `python -m scripts.calibrate_light`.
+_WIDTH = {"daylight": 0.58, "Planckian": 0.74, "lamp": 0.92}
 # What the light is tried to be where skin has to be found first.
 _TRIED = ("D65", "A", "F2", "F11", "LED-B3")
 
@@ -127,7 +130,7 @@ def estimate_illuminant(
     source = recorded(cube, wavelengths, channels)
     unit = unit or str(source.provenance.get("unit", "energy"))
     bands = _bands(source)
-    mean, levels = _common(_skin_pixels(source, bands))
+    mean, levels = common(_skin_pixels(source, bands))
     seen = source.wavelengths[bands] if source.channels is None else source.channels.take(bands)
     found = posterior(mean, seen, unit)
     # whoever gives a mask says that it is skin, which the archive's need not be like
@@ -219,7 +222,7 @@ def _skin_pixels(cube: Cube, bands: np.ndarray) -> np.ndarray:
         seen += len(found)
     pixels = np.concatenate(rows) if rows else np.empty((0, bands.size))
     level = pixels.mean(1)
-    bright = level > _DARKEST * np.quantile(level, 0.95) if level.size else np.zeros(0, bool)
+    bright = level > DARKEST * np.quantile(level, 0.95) if level.size else np.zeros(0, bool)
     if bright.sum() < FEWEST_PIXELS:
         raise InputError(
             f"illuminant: {int(bright.sum())} pixels of skin that have light in all bands; expected at least"
@@ -247,7 +250,7 @@ def _found_skin(cube: Cube) -> np.ndarray:
     return best
 
 
-def _common(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def common(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Logarithm of the mean spectrum without level (band,), and mean over the bands of each pixel that has it (pixel,).
 
     The mean is taken before the logarithm: where there is little light, that of noise is far from symmetric.
@@ -264,7 +267,7 @@ def _common(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return logs - logs.mean(), level[near, 0]
 
 
-def _draws(found: Posterior) -> np.ndarray:
+def draws(found: Posterior) -> np.ndarray:
     """Lights of a posterior (draw, band), of mean 1."""
     rng = np.random.default_rng(0)
     pair = rng.choice(found.probability.size, _DRAWS, p=found.probability)
@@ -278,12 +281,17 @@ def _summary(
     found: Posterior, wide: Posterior, nm: np.ndarray, levels: np.ndarray, flat: float, unit: str
 ) -> LightEstimate:
     """The estimate, with the intervals of another posterior about it."""
-    power, draws = _draws(found).mean(0), _draws(wide)
-    if wide is not found:
-        draws *= power / draws.mean(0)
-        draws /= draws.mean(1, keepdims=True)
-    low, high = np.quantile(draws, [0.5 - INSIDE / 2, 0.5 + INSIDE / 2], axis=0)
-    error = float(np.quantile(_angle(draws, power), INSIDE))
+    power, spread = draws(found).mean(0), draws(wide)
+    if wide is found:
+        width = float(
+            sum(_WIDTH[kind_of(found.names[k])] * p for k, p in zip(found.light, found.probability, strict=True))
+        )
+        spread = power * (spread / power) ** width
+    else:
+        spread *= power / spread.mean(0)
+    spread /= spread.mean(1, keepdims=True)
+    low, high = np.quantile(spread, [0.5 - INSIDE / 2, 0.5 + INSIDE / 2], axis=0)
+    error = float(np.quantile(angle(spread, power), INSIDE))
     skin, share = skin_logs(), np.bincount(found.tone, found.probability)
     mean_skin = np.exp(np.interp(nm, skin.wavelengths, share @ skin.means))
     scale = flat * float(np.quantile(levels, 0.95)) / (mean_skin * power).mean()
@@ -291,8 +299,14 @@ def _summary(
     by_light = np.bincount(found.light, found.probability, len(lights.names))
     per_band = lights.wavelengths / 550 if unit == "photons" else 1.0
     spectrum = (lights.wavelengths, by_light @ lights.powers * per_band)
-    angle, misfit = float(share @ skin.angles), float(np.sqrt(found.misfit))
-    return LightEstimate(nm, scale * power, scale * low, scale * high, error, _likely(found), angle, spectrum, misfit)
+    ita, misfit = float(share @ skin.angles), float(np.sqrt(found.misfit))
+    return LightEstimate(nm, scale * power, scale * low, scale * high, error, _likely(found), ita, spectrum, misfit)
+
+
+def kind_of(name: str) -> str:
+    """Of a known light: "daylight", "Planckian" (CIE A is one) or "lamp"."""
+    kind = name.partition(" of ")[0]
+    return "Planckian" if kind == "A" else kind if kind in _WIDTH else "lamp"
 
 
 def _kinds(found: Posterior) -> dict[str, list[tuple[float, float]]]:
@@ -317,7 +331,7 @@ def _likely(found: Posterior) -> tuple[tuple[str, float], ...]:
     return tuple(sorted(listed, key=lambda pair: -pair[1]))
 
 
-def _angle(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def angle(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Angles between spectra (..., band) [degrees]."""
     cosine = (one * other).sum(-1) / np.linalg.norm(one, axis=-1) / np.linalg.norm(other, axis=-1)
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))

@@ -91,7 +91,7 @@ def through(model: SkinModel, channels: Channels, truncate: float = REFUSED) -> 
         name = channels.names[int(lost.argmax())]
         low, high = model.wavelength_range
         raise InputError(
-            f"channels: {100 * worst:.2g} % of the response of {name} lie outside {low:g}-{high:g} nm, where model"
+            f"channels: {100 * worst:.3g} % of the response of {name} lie outside {low:g}-{high:g} nm, where model"
             f" {model.name} holds; expected at most {100 * truncate:.2g} %: leave the channel out, or allow more with"
             " truncate"
         )
@@ -110,7 +110,7 @@ def truncated(model: SkinModel, channels: Channels) -> list[str]:
     if not far.size:
         return []
     low, high = model.wavelength_range
-    each = ", ".join(f"{100 * lost[c]:.2g} % of {channels.names[c]}" for c in far)
+    each = ", ".join(f"{100 * lost[c]:.3g} % of {channels.names[c]}" for c in far)
     return [f"responses outside {low:g}-{high:g} nm, where model {model.name} holds, are left out: {each}"]
 
 
