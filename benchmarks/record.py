@@ -24,7 +24,7 @@ def write(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
     record = {
         "benchmark": name,
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": _commit(),
+        "commit": _COMMIT,
         "machine": {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "system": platform.system()},
         "versions": {
             "python": platform.python_version(),
@@ -39,7 +39,7 @@ def write(name: str, figures: dict[str, Any], folder: Path = RESULTS) -> Path:
 
 def run(seconds: float) -> dict[str, Any]:
     """Day, commit and processor time of one part of a benchmark that is written part by part."""
-    return {"date": datetime.now(UTC).date().isoformat(), "commit": _commit(), "processor seconds": round(seconds)}
+    return {"date": datetime.now(UTC).date().isoformat(), "commit": _COMMIT, "processor seconds": round(seconds)}
 
 
 def _commit() -> str:
@@ -63,3 +63,7 @@ def _processor() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+# As the process began: files may change while it measures.
+_COMMIT = _commit()
