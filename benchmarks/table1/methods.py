@@ -69,7 +69,7 @@ class Network:
         digest = hashlib.sha256()
         for tensor in self._network.network.state_dict().values():
             digest.update(tensor.numpy().tobytes())
-        self.version = digest.hexdigest()
+        self.version = f"{digest.hexdigest()} gloss and misfit"
         self.about = f"{about}; in the terms of {self.model}"
 
     def __call__(self, picture: np.ndarray, model: str) -> Decomposition:
@@ -77,9 +77,11 @@ class Network:
         result = self._network.predict(np.maximum(picture, 0), encoding="linear", size=0)
         # the colour of the skin model's reflectance: the table's albedo is in its terms
         albedo = msfit.render(result, what="albedo")
+        # a fit has gloss and misfit together
+        specular = result.i_s if result.misfit is None else result.i_s + result.i_d * result.misfit
         return Decomposition(
             result.i_d,
-            result.i_s,
+            specular,
             albedo,
             result.f_mel,
             result.f_blood,
