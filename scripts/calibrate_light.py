@@ -8,7 +8,7 @@ conformal prediction (J. Lei, M. G'Sell, A. Rinaldo, R. J. Tibshirani, L. Wasser
 inference for regression", J. Am. Stat. Assoc. 113, 1094, 2018) with the angle between estimate and truth over the
 stated one as score. Each scene, of all classes of skin tone alike, is lit by daylights, Planckians and lamps, drawn as
 the posterior has them beforehand, each with the smooth deviation of 1 % beside its table that it allows for. Printed
-are, for each kind of light, the quantile of the scores that makes the interval hold 68 % (`_WIDTH` of
+are, for each kind of light, the quantile of the scores that makes the interval hold 68 % (`WIDTH` of
 `msfit/fitting/light.py`), and how many the interval held without it.
 """
 
@@ -30,7 +30,7 @@ DEVIATION, SMOOTH = 0.01, 60.0
 
 def faces(count: int) -> list[np.ndarray]:
     """Pixels (n, band) of faces of the validation split under a light without colour, as many of each class."""
-    found = []
+    found: list[np.ndarray] = []
     for label in ITA_CLASSES:
         persons = [one for one in wearable("validation") if one.ita_class == label]
         for k in range(count // 5 if persons else 0):  # of "very light" skin the split has none

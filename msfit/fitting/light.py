@@ -27,9 +27,9 @@ _DRAWS = 1000
 MOST_ERROR, WIDENED_MISFIT, MOST_MISFIT = 5.0, 8.0, 16.0
 #: Share of the posterior inside the intervals.
 INSIDE = 0.68
-# Intervals of the posterior are made so many times as wide, for each kind of light, to hold the truth as often as they
-# say for persons that the table of skin does not know: `python -m scripts.calibrate_light`.
-_WIDTH = {"daylight": 0.58, "Planckian": 0.74, "lamp": 0.92}
+#: Intervals of the posterior are made so many times as wide, for each kind of light, to hold the truth as often as they
+#: say for persons that the table of skin does not know: `python -m scripts.calibrate_light`.
+WIDTH = {"daylight": 0.58, "Planckian": 0.74, "lamp": 0.92}
 # What the light is tried to be where skin has to be found first.
 _TRIED = ("D65", "A", "F2", "F11", "LED-B3")
 
@@ -284,7 +284,7 @@ def _summary(
     power, spread = draws(found).mean(0), draws(wide)
     if wide is found:
         width = float(
-            sum(_WIDTH[kind_of(found.names[k])] * p for k, p in zip(found.light, found.probability, strict=True))
+            sum(WIDTH[kind_of(found.names[k])] * p for k, p in zip(found.light, found.probability, strict=True))
         )
         spread = power * (spread / power) ** width
     else:
@@ -306,7 +306,7 @@ def _summary(
 def kind_of(name: str) -> str:
     """Of a known light: "daylight", "Planckian" (CIE A is one) or "lamp"."""
     kind = name.partition(" of ")[0]
-    return "Planckian" if kind == "A" else kind if kind in _WIDTH else "lamp"
+    return "Planckian" if kind == "A" else kind if kind in WIDTH else "lamp"
 
 
 def _kinds(found: Posterior) -> dict[str, list[tuple[float, float]]]:

@@ -110,7 +110,7 @@ def truncated(model: SkinModel, channels: Channels) -> list[str]:
     if not far.size:
         return []
     low, high = model.wavelength_range
-    each = ", ".join(f"{100 * lost[c]:.3g} % of {channels.names[c]}" for c in far)
+    each = ", ".join(f"{100 * lost[c]:.2g} % of {channels.names[c]}" for c in far)
     return [f"responses outside {low:g}-{high:g} nm, where model {model.name} holds, are left out: {each}"]
 
 
