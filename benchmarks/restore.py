@@ -374,28 +374,30 @@ def figures(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             by_tone[row["tone"]].append(row)
         if worse:
             tones[name] = {tone: _changes(group) for tone, group in by_tone.items()} | {"all": _changes(worse)}
-    return {"asked": _asked(table, tones), "table": table, "change by tone": tones, "identity": _identities(rows)}
+    return {"ours over": _asked(rows, tones), "table": table, "change by tone": tones, "identity": _identities(rows)}
 
 
-def _asked(table: dict[str, Any], tones: dict[str, Any]) -> dict[str, Any]:
-    """What is asked of restoration, each from the cases that every method in it has run."""
-    base, own, plain = (table.get(name, {}) for name in ("input (bicubic)", "ours", "plain U-Net"))
+def _asked(rows: dict[str, list[dict[str, Any]]], tones: dict[str, Any]) -> dict[str, Any]:
+    """What is asked of restoration; gains over a method are means over the scenes that both have run."""
+    by_case = {name: _by_case(own) for name, own in rows.items()}
+    own = by_case.get("ours", {})
     found: dict[str, Any] = {}
+    if "none none" in own:
+        found["untouched, least psnr"] = min(row["psnr"] for row in own["none none"].values())
     for case in own:
         if case == "none none":
-            found["untouched, psnr"] = own[case]["psnr"]
-        elif case.startswith(("mixture", "holes")):
-            key = "psnr hole" if case.startswith("holes") else "psnr"
-            best = {name: rows[case][key] for name, rows in table.items() if name in CLASSICAL and case in rows}
-            name = max(best, key=best.__getitem__, default=None)
-            found[case] = {
-                "over the input": round(own[case][key] - base[case][key], 3) if case in base else None,
-                "over the best classical": None if name is None else {name: round(own[case][key] - best[name], 3)},
-                "over the plain U-Net, psnr": round(own[case][key] - plain[case][key], 3) if case in plain else None,
-                "over the plain U-Net, ssim": round(own[case]["ssim"] - plain[case]["ssim"], 4)
-                if case in plain
-                else None,
+            continue
+        key = "psnr hole" if case.startswith("holes") else "psnr"
+        found[case] = {
+            name: {
+                key: round(float(np.mean([own[case][scene][key] - row[key] for scene, row in others.items()])), 3),
+                "ssim": round(float(np.mean([own[case][s]["ssim"] - row["ssim"] for s, row in others.items()])), 4),
+                "count": len(others),
             }
+            for name, cases in by_case.items()
+            if name != "ours"
+            and (others := {scene: row for scene, row in cases.get(case, {}).items() if scene in own[case]})
+        }
     for name, classes in tones.items():
         every = classes["all"]
         others = {tone: row for tone, row in classes.items() if tone != "all"}
@@ -410,6 +412,13 @@ def _asked(table: dict[str, Any], tones: dict[str, Any]) -> dict[str, Any]:
                 (round(row["ita mean"] / every["ita mean"], 3), tone) for tone, row in others.items()
             ),
         }
+    return found
+
+
+def _by_case(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in rows:
+        found[f"{row['kind']} {row['strength']}"][row["scene"]] = row
     return found
 
 
