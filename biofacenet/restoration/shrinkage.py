@@ -40,6 +40,8 @@ _MOST_BELIEVED, _UNSEEN = 3.0, 0.5
 _DOUBTED, _CERTAIN = 3.5, 5.0
 # In an enlarged picture the share of what is measured that is taken away, up to so many times what the network says.
 _BELIEVED_COARSE, _MOST_COARSE = 0.9, 2.5
+# From this noise on JPEG is believed of an enlarged picture [display values of 255].
+_WITH_JPEG = 3.0
 # Of the flattest share of patches, of an enlarged picture less, as few of its patches are flat; what is nearly black or
 # white clips and does not count.
 _FLATTEST, _FLATTEST_COARSE, _FEWEST, _CLIPPED = 0.25, 0.05, 25, 0.04
@@ -69,7 +71,9 @@ def calmed(display: Tensor, degradation: Degradation) -> tuple[Tensor, float]:
         noise = plain * measured + (1 - plain) * min(measured, _MOST_BELIEVED * degradation.noise + _UNSEEN)
         if degradation.quality < _PACKED:
             noise = max(noise, _BELIEVED * degradation.noise)
-    sigma = math.hypot(noise, _BY_JPEG * (100 - degradation.quality))
+    # of an enlarged picture the network takes blur for JPEG: it is believed as far as there is noise, too
+    believed = min(1.0, noise / _WITH_JPEG) if factor > 1 else 1.0
+    sigma = math.hypot(noise, _BY_JPEG * believed * (100 - degradation.quality))
     if sigma < _LEAST:
         return display, noise
     calm = shrunk(small, sigma / 255)
