@@ -1,7 +1,7 @@
 """Restoration of the 25 stand-ins at 256 x 256 beside classical methods and a plain network.
 
     python -m benchmarks.restore [--tune] [--methods all] [--scenes N] [--plain WEIGHTS] [--restorer WEIGHTS]
-                                 [--identity MODELS] [--rows FOLDER] [--pictures FOLDER] [--record]
+                                 [--identity MODELS] [--rows FOLDER] [--pictures FOLDER] [--speed] [--record]
 
 Six kinds of degradation at three strengths, drawn from the scene, kind and strength, so that every method gets the same
 picture. Classical methods (scikit-image) are told kind and strength; their settings were tuned on faces of the
@@ -21,6 +21,7 @@ import argparse
 import functools
 import importlib.util
 import json
+import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -457,6 +458,26 @@ def _identities(rows: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
     return found
 
 
+def speed(restorer: Restoring, model: Model) -> dict[str, Any]:
+    """Wall and processor time [s] of a noisy photograph of 1024 x 1024, and of a face of 256 x 256 enlarged 4 times."""
+    from skimage.data import astronaut
+    from skimage.transform import resize
+
+    noise = np.random.default_rng(0).normal(0, 8 / 255, (1024, 1024, 3))
+    large = np.rint(255 * (resize(astronaut(), (1024, 1024), order=3) + noise).clip(0, 1)).astype(np.uint8)
+    small = np.ascontiguousarray(astronaut()[:256, 96:352])
+    restore(small, model, restorer=restorer)
+    found: dict[str, Any] = {"threads": torch.get_num_threads()}
+    for name, picture, scale in (("1024 x 1024", large, 1), ("256 x 256, four times", small, 4)):
+        wall, processor = time.perf_counter(), time.process_time()
+        restore(picture, model, scale=scale, restorer=restorer)
+        found[name] = {
+            "wall": round(time.perf_counter() - wall, 2),
+            "processor": round(time.process_time() - processor, 2),
+        }
+    return found | {"largest resident set [GB]": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)}
+
+
 def main() -> None:
     """Tune, or run methods and write figures of all rows down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -470,6 +491,7 @@ def main() -> None:
     parser.add_argument("--identity", type=Path)
     parser.add_argument("--rows", type=Path, default=ROOT / "data_iset" / "restored")
     parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--speed", action="store_true", help="measure time and memory, too")
     parser.add_argument("--record", action="store_true")
     chosen = parser.parse_args()
     if chosen.tune:
@@ -493,6 +515,8 @@ def main() -> None:
             run(scenes, judge, name, known[name], cases, chosen.rows / f"{name}.json", chosen.pictures)
     kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(chosen.rows.glob("*.json"))}
     found = figures(kept)
+    if chosen.speed:
+        found["speed"] = speed(load_restorer(chosen.restorer), model)
     print(json.dumps(found, indent=1))
     if chosen.record:
         record.write("restore", found)
