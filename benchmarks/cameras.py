@@ -325,7 +325,8 @@ def main() -> None:
         before = json.loads(path.read_text())["figures"] if path.is_file() else {}
         if part == "oracle" and arguments.only:
             figures["oracle"] = {**before.get("oracle", {}), **figures["oracle"]}
-        runs = {**before.get("runs", {}), part: record.run(time.process_time() - began)}
+        label = f"{part}, {arguments.only}" if part == "oracle" and arguments.only else part
+        runs = {**before.get("runs", {}), label: record.run(time.process_time() - began)}
         print(record.write("cameras", {**before, **figures, "runs": runs}))
 
 
