@@ -369,7 +369,12 @@ def figures(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         table[name] = {case: _means(group) for case, group in by_case.items()}
     tones: dict[str, Any] = {}
     for name in ("input (bicubic)", "ours", "plain U-Net"):
-        worse = [row for row in rows.get(name, []) if row["kind"] != "none"]
+        cases = _by_case(rows.get(name, []))
+        most = max((len(group) for group in cases.values()), default=0)
+        # classes of tone are compared over the cases that all scenes have run
+        worse = [
+            row for case, group in cases.items() for row in group.values() if case != "none none" and len(group) == most
+        ]
         by_tone: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in worse:
             by_tone[row["tone"]].append(row)
