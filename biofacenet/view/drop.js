@@ -26,17 +26,17 @@ async function send(where) {
     const answer = await fetch(what + (where ? "/" + where : ""), {method: "POST", body: file, headers: {"X-Name": encodeURIComponent(file.name)}});
     const told = answer.headers.get("Content-Type") === "application/json" ? await answer.json() : {error: `the server refused: ${answer.status}`};
     if (told.error) throw Error(told.error);
-    job = told.job;
+    const mine = job = told.job;  // after a cancel another may have been begun
     for (;;) {
       await new Promise(done => setTimeout(done, 250));
-      if (!job) return;
-      const state = await (await fetch("state/" + job)).json();
-      if (!job) return;
+      if (job !== mine) return;
+      const state = await (await fetch("state/" + mine)).json();
+      if (job !== mine) return;
       say(state.step);
       if (state.error) throw Error(state.error);
       if (!state.done) continue;
-      if (what === "maps" || what === "scene") { location = "made/" + job; job = null; return; }
-      const made = await (await fetch("made/" + job)).blob();
+      if (what === "maps" || what === "scene") { location = "made/" + mine; job = null; return; }
+      const made = await (await fetch("made/" + mine)).blob();
       end(`${PRODUCTS[what].label}: ready. Nothing is kept of it unless you save it.`);
       URL.revokeObjectURL($("link").href);
       $("link").href = URL.createObjectURL(made); $("link").download = file.name.replace(/\.[^.]*$/, "") + PRODUCTS[what].ending;

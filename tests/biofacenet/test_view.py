@@ -273,7 +273,7 @@ def test_in_a_browser(
             assert page.inner_text("#state") == "cancelled"
         assert server.jobs == {}
         page.select_option("#make", "front")
-        page.click("#go")
+        page.click("#go")  # at once: what was cancelled is not asked about any more
         page.locator("#seen").wait_for()
         with page.expect_download() as download:
             page.click("#link")

@@ -33,3 +33,20 @@ def test_single_and_double_precision_end_on_the_same_bounds() -> None:
     # two minima may be equally deep
     assert (first != second).any(1)[diffuse & also].sum() <= 2e-3 * len(noise)
     assert (diffuse == also).all()
+
+
+def test_no_light_is_negative_and_gloss_is_the_best_without_diffuse() -> None:
+    """Of noise that hardly anything explains: a step in first order may leave no diffuse light."""
+    model = get_model("alotaibi-smith-2019")
+    skin = model.in_numpy(NM)
+    assert skin is not None
+    box = np.array([parameter.wide for parameter in model.parameters[:2]]).T
+    solver = CpuSolver.over(skin, *box, np.float32)
+    assert solver is not None
+    random = np.random.default_rng(3)
+    noise = (random.normal(0.07, 0.027, (50_000, len(NM)))).astype(np.float32)
+    found = solver(noise)
+    assert found.i_d.min() >= 0
+    dark = found.i_d == 0
+    assert dark.sum() > 100
+    np.testing.assert_allclose(found.i_s[dark], noise[dark].mean(1), rtol=1e-5)

@@ -690,7 +690,12 @@ def _follow(state):  # type: ignore[no-untyped-def]
         e_r = (state[_E0 + lane] - i_d * state[_R0 + lane]) * s_0 + (state[_E1 + lane] - i_d * state[_R1 + lane]) * s_1
         more = e_r / state[_RR + lane]
         i_s -= more * state[_MEAN_R + lane] + i_d * (state[_MEAN_0 + lane] * s_0 + state[_MEAN_1 + lane] * s_1)
-        state[_I_D + lane], state[_I_S + lane] = i_d + more, i_s if i_s > _ZERO else _ZERO
+        i_s, i_d = i_s if i_s > _ZERO else _ZERO, i_d + more
+        # where no diffuse light is left, gloss is the mean of the spectrum
+        bands = state[_WEIGHT + lane] if state[_WEIGHT + lane] > _TINY else _TINY
+        level = state[_MEAN + lane] / bands
+        state[_I_D + lane] = i_d if i_d > _ZERO else _ZERO
+        state[_I_S + lane] = i_s if i_d > _ZERO else (level if level > _ZERO else _ZERO)
 
 
 @compiled
