@@ -14,7 +14,7 @@ from msfit.data.lazy_arrays import CUT, STRIP
 from msfit.errors import InputError, said
 from msfit.io.extras import need
 from msfit.io.inside import Stored, picture_inside, stored_arrays, unread_in, wavelengths_inside
-from msfit.io.labelled import has_wavelengths, picture_of, scan_of_xarray
+from msfit.io.labelled import UNNAMED, has_wavelengths, picture_of, scan_of_xarray
 from msfit.io.matlab.unreadable import Unreadable
 from msfit.io.matlab.variables import QUANTITIES, WAVES, scan_of
 from msfit.io.scan import Scan
@@ -161,7 +161,7 @@ def _without_xarray(path: Path, group: str, used: Sequence[str]) -> xarray.Datas
         chunks = one.array.chunks or (max(1, STRIP // max(1, math.prod(shape[1:]))), *shape[1:])
         _check_count(one.name, shape, chunks)
         values = need("dask.array").from_array(one.array, chunks=chunks) if lazy else one.array[...]
-        names = _dimensions(one) or [f"{one.name}_{k}" for k in range(len(shape))]
+        names = _dimensions(one) or [f"{UNNAMED}{one.name}_{k}" for k in range(len(shape))]
         found[one.name] = (names, values, {name: one.array.attrs[name] for name in one.array.attrs})
     for name in used:
         if what := failed.get(before + name):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BAND_DIMENSIONS = (*WAVES, "lambda", "wl", "band", "bands", "channel", "spectral")
 _BESIDE = ("illuminant", "mask", *WAVES)
+# Dimensions that a file leaves without a name get one that begins so, which h5netcdf calls "phony".
+UNNAMED = "phony_dim_"
 # Names of the maps of a result.
 TAKEN = ("f_mel", "f_blood", "i_d", "i_s", "rmse", "status", "gap", "wavelength")
 _FRACTION = ("", "1", "dimensionless", "unitless", "none", "n/a", "na", "fraction", "ratio", "reflectance")
@@ -98,6 +100,8 @@ def _axes_of(array: xarray.DataArray, remarks: dict[str, Any]) -> PixelAxes:
         for name, coord in array.coords.items()
         if set(coord.dims) <= set(dims) and name not in beside
     }
+    if any(dim.startswith(UNNAMED) for dim in dims) and not coords and len(dims) <= 2:
+        dims = PixelAxes.of_shape(array.shape[:-1]).dims
     about_values = ("long_name", "standard_name", "saturation", "grid_mapping", "coordinates")
     return PixelAxes(dims, coords, attrs={name: v for name, v in remarks.items() if name not in about_values})
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -131,6 +132,17 @@ def test_a_fit_from_disk_to_disk_keeps_the_axes(tmp_path: Path) -> None:
     assert_axes(msfit.load_result(tmp_path / "maps.h5").to_xarray())
     assert_same(result, msfit.fit(labelled()))
     assert_axes(msfit.fit(tmp_path / "scene.nc").to_xarray())
+
+
+def test_axes_that_a_file_does_not_name_are_y_and_x(tmp_path: Path) -> None:
+    nm = np.arange(420.0, 701.0, 40.0)
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file["wavelength"] = nm
+        file["reflectance"] = np.full((3, 2, nm.size), 0.4, np.float32)
+    assert msfit.fit(msfit.load(tmp_path / "cube.h5")).to_xarray()["f_mel"].dims == ("y", "x")
+    msfit.fit_file(tmp_path / "cube.h5", tmp_path / "maps.h5")
+    with h5py.File(tmp_path / "maps.h5") as maps:
+        assert not [name for name in maps if name.startswith("phony")]
 
 
 def test_a_coordinate_named_as_a_map_is_left_out() -> None:
