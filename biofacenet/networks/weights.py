@@ -95,22 +95,18 @@ def load_weights(path: str | Path, device: torch.device | str = "cpu") -> Loaded
     return Loaded(network.to(device).eval(), training)
 
 
-def read_configuration(path: Path) -> dict[str, Any]:
-    """The JSON file of a network, or an InputError."""
+def read_configuration(path: Path, form: str = _FORMAT, kind: str = "network", expected: str = _FORM) -> dict[str, Any]:
+    """The JSON file of a network, or of another `kind` with a format of its own, or an InputError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; {_FORM}") from None
+        raise InputError(f"{path}: there is no such file; {expected}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {_FORM}") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {expected}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error}); {_FORM}") from None
-    if (
-        not isinstance(content, dict)
-        or content.get("format") != _FORMAT
-        or not isinstance(content.get("network"), dict)
-    ):
-        raise InputError(f"{path}: not the configuration of a network (no format {_FORMAT!r}); {_FORM}")
+        raise InputError(f"{path}: not JSON ({error}); {expected}") from None
+    if not isinstance(content, dict) or content.get("format") != form or not isinstance(content.get("network"), dict):
+        raise InputError(f"{path}: not the configuration of a {kind} (no format {form!r}); {expected}")
     return content
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from biofacenet.networks.weights import check_tensors, read_tensors
+from biofacenet.networks.weights import check_tensors, read_configuration, read_tensors
 from biofacenet.restoration.network import Restorer, RestorerConfig
 from msfit.errors import InputError
 from msfit.io.extras import need
@@ -54,16 +54,7 @@ def load_restorer(name_or_path: str | Path = "default", device: torch.device | s
     if path.suffix not in (".safetensors", ".json"):
         path = _shipped(str(name_or_path))
     path, described = path.with_suffix(".safetensors"), path.with_suffix(".json")
-    try:
-        content = json.loads(described.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{described}: there is no such file; {_FORM}") from None
-    except OSError as error:
-        raise InputError(f"{described}: cannot be read ({error.strerror}); {_FORM}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{described}: not JSON ({error}); {_FORM}") from None
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise InputError(f"{described}: not the configuration of a restoration network; {_FORM}")
+    content = read_configuration(described, _FORMAT, "restoration network", _FORM)
     try:
         sizes = {name: tuple(values) for name, values in content["network"].items()}
         config, training = RestorerConfig(**sizes), dict(content.get("training", {}))
