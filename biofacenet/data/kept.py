@@ -22,6 +22,17 @@ Progress = Callable[[int, int], None]
 _COMPLETE = "complete.json"
 
 
+class Arrays(dict[str, np.ndarray]):
+    """The arrays of a folder by name, mapped from disk; pickled as the folder's path."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__({file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")})
+        self._folder = folder
+
+    def __reduce__(self) -> tuple[type[Arrays], tuple[Path]]:
+        return Arrays, (self._folder,)
+
+
 def kept(
     path: Path,
     draw: Callable[[int], Mapping[str, np.ndarray]],
@@ -31,7 +42,7 @@ def kept(
     progress: Progress | None = None,
     about: Mapping[str, Any] | None = None,
     prepare: Callable[[], object] = lambda: None,
-) -> dict[str, np.ndarray]:
+) -> Arrays:
     """The arrays of a folder, by name, mapped from disk; drawn and written where they are not there yet.
 
     What an interrupted run has written is written again.
@@ -66,7 +77,7 @@ def kept(
         prepare()
         _write(path, draw, count, chunk, workers, progress)
         (path / _COMPLETE).write_text(json.dumps({"samples": count, **(about or {})}) + "\n", encoding="utf-8")
-    return {file.stem: np.load(file, mmap_mode="r") for file in path.glob("*.npy")}
+    return Arrays(path)
 
 
 def _write(

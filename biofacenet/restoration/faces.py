@@ -168,6 +168,17 @@ class FolderFaces:
         return F.interpolate(values[..., top : top + side, left : left + side], (crop, crop), mode="area")
 
 
+class Alternating:
+    """Batches of faces, every second one of photographs."""
+
+    def __init__(self, faces: Faces, photos: FolderFaces) -> None:
+        self._sources = faces, photos
+
+    def __getitem__(self, step: int) -> RestorationBatch:
+        """The batch of a step."""
+        return self._sources[step % 2][step]
+
+
 def made_worse(clean: Tensor, face: Tensor, generator: torch.Generator) -> RestorationBatch:
     """A batch of clean pictures, linear RGB: each made worse in its own way, some with a hole."""
     steps = [random_steps(generator) for _ in clean]

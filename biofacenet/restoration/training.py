@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import json
 import platform
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 import msfit
+from biofacenet.data.ahead import Ahead, Batches
 from biofacenet.networks.compact import Compact
 from biofacenet.networks.weights import check_tensors, load_weights, read_tensors, shipped_weights
 from biofacenet.restoration.config import RestorationConfig
-from biofacenet.restoration.faces import Faces, FaceSource, FolderFaces, RestorationBatch
+from biofacenet.restoration.faces import Alternating, Faces, FaceSource, FolderFaces, RestorationBatch
 from biofacenet.restoration.losses import Adversary, adversarial, checked_factors, terms, told_apart
 from biofacenet.restoration.network import Restorer
 from biofacenet.restoration.pigments import skin_coordinates
@@ -96,8 +99,11 @@ class _Run:
         def drawing(done: int, total: int) -> None:
             report(0, settings.steps, f"{done} of {total} faces drawn")
 
-        self.faces = Faces(source, settings.batch, data.crop, data.workers, progress=drawing, textures=data.textures)
-        self.photos = FolderFaces(data.photos, settings.batch, data.crop, data.seed) if data.photos else None
+        faces = Faces(source, settings.batch, data.crop, data.workers, progress=drawing, textures=data.textures)
+        self.batches: Batches[RestorationBatch] = faces
+        if data.photos:
+            self.batches = Alternating(faces, FolderFaces(data.photos, settings.batch, data.crop, data.seed))
+        self.recent: deque[RestorationBatch] = deque(maxlen=_SETTLING)
         self.exam = Faces(others, data.validation, data.crop, data.workers, progress=drawing)[0]
 
     def all_steps(self, resume: bool) -> Restoring:
@@ -107,9 +113,15 @@ class _Run:
             at = self._load(saved)
         sums: dict[str, float] = {}
         before = written = time.monotonic()
-        with put_off() as stopped:
+        with contextlib.ExitStack() as closing:
+            stopped = closing.enter_context(put_off())
+            coming = Ahead(self.batches, at["step"], settings.steps, self.config.data.workers)
+            closing.enter_context(contextlib.closing(coming))
+            self.recent.extend(
+                _on(self.batches[k], self.device) for k in range(max(0, at["step"] - _SETTLING), at["step"])
+            )
             while at["step"] < settings.steps:
-                made = self._step(at["step"])
+                made = self._step(at["step"], _on(coming[at["step"]], self.device))
                 for name, value in made.items():
                     sums[name] = sums.get(name, 0.0) + value / settings.epoch
                 at["step"] += 1
@@ -127,13 +139,12 @@ class _Run:
                     raise KeyboardInterrupt(f"step {at['step']:,} is saved; the same command without --afresh goes on")
         return Restoring(self.averaged.eval(), self._provenance(at, {}))
 
-    def _step(self, step: int) -> dict[str, float]:
+    def _step(self, step: int, batch: RestorationBatch) -> dict[str, float]:
         settings = self.config.training
         rise = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
         fall = min(1.0, (settings.steps - step) / (settings.decay * settings.steps)) if settings.decay else 1.0
         self.optimizers[0].param_groups[0]["lr"] = settings.learning_rate * rise * fall
-        source = self.photos if self.photos is not None and step % 2 else self.faces
-        batch = _on(source[step], self.device)
+        self.recent.append(batch)
         self.network.train()
         estimate = self.network(batch.degraded.contiguous(memory_format=torch.channels_last), batch.hole)
         losses = terms(estimate, batch, self._factors(step))
@@ -165,7 +176,7 @@ class _Run:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _epoch(self, at: dict[str, Any], sums: dict[str, float]) -> None:
-        settle(self.averaged, [_on(self.faces[at["step"] + k], self.device) for k in range(_SETTLING)])
+        settle(self.averaged, [*self.recent])
         figures = scored(self.averaged.eval(), _on(self.exam, self.device))
         row = {"step": at["step"], "seconds": round(at["seconds"], 1), **sums, **figures}
         at["rows"].append({name: round(value, 5) for name, value in row.items()})

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from biofacenet.data.ahead import Ahead, Batches
 from biofacenet.data.augment import augment
 from biofacenet.data.geometry import move
 from biofacenet.data.photographs import Photographs
@@ -176,8 +177,12 @@ class _Run:
             for opened in (journal, *(batches for _, _, batches in self.parts.values())):
                 if opened is not None:
                     closing.enter_context(contextlib.closing(opened))
+            coming = [
+                closing.enter_context(contextlib.closing(self._ahead(number, at.step)))
+                for number in range(len(self.parts))
+            ]
             while at.step < settings.steps:
-                terms = self._step(at.step)
+                terms = self._step(at.step, [batches[at.step] for batches in coming])
                 for name, term in terms.items():
                     at.sums[name] = at.sums.get(name, 0.0) + term / settings.epoch
                 at.step += 1
@@ -200,14 +205,17 @@ class _Run:
                     break
         return Loaded(self.network.eval(), provenance(self.config, at, {}, self.start))
 
-    def _step(self, step: int) -> dict[str, float]:
-        settings, here = self.config.training, self.here
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        parts = []
-        for prefix, (loss, factor, batches) in self.parts.items():
-            batch = spoilt(batches[step].each(here.share), generator, self.config.data, here)
-            parts.append(Part(prefix, loss, factor, batch))
-        return self.descent(step, learning_rate(settings, step), parts)
+    def _ahead(self, number: int, step: int) -> Ahead[Batch]:
+        """The batches of a part from a step on; those that nobody makes ahead are made by processes of their own."""
+        data, settings = self.config.data, self.config.training
+        *_, batches = [*self.parts.values()][number]
+        workers = data.workers if isinstance(batches, Portraits) else 0
+        return Ahead(_Spoilt(batches, settings.seed + number, data, self.here), step, settings.steps, workers)
+
+    def _step(self, step: int, batches: list[Batch]) -> dict[str, float]:
+        named = zip(self.parts.items(), batches, strict=True)
+        parts = [Part(prefix, loss, factor, batch) for (prefix, (loss, factor, _)), batch in named]
+        return self.descent(step, learning_rate(self.config.training, step), parts)
 
     def _epoch(self, at: Progress, journal: Journal) -> None:
         figures, prediction = score(self.network, self.exam, self.decoder)
@@ -242,6 +250,17 @@ def _begun(config: Config) -> tuple[BioFaceNet, Mapping[str, Any] | None]:
             f"training.start: {start} holds {network.config}; expected {config.network}, as the section network says"
         )
     return network, made
+
+
+class _Spoilt:
+    """A process's share of batches, moved and made worse."""
+
+    def __init__(self, batches: Batches[Batch], seed: int, data: DataConfig, here: Processes) -> None:
+        self._batches, self._seed, self._data, self._here = batches, seed, data, here
+
+    def __getitem__(self, step: int) -> Batch:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
+        return spoilt(self._batches[step].each(self._here.share), generator, self._data, self._here)
 
 
 def spoilt(batch: Batch, generator: torch.Generator, data: DataConfig, here: Processes | None = None) -> Batch:
