@@ -6,7 +6,7 @@ BIN := .venv/bin
 # peers: what the fit is compared with (JAX, cvxpy, ...): make EXTRAS=test,peers test
 EXTRAS ?= test
 INSTALLED := .venv/installed-$(subst $(comma),-,$(EXTRAS))
-TEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
+TEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo dist docs links lint test test-all test-random clean
 

@@ -86,6 +86,7 @@ def oracle(channels: Channels, y: np.ndarray, bounds: list[tuple[float, float]],
 WIDE = [(0.0, 0.43), (0.0, 0.07), (0.0, np.inf), (0.0, np.inf)]
 
 
+@pytest.mark.parametrize("count", [4, pytest.param(25, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("channels", "options", "bounds", "held"),
     [
@@ -98,9 +99,9 @@ WIDE = [(0.0, 0.43), (0.0, 0.07), (0.0, np.inf), (0.0, np.inf)]
     ids=["free", "no gloss", "level known", "bounded shadings", "two held"],
 )
 def test_no_start_of_scipy_ends_lower(
-    channels: Channels, options: dict, bounds: list[tuple[float, float]], held: dict[int, float]
+    channels: Channels, options: dict, bounds: list[tuple[float, float]], held: dict[int, float], count: int
 ) -> None:
-    y = channel_values(channels, some_skin(25, 3, noise=0.02)[1])
+    y = channel_values(channels, some_skin(count, 3, noise=0.02)[1])
     result = msfit.fit(y, channels=channels, model=MODEL, dtype="float64", **options)
     reached = result.rmse**2 * len(channels)
     for pixel, cost in zip(y, reached, strict=True):

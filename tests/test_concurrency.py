@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,21 @@ def assert_same(result: msfit.FitResult, expected: msfit.FitResult) -> None:
         np.testing.assert_array_equal(getattr(result, name), getattr(expected, name), err_msg=name)
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """What a user may have chosen, for the time of a test."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_eight_threads_at_once_change_nothing() -> None:
     import torch
 
-    torch.set_num_threads(2)  # what a user may have chosen
     expected = {kind: msfit.fit(pixels, NM, **options) for kind, (pixels, options) in KINDS.items()}
 
     def fit(kind: str) -> tuple[str, msfit.FitResult, int]:

@@ -59,7 +59,7 @@ def test_the_error_is_that_of_the_linear_estimate() -> None:
     assert_allclose(found.error[-1], bound(found.channels), rtol=1e-3)
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_no_set_of_a_catalogue_is_better(count: int) -> None:
     found = design_channels(count, catalogue=CATALOGUE)
     worth = (found.error[-1] / found.spread) ** 2

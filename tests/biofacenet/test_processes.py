@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -43,13 +45,47 @@ device = "cpu"
 """
 
 
+# Two processes of one that has loaded everything, with the environment that torchrun gives them.
+FORKED = """
+import multiprocessing, os, sys
+from pathlib import Path
+from biofacenet.training.config import read_config
+from biofacenet.training.run import train
+
+def descend(number):
+    os.environ.update(RANK=str(number), LOCAL_RANK=str(number))
+    train(read_config(Path(sys.argv[1])), Path(sys.argv[2]))
+
+both = [multiprocessing.get_context("fork").Process(target=descend, args=(number,)) for number in range(2)]
+for process in both:
+    process.start()
+for process in both:
+    process.join()
+sys.exit(any(process.exitcode for process in both))
+"""
+
+
+def run(command: list[str], **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **more}
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        [sys.executable, *command], env=environment, cwd=root, capture_output=True, text=True, check=False, timeout=240
+    )
+
+
+def forked(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:
+    """Training by two processes that were forked."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return run(["-c", FORKED, str(config), str(folder)], **where)
+
+
 def torchrun(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:
     """`biofacenet train` by two processes on this machine."""
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*start, "-m", "biofacenet", "train", "--config", str(config), "--output", str(folder), "--quiet"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    root = Path(__file__).parents[2]
-    return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False, timeout=240)
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return run([*start, "-m", "biofacenet", "train", "--config", str(config), "--output", str(folder), "--quiet"])
 
 
 def curve(folder: Path) -> list[dict[str, float]]:
@@ -61,11 +97,12 @@ def curve(folder: Path) -> list[dict[str, float]]:
 
 @pytest.mark.usefixtures("small_bank")
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without torch.distributed")
-def test_two_processes_descend_as_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begin", [forked, pytest.param(torchrun, marks=pytest.mark.slow)])
+def test_two_processes_descend_as_one(begin: Callable[..., Any], tmp_path: Path) -> None:
     config = tmp_path / "small.toml"
     config.write_text(CONFIG)
     one = train(read_config(config), tmp_path / "one").network
-    done = torchrun(tmp_path / "two", config)
+    done = begin(tmp_path / "two", config)
     assert done.returncode == 0, done.stderr
     for expected, found in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
         assert found == pytest.approx(expected, rel=1e-4)

@@ -164,7 +164,7 @@ def test_own_model_names_its_own() -> None:
 
 def test_own_model_runs_on_several_cores() -> None:
     msfit.register_model("yellow-cores", yellow, wavelength_range=(400, 720), extras=(BILIRUBIN,))
-    spectra = np.abs(np.random.default_rng(0).normal(0.5, 0.1, (12_000, NM.size)))
+    spectra = np.abs(np.random.default_rng(0).normal(0.5, 0.1, (5_000, NM.size)))
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(4)

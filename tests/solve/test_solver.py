@@ -36,7 +36,7 @@ def random_pixels(count: int, seed: int = 0) -> torch.Tensor:
 def test_no_node_of_a_fine_grid_is_better(model: str, bounds: str) -> None:
     box = [getattr(parameter, bounds) for parameter in get_model(model).parameters]
     lower, upper = (torch.tensor(ends, dtype=DOUBLE) for ends in zip(*box, strict=True))
-    skin, pixels = get_model(model).at(NM), random_pixels(64, seed=3)
+    skin, pixels = get_model(model).at(NM), random_pixels(24, seed=3)
     found = PigmentSolver(skin, lower, upper)(pixels)
     assert bool(found.converged.all())
     axes = [low + (high - low) * torch.linspace(0, 1, 128, dtype=DOUBLE) ** 1.5 for low, high in box]

@@ -285,6 +285,8 @@ class CpuSolver:
         groups: int,
     ) -> np.ndarray:
         start = np.clip(start.astype(self.dtype), *self.box)
+        # columns of an array, as the reference's search returns them, would be compiled for anew
+        owner, group, of = (np.ascontiguousarray(index) for index in (owner, group, of))
         pieces = self.pieces if form is self.form else self.pieces[:0]
         model, most = (form.spectra, form.thickness, form.mixing, pieces), self.dtype.type(MOST_STEPS)
         ends = self.limits, most, terms.ends, terms.means, terms.roots, of

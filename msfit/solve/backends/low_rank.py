@@ -73,7 +73,9 @@ class LowRankSolver:
         few = solver.table.basis.T.astype(float) @ spectra
         level, sizes = spectra.mean(0), np.sqrt((spectra**2).mean(0))
         self.coordinates = len(fine)
-        self._arrays = [_filled(rows) for rows in (spectra, some, slack, level, sizes, outside, few, fine)]
+        # rows that lie in memory as columns would be compiled for anew
+        terms = spectra, some, slack, level, sizes, outside, few, fine
+        self._arrays = [np.ascontiguousarray(_filled(rows)) for rows in terms]
 
     @classmethod
     def over(cls, solver: CpuSolver, spectra: np.ndarray) -> LowRankSolver | None:
