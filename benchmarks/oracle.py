@@ -107,9 +107,7 @@ def reference(model: str, wavelengths: np.ndarray) -> Callable[[Any, Any], np.nd
     return lambda f_mel, f_blood: msfit.reflectance(f_mel, f_blood, wavelengths, model=model)
 
 
-def compare(
-    pixels: np.ndarray, wavelengths: np.ndarray, model: str, bounds: str, nodes: int = 512
-) -> dict[str, float]:
+def compare(pixels: np.ndarray, wavelengths: np.ndarray, model: str, bounds: str, nodes: int = 512) -> dict[str, float]:
     """How msfit.fit does against the oracle, of so many nodes an axis, on pixels (n, band) [RMSE in reflectance]."""
     box = tuple(resolve_bounds(get_model(model), bounds).values())
     oracle = Oracle(reference(model, wavelengths), (box[0], box[1]), nodes)

@@ -33,7 +33,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What pages leave out.
 NAMES = """
 import imageio.v3, msfit, xarray
-cube, crop = msfit.load("scene.mat"), imageio.v3.imread("face.jpg")[60:190, 160:290]
+cube, crop = msfit.load("scene.mat"), imageio.v3.imread("face.jpg")[60:190, 70:200]
 """
 MODULES = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
@@ -102,7 +102,7 @@ def test_python_of_a_page_runs(page: Path, given: Path, tmp_path: Path, monkeypa
     In this process, which has the libraries already; in one of its own where the page limits the process's memory.
     """
     here = shutil.copytree(given, tmp_path / "here")
-    imageio.imwrite(here / "face.jpg", skimage.data.astronaut())
+    imageio.imwrite(here / "face.jpg", skimage.data.astronaut()[:280, 90:370])
     monkeypatch.chdir(here)
     monkeypatch.setattr(registry, "_MODELS", dict(registry._MODELS))  # a page registers a model of its own
     script = "\n".join((NAMES, *blocks(page, "python")))

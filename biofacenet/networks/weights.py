@@ -6,12 +6,14 @@ Neither can run code. What is read is checked before it is used: form, architect
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from biofacenet.networks.decoder import HIGHEST_FRACTIONS
 from biofacenet.networks.network import BioFaceNet, NetworkConfig
@@ -87,12 +89,28 @@ def load_weights(path: str | Path, device: torch.device | str = "cpu") -> Loaded
         raise InputError(f"{described}: not a network's configuration ({error}); {_FORM}") from None
     training = _checked_training(described, content.get("training"))
     tensors = read_tensors(path)
-    with torch.device("meta"):  # sizes alone: a wrong configuration may ask for any amount of memory
+    with sizes_alone():
         wanted = BioFaceNet(config).state_dict()
     check_tensors(path, tensors, wanted, f"the architecture {config.architecture} {config.widths}")
     network = BioFaceNet(config)
     network.load_state_dict(tensors)
     return Loaded(network.to(device).eval(), training)
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Networks are built without random numbers, for which torch would load its compiler where tensors have none."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if kwargs else args[0]
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def sizes_alone() -> Iterator[None]:
+    """Networks that are built inside have names and sizes alone: a wrong configuration may ask for any memory."""
+    with torch.device("meta"), _NoInitialisation():
+        yield
 
 
 def read_configuration(path: Path, form: str = _FORMAT, kind: str = "network", expected: str = _FORM) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from biofacenet.networks.weights import check_tensors, read_configuration, read_tensors
+from biofacenet.networks.weights import check_tensors, read_configuration, read_tensors, sizes_alone
 from biofacenet.restoration.network import Restorer, RestorerConfig
 from msfit.errors import InputError
 from msfit.io.extras import need
@@ -61,7 +61,7 @@ def load_restorer(name_or_path: str | Path = "default", device: torch.device | s
     except (TypeError, ValueError, KeyError, AttributeError, InputError) as error:
         raise InputError(f"{described}: not a network's configuration ({error}); {_FORM}") from None
     tensors = read_tensors(path, _FORM)
-    with torch.device("meta"):
+    with sizes_alone():
         wanted = Restorer(config).state_dict()
     check_tensors(path, tensors, wanted, f"a restoration network of widths {config.widths}")
     network = Restorer(config)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from biofacenet.data.synthetic import Source, as_batch, draw
 from biofacenet.networks.decoder import Decoder
 from biofacenet.networks.network import BioFaceNet, NetworkConfig
-from biofacenet.networks.weights import load_weights, save_weights, shipped_weights
+from biofacenet.networks.weights import load_weights, save_weights, shipped_weights, sizes_alone
 from biofacenet.scores import score
 from msfit.errors import InputError
 
@@ -39,6 +39,15 @@ def test_a_network_comes_back_as_it_was(saved: Path) -> None:
     for here, there in zip(original(picture), network(picture), strict=True):
         assert (here is None and there is None) or torch.equal(here, there)
     assert load_weights(saved.with_suffix(".json")).network.config == SMALL
+
+
+def test_a_network_is_measured_without_memory_or_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For random numbers of tensors without memory torch loads its compiler, for two seconds."""
+    monkeypatch.setattr(torch.nn.init, "_no_grad_normal_", None)  # what they are drawn by
+    with sizes_alone():
+        sizes = BioFaceNet(NetworkConfig("compact", (1024, 1024))).state_dict()
+    assert all(value.is_meta for value in sizes.values())
+    assert sum(value.numel() for value in sizes.values()) > 20e6
 
 
 def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
