@@ -16,8 +16,9 @@ _MOST_ROUNDS = 200
 # A pixel has converged when a round lowers its loss by less than this share of it.
 _TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
 _EASIEST = 1e-3
-# The search for other basins: rounds of reweighting at each node, basins followed, samples at a time.
-_ROUNDS_AT_A_NODE = 4
+# The search for other basins: rounds of reweighting at each node, basins followed, samples at a time. With four rounds
+# three of 2,300 spectra ended in the wrong basin, with six one, with eight none.
+_ROUNDS_AT_A_NODE = 8
 _MOST_BASINS = 3
 _AT_A_TIME = 1024
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -82,12 +83,13 @@ def scipy_least(y: np.ndarray) -> float:
     return least
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(100, marks=pytest.mark.slow)])
-def test_no_start_of_scipy_ends_lower(count: int) -> None:
-    pixels = spoiled(count)
-    found = robustly(pixels, huber(count))
+# of the few, the last has its least loss where few rounds of reweighting do not look for it
+@pytest.mark.parametrize("some", [[0, 1, 47], pytest.param(range(100), marks=pytest.mark.slow)], ids=["few", "all"])
+def test_no_start_of_scipy_ends_lower(some: Sequence[int]) -> None:
+    pixels = spoiled(100)[some]
+    found = robustly(pixels, huber(len(some)))
     assert bool(found.converged.all())
-    value = huber(count).value(Problem(SOLVER.skin, pixels).residual(found))
+    value = huber(len(some)).value(Problem(SOLVER.skin, pixels).residual(found))
     least = np.array([scipy_least(y) for y in pixels.numpy()])
     assert (value.numpy() <= least * (1 + 1e-6)).all()
 
