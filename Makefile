@@ -8,7 +8,12 @@ EXTRAS ?= test
 INSTALLED := .venv/installed-$(subst $(comma),-,$(EXTRAS))
 TEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo dist docs links lint test test-all test-random clean
+SLOW := $(addprefix tests/, benchmarks/test_certificate.py benchmarks/test_peers.py biofacenet/test_processes.py \
+  biofacenet/test_training.py io/test_fuzz.py io/test_issa.py skin/test_calibrated.py solve/test_proximal_newton.py \
+  solve/test_robust.py solve/test_routes.py solve/test_solver.py test_channels.py test_design.py test_plot.py test_site.py \
+  test_streaming.py)
+
+.PHONY: demo dist docs links lint test test-all test-random test-slow clean
 
 demo: .venv/installed-all     ## fit the facial spectra that come with the library; table, result file, figure
 	$(BIN)/msfit demo
@@ -24,6 +29,9 @@ test: $(INSTALLED)    ## the fast tests
 
 test-random: $(INSTALLED) ## the same in an order that changes; its seed is printed, -p randomly -p "randomly_seed=N" repeats it
 	$(TEST) -p randomly
+
+test-slow: $(INSTALLED) ## of the slow tests those of seconds: larger sets of what the fast ones ask for
+	$(TEST) -m slow $(SLOW) -k "not best_of_twenty and not gpus"
 
 docs: .venv/installed-docs-all    ## the site, in build/docs: warnings are errors, examples are run
 	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs

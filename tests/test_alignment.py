@@ -78,7 +78,8 @@ def test_what_lies_outside_of_a_band_is_missing_and_the_rest_is_not(apart: tuple
 
 
 def test_a_picture_in_register_stays(apart: tuple) -> None:
-    left = msfit.align_bands(apart[2])
+    still = apart[2]
+    left = msfit.align_bands(msfit.Cube(still.values[..., ::2], NM[::2]))
     assert np.hypot(*left.fields.swapaxes(0, 1))[:, *INNER].mean() < 0.1
 
 

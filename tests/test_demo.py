@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +14,31 @@ from msfit import demo as demonstration
 from msfit.cli import main
 from msfit.data.cube import Cube
 from msfit.data.result import MAPS
-from msfit.demo import run_demo
+from msfit.demo import Demo, run_demo
 from msfit.errors import InputError
 from msfit.io.datasets.issa import LABELS, SkinArchive, load_faces
 from msfit.io.results import load_result
 
 
-@pytest.fixture
-def some_faces(monkeypatch: pytest.MonkeyPatch) -> SkinArchive:
+@pytest.fixture(scope="module")
+def some_faces() -> Iterator[SkinArchive]:
     """Every 40th spectrum of the archive, to be quick."""
     everyone = load_faces()
     chosen = slice(None, None, 40)
     cube = Cube(everyone.cube.values[chosen], everyone.cube.wavelengths)
     labels = {name: getattr(everyone, name)[chosen] for name in LABELS}
     few = SkinArchive(cube, record=everyone.record[chosen], **labels)
-    monkeypatch.setattr(demonstration, "load_faces", lambda: few)
-    return few
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demonstration, "load_faces", lambda: few)
+        yield few
 
 
-def test_it_writes_a_result_with_labels_and_a_figure(some_faces: SkinArchive, tmp_path: Path) -> None:
-    demo = run_demo(tmp_path / "new")
+@pytest.fixture(scope="module")
+def demo(some_faces: SkinArchive, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return run_demo(tmp_path_factory.mktemp("demo") / "new")
+
+
+def test_it_writes_a_result_with_labels_and_a_figure(some_faces: SkinArchive, demo: Demo) -> None:
     table, picture = demo.files
     with xarray.open_dataset(table, engine="h5netcdf") as found:
         assert found["group"].to_numpy().tolist() == some_faces.group.tolist()
@@ -40,11 +46,10 @@ def test_it_writes_a_result_with_labels_and_a_figure(some_faces: SkinArchive, tm
     np.testing.assert_array_equal(load_result(table).f_mel, demo.result.f_mel)
     with Image.open(picture) as figure:
         assert figure.width > 1000
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["issa_faces.h5", "issa_faces.png"]
+    assert sorted(path.name for path in table.parent.iterdir()) == ["issa_faces.h5", "issa_faces.png"]
 
 
-def test_rows_are_medians_by_label(some_faces: SkinArchive, tmp_path: Path) -> None:
-    demo = run_demo(tmp_path)
+def test_rows_are_medians_by_label(some_faces: SkinArchive, demo: Demo) -> None:
     for by in ("group", "site"):
         *rows, everyone = demo.rows(by)
         assert everyone.label == "all"

@@ -50,8 +50,10 @@ def masked(result: FitResult, where: np.ndarray) -> FitResult:
     return replace(result, **maps, status=np.where(where, Status.MASKED_BY_USER, result.status).astype(np.uint16))
 
 
-def words(result: FitResult) -> str:
+def words(result: FitResult, laid_out: bool = False) -> str:
     figure = panel(result)
+    if not laid_out:  # where things go is half of the time
+        figure.set_layout_engine("none")
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=40)
     found = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
@@ -59,7 +61,7 @@ def words(result: FitResult) -> str:
 
 
 def test_a_picture_shows_its_maps_with_units_and_counts() -> None:
-    text = words(a_result((12, 9)))
+    text = words(a_result((12, 9)), laid_out=True)
     for expected in ("face_$1$.mat", "alotaibi-smith-2019", "f_mel 0 to 0.43", "31 bands, 400 to 700 nm", "Melanin"):
         assert expected in text
     for label in ("f_mel [1]", "f_blood [1]", "i_d [1]", "i_s [1]", "RMSE of reflectance [1]", "wavelength [nm]"):
@@ -69,7 +71,7 @@ def test_a_picture_shows_its_maps_with_units_and_counts() -> None:
 
 
 def test_spectra_show_distributions() -> None:
-    text = words(a_result((40,)))
+    text = words(a_result((40,)), laid_out=True)
     assert "Melanin and blood" in text
     assert "middle half" in text
     assert "spectra fitted" in text

@@ -85,7 +85,7 @@ def constant(prior: SkinPrior, component: int) -> float:
 def test_no_start_of_scipy_ends_lower(
     channels: Channels, prior: SkinPrior, options: dict[str, Any], bounds: list[tuple[float, float]]
 ) -> None:
-    y = channel_values(channels, some_skin(5, 3, noise=0.02)[1])
+    y = channel_values(channels, some_skin(3, 3, noise=0.02)[1])
     result = msfit.fit(y, channels=channels, model=MODEL, dtype="float64", prior=prior, noise=NOISE, **options)
     of = posterior(prior, channels)
     low, high = np.array(bounds).T

@@ -43,9 +43,10 @@ def test_priors_bring_noisy_maps_nearer_the_truth() -> None:
 
 
 def test_the_objective_is_that_of_the_maps() -> None:
-    found = fit_spatial(tv=0.02, sparsity=0.05, tv_shading=0.01)
+    some = NOISY[:10, :10]
+    found = fit_spatial(some, tv=0.02, sparsity=0.05, tv_shading=0.01)
     residual = (
-        NOISY
+        some
         - found.i_d[..., None] * msfit.reflectance(found.f_mel, found.f_blood, NM, model="alotaibi-smith-2019")
         - found.i_s[..., None]
     )
@@ -89,9 +90,10 @@ def test_masked_pixels_take_no_part() -> None:
 
 
 def test_unusable_bands_have_no_weight() -> None:
-    spoiled = NOISY.copy()
+    sound = NOISY[:10, :10]
+    spoiled = sound.copy()
     spoiled[:3, :3, 20:] = np.inf
-    found, clean = fit_spatial(spoiled, tv=0.02), fit_spatial(tv=0.02)
+    found, clean = fit_spatial(spoiled, tv=0.02), fit_spatial(sound, tv=0.02)
     assert found.fitted.all()
     assert np.abs(found.f_mel - clean.f_mel).max() < 0.01
     assert np.isfinite(found.rmse).all()

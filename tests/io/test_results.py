@@ -62,7 +62,7 @@ _attributes = st.dictionaries(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(
     shape=st.one_of(hnp.array_shapes(min_dims=1, max_dims=2, max_side=9)),
     dtype=st.sampled_from(["float32", "float64"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,7 @@ DOUBLE = torch.float64
 SETS = (("saturation",), ("epidermis",), ("saturation", "scattering", "epidermis"))
 
 
+@cache
 def joint_solver(model: str, names: tuple[str, ...], bounds: str = "wide") -> ExtrasSolver:
     box = resolve_bounds(get_model(model), bounds, ("f_mel", "f_blood", *names))
     solver = solver_for(get_model(model), box, NM, np.float64)
@@ -67,18 +70,20 @@ def test_descent_solves_bounded_least_squares(seed: int, count: int) -> None:
 @pytest.mark.parametrize("model", ["msfit-issa-2026", "alotaibi-smith-2019", "biofacenet-lut", "jacques-km"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_gradient_is_the_derivative_of_the_cost(model: str, weighted: bool) -> None:
-    solver = joint_solver(model, SETS[2])
-    pixels = random_pixels(solver.skin, solver.lower, solver.upper, NM, 40, seed=2)
+    skin = get_model(model).at(NM, free=SETS[2])
+    box = resolve_bounds(get_model(model), "wide", ("f_mel", "f_blood", *SETS[2])).values()
+    lower, upper = (torch.tensor(ends, dtype=DOUBLE) for ends in zip(*box, strict=True))
+    pixels = random_pixels(skin, lower, upper, NM, 40, seed=2)
     generator = torch.Generator().manual_seed(1)
     count = len(pixels)
     weights = torch.rand(pixels.shape, generator=generator, dtype=DOUBLE) if weighted else None
     share = 0.02 + 0.96 * torch.rand(count, 5, generator=generator, dtype=DOUBLE)
-    x = solver.lower + (solver.upper - solver.lower) * share
-    problem = Problem(solver.skin, pixels, weights)
+    x = lower + (upper - lower) * share
+    problem = Problem(skin, pixels, weights)
     local = problem.evaluate(x)
     for k in range(5):
         step = torch.zeros(5, dtype=DOUBLE)
-        step[k] = 1e-6 * solver.upper[k]
+        step[k] = 1e-6 * upper[k]
         above, below = (problem.evaluate(x + sign * step) for sign in (1, -1))
         numeric = (above.cost - below.cost) / (4 * step[k])  # half the cost's
         smooth = ((above.i_s > 0) == (below.i_s > 0)) & ((above.i_d > 0) == (below.i_d > 0))
@@ -109,10 +114,10 @@ def test_parameters_are_found_again() -> None:
 @pytest.mark.parametrize("names", SETS)
 def test_a_pixel_does_not_depend_on_the_others_to_the_bit(names: tuple[str, ...]) -> None:
     solver = joint_solver("msfit-issa-2026", names)
-    pixels = torch.cat((issa_pixels(20)[0], random_pixels(solver.skin, solver.lower, solver.upper, NM, 20)))
+    pixels = torch.cat((issa_pixels(12)[0], random_pixels(solver.skin, solver.lower, solver.upper, NM, 12)))
     pixels = pixels[pixels.mean(1) > 0]
     together = solver(pixels)
-    for some in (slice(0, 1), slice(7, 24), slice(-1, None)):
+    for some in (slice(0, 1), slice(7, 15), slice(-1, None)):
         alone = solver(pixels[some].clone())
         assert torch.equal(alone.x, together.x[some])
         assert torch.equal(alone.cost, together.cost[some])

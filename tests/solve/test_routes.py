@@ -165,7 +165,12 @@ ROUTES: dict[str, tuple[Callable[[Case, str], Solution], str, float, tuple[str, 
     "extras": (extras, "float64", 1e-8, ALL),
 }
 TABLE = [
-    pytest.param(route, model, bands, kind, id=f"{route}, {model}, {bands} bands, {kind}")
+    pytest.param(
+        *(route, model, bands, kind),
+        id=f"{route}, {model}, {bands} bands, {kind}",
+        # of many bands each takes a second
+        marks=[pytest.mark.slow] if bands > 64 and kind not in PLAIN else [],
+    )
     for model, bands in (("msfit-issa-2026", 31), ("alotaibi-smith-2019", 9), ("jacques-km", 85))
     for kind in (*ALL, *WITH_TERMS)
     for route, (_, _, _, kinds) in ROUTES.items()  # of a problem one after another, so that its minima are found once
