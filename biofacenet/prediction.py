@@ -19,7 +19,7 @@ from biofacenet.networks.network import BioFaceNet, Prediction
 from biofacenet.networks.scales import predict_at_scales
 from biofacenet.networks.weights import Loaded, load_weights, shipped_weights, trained_size
 from biofacenet.photo.face import Box
-from biofacenet.photo.located import check_opaque, check_skin, doubtful, locate
+from biofacenet.photo.located import Face, check_opaque, check_skin, doubtful, locate
 from biofacenet.photo.reading import SMALLEST_SIDE, Photo, as_photo, linear_light, opaque
 from biofacenet.refinement import REFINEMENTS, NetworkErrors, misfit_of
 from biofacenet.refinement import refine as refine_maps
@@ -320,19 +320,32 @@ def predict(
     model = as_model(model)
     try:
         _check_size(size)
-        face = locate(photograph, box)
-        rgb = photograph.rgb[face.crop.slices]
-        looked_at = photograph.opaque[face.crop.slices]
-        region = None
-        if mask == "auto" or face.mesh is not None:
-            region = face.skin(linear_light(rgb))
-        if mask == "auto":
-            assert region is not None
-            looked_at = looked_at & region
-            check_skin(looked_at, "take all of it (mask none), or give another place (box: x,y,width,height)")
-        result = model.predict(rgb, size=size, refine=refine, region=region, width=face.width)
+        return predict_located(photograph, locate(photograph, box), model, source, mask=mask, size=size, refine=refine)
     except InputError as error:
         raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
+
+
+def predict_located(
+    photograph: Photo,
+    face: Face,
+    model: Model,
+    source: str = "array",
+    *,
+    mask: str = "auto",
+    size: int | None = None,
+    refine: bool | str | None = None,
+) -> FaceResult:
+    """`predict`, where the face of a photograph is known."""
+    rgb = photograph.rgb[face.crop.slices]
+    looked_at = photograph.opaque[face.crop.slices]
+    region = None
+    if mask == "auto" or face.mesh is not None:
+        region = face.skin(linear_light(rgb))
+    if mask == "auto":
+        assert region is not None
+        looked_at = looked_at & region
+        check_skin(looked_at, "take all of it (mask none), or give another place (box: x,y,width,height)")
+    result = model.predict(rgb, size=size, refine=refine, region=region, width=face.width)
     result = masked(result, looked_at, Status.MASKED_BY_USER)
     doubted = np.where(doubtful(rgb) & result.fitted, STATUS_TYPE(Status.DOUBTFUL), STATUS_TYPE(0))
     about = {"source": source, "box": str(face.crop), "note": "; ".join(photograph.notes)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import msfit
 from msfit.errors import InputError
 from msfit.face.camera import Camera
 from msfit.face.canonical import canonical_face
+from msfit.face.correction import corrected
 from msfit.face.mesh import FaceMesh
 from msfit.face.pose import angles, find_pose, rotation
 from msfit.face.subdivision import fine_face
@@ -158,7 +160,6 @@ def test_refusals(options: dict, says: str) -> None:
 
 
 def test_coordinates_of_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    surface = laid(camera_of(15, 0, 0, 100.0))
     mesh = photographed(camera_of(15, 0, 0, 100.0))
     monkeypatch.setattr("msfit.face.coordinates.find_mesh", lambda picture, box: mesh)
     wavelengths = np.arange(400.0, 701, 10)
@@ -174,7 +175,7 @@ def test_coordinates_of_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     assert known.mean() > 0.6
     assert np.quantile(np.abs(read - (at.texel % 128 + 0.5) / 128)[known], 0.95) < 0.01
     assert set(found.sites()) == set(mesh.sites())
-    assert_allclose(found.surface.landmarks, surface.landmarks, atol=1e-9)
+    assert_allclose(found.mesh.vertices, corrected(mesh).vertices)
     with pytest.raises(InputError, match="values: found shape"):
         found.to_texture(np.zeros((3, 3)))
     with pytest.raises(InputError, match="found 4 spectra"):
@@ -182,3 +183,27 @@ def test_coordinates_of_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("msfit.face.coordinates.find_mesh", lambda picture, box: None)
     with pytest.raises(InputError, match="no face found"):
         msfit.face_coordinates(cube)
+
+
+def mirrored(mesh: FaceMesh) -> FaceMesh:
+    vertices = mesh.vertices * [-1, 1, 1] + [mesh.shape[1], 0, 0]
+    return replace(mesh, vertices=vertices[canonical_face().mirror])
+
+
+def test_landmarks_of_both_sides_are_corrected_alike() -> None:
+    mesh = photographed(camera_of(40, 5, -3, 100.0))
+    assert_allclose(mirrored(corrected(mirrored(mesh))).vertices, corrected(mesh).vertices, atol=1e-6)
+
+
+def test_landmarks_are_corrected_whatever_the_size_of_the_picture() -> None:
+    large = photographed(camera_of(-30, 0, 4, 100.0))
+    small = replace(large, vertices=large.vertices / 2, shape=(SHAPE[0] // 2, SHAPE[1] // 2))
+    assert_allclose(corrected(small).vertices, corrected(large).vertices / 2, atol=1e-6)
+
+
+def test_landmarks_are_moved_a_little() -> None:
+    for yaw in (0, 20, -45):
+        camera = camera_of(yaw, 5, -3, 100.0)
+        mesh = photographed(camera)
+        moved = np.linalg.norm((corrected(mesh).vertices - mesh.vertices)[:, :2], axis=1)
+        assert np.median(moved) < camera.scale  # 1 cm

@@ -12,17 +12,17 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import distance_transform_edt
 
 from biofacenet.photo.face import Box, parse_box
-from biofacenet.photo.located import face_mesh
+from biofacenet.photo.located import locate
 from biofacenet.photo.reading import Photo, as_photo, linear_light
-from biofacenet.prediction import Model, predict
+from biofacenet.prediction import Model, as_model, predict_located
 from biofacenet.result import FaceResult
 from biofacenet.surface.colour import SkinColour, photo_weights
 from biofacenet.surface.completion import features
 from biofacenet.surface.light import FoundLight, coarse, find_light
 from msfit.data.result import Status, flagged
 from msfit.errors import InputError
-from msfit.face.again import look_again
 from msfit.face.canonical import canonical_face
+from msfit.face.correction import corrected
 from msfit.face.detector import detect_faces
 from msfit.face.surface import DISTANCE, FaceSurface, lay_surface
 from msfit.face.texture import SHEET_CM, TEXTURE_SIZE, sample, texels
@@ -124,14 +124,15 @@ def record(
     source = str(photo) if isinstance(photo, str | Path) else "array"
     photograph = as_photo(photo)
     try:
-        mesh = face_mesh(photograph, box)
-        result = predict(photograph, model, box=box)
+        located = locate(photograph, box)
+        if located.mesh is None:
+            raise InputError("no face found; give its place (box: x,y,width,height)")
+        result = predict_located(photograph, located, as_model(model), source)
         if result.misfit is not None:  # a haze over the skin, as which the light that is found has it
             result = replace(result, i_s=result.i_s + result.i_d * result.misfit)
     except InputError as error:
         raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
-    picture8 = photograph.rgb if photograph.rgb.dtype == np.uint8 else (photograph.rgb >> 8).astype(np.uint8)
-    surface = look_again(picture8, lay_surface(mesh, camera, distance=distance))
+    surface = lay_surface(corrected(located.mesh), camera, distance=distance)
     if abs(surface.yaw) > LARGEST_YAW:
         raise InputError(
             f"{source}: the head is turned by {abs(surface.yaw):.0f} degrees; expected {LARGEST_YAW:.0f} or less, since"

@@ -10,7 +10,7 @@ import numpy as np
 
 from msfit.data.later import later
 from msfit.errors import InputError
-from msfit.face.again import look_again
+from msfit.face.correction import corrected
 from msfit.face.mesh import FaceMesh, find_mesh
 from msfit.face.subdivision import fine_face
 from msfit.face.surface import DISTANCE, FaceSurface, lay_surface
@@ -127,7 +127,8 @@ def face_coordinates(
     mesh = find_mesh(picture, box)
     if mesh is None:
         raise InputError("result: no face found in its picture; give its place (box: x,y,width,height)")
-    surface = look_again(picture, lay_surface(mesh, distance=distance))
+    mesh = corrected(mesh)
+    surface = lay_surface(mesh, distance=distance)
     shape = (int(result.shape[0]), int(result.shape[1]))
     shown = view(surface, surface.camera, shape)
     uv = np.full((*shape, 2), np.nan, np.float32)

@@ -112,26 +112,7 @@ def lay_surface(
     InputError
         Another camera; a distance of 30 cm or less.
     """
-    if camera not in CAMERAS:
-        raise InputError(f"camera: found {camera!r}; expected one of {', '.join(CAMERAS)}")
-    if not distance > 30:
-        raise InputError(f"distance: found {distance}; expected more than 30 cm from camera to head")
-    height, width = frame or mesh.shape
-    principal = np.array([width / 2, height / 2])
-    far = distance if camera == "perspective" else math.inf
-    canonical, rigid = canonical_face().vertices, still_vertices()
-    target = mesh.vertices * [1, -1, -1]
-    scale, turn, shift = align(canonical[rigid], target[rigid])
-    centre, depth = shift[:2] * [1, -1], (target[:, 2] - shift[2]) / scale
-    far = distance if camera == "perspective" else math.inf
-    for _ in range(_PASSES):
-        upright = Camera(np.eye(3), scale, centre, principal, far)
-        points = upright.unproject(np.column_stack([mesh.vertices[:, :2], depth]))
-        growth, turn, shift = align(canonical[rigid], points[rigid])
-        centre, depth = centre + scale * shift[:2] * [1, -1], (depth - shift[2]) / growth
-        scale *= growth
-    laid = Camera(turn, scale, centre, principal, far)
-    own = laid.unproject(np.column_stack([mesh.vertices[:, :2], depth]))
+    own, laid = without_pose(mesh.vertices, frame or mesh.shape, camera, distance)
     normals = vertex_normals(own, canonical_face().faces)
     facing = np.einsum("nc,nc->n", normals, laid.view(own))
     confidence = np.clip((facing - _GUESSED) / (_SURE - _GUESSED), 0, 1)
@@ -139,6 +120,33 @@ def lay_surface(
     better = np.maximum(confidence[mirror] - confidence, 0)[:, None]
     own = own + better * (own[mirror] * [-1, 1, 1] - own)
     return FaceSurface(own, laid, mesh.confidence * confidence, mesh.shape)
+
+
+def without_pose(
+    vertices: np.ndarray, frame: tuple[int, int], camera: str = "perspective", distance: float = DISTANCE
+) -> tuple[np.ndarray, Camera]:
+    """Landmarks (468, 3) of a picture as of `FaceMesh` in the head's frame [cm], and the camera that sees them there.
+
+    `frame` is the size (y, x) of the uncropped picture; the rest is as of `lay_surface`.
+    """
+    if camera not in CAMERAS:
+        raise InputError(f"camera: found {camera!r}; expected one of {', '.join(CAMERAS)}")
+    if not distance > 30:
+        raise InputError(f"distance: found {distance}; expected more than 30 cm from camera to head")
+    principal = np.array([frame[1] / 2, frame[0] / 2])
+    far = distance if camera == "perspective" else math.inf
+    canonical, rigid = canonical_face().vertices, still_vertices()
+    target = vertices * [1, -1, -1]
+    scale, turn, shift = align(canonical[rigid], target[rigid])
+    centre, depth = shift[:2] * [1, -1], (target[:, 2] - shift[2]) / scale
+    for _ in range(_PASSES):
+        upright = Camera(np.eye(3), scale, centre, principal, far)
+        points = upright.unproject(np.column_stack([vertices[:, :2], depth]))
+        growth, turn, shift = align(canonical[rigid], points[rigid])
+        centre, depth = centre + scale * shift[:2] * [1, -1], (depth - shift[2]) / growth
+        scale *= growth
+    laid = Camera(turn, scale, centre, principal, far)
+    return laid.unproject(np.column_stack([vertices[:, :2], depth])), laid
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

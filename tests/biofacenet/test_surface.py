@@ -34,17 +34,21 @@ from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError, InputWarning
 from msfit.face.camera import Camera
 from msfit.face.canonical import canonical_face
-from msfit.face.pose import rotation, still_vertices
+from msfit.face.correction import corrected
+from msfit.face.pose import angles, rotation, still_vertices
 from msfit.face.surface import FaceSurface
 from msfit.face.texture import texels
 from msfit.skin.models import get_model
 from msfit.synth.appearance import random_surface, texture_sheets
 from msfit.synth.appearance import surface as dress
-from msfit.synth.buffers import Pose, trace
+from msfit.synth.buffers import CAMERA_DISTANCE, TURNED_ABOUT, Pose, trace
 from msfit.synth.light import random_light
+from msfit.synth.mesh import template
 from msfit.synth.people import subjects
 from msfit.synth.sampling import reference_weights
 from msfit.synth.scene import coat, shading
+from msfit.synth.shape import random_shape
+from msfit.synth.shape import rotation as turned
 from msfit.synth.spectra import random_palette
 from msfit.synth.texture import random_texture
 
@@ -202,9 +206,21 @@ def test_a_texture_says_how_each_texel_is_known(left: FaceTexture) -> None:
     assert float(str(left.attrs["yaw"])) == pytest.approx(31.5, abs=4)
 
 
+def test_landmarks_are_nearer_to_those_of_the_head_once_corrected(photographs: dict[str, Path]) -> None:
+    shape = random_shape(np.random.default_rng(5), eyes_open=1.0)
+    points = (template().refine @ shape.control)[:468]
+    for name, yaw in (("left", 0.55), ("right", -0.55)):
+        seen = (points - TURNED_ABOUT) @ turned(yaw, 0.0, 0.0).T + TURNED_ABOUT - [0.0, -0.4, 0.0]
+        near = CAMERA_DISTANCE / (CAMERA_DISTANCE - seen[:, 2:])
+        truth = 128 + 128 / 12.4 * near * seen[:, :2] * [1, -1]
+        mesh = biofacenet.face_mesh(photographs[name])
+        before, after = (np.linalg.norm(one.vertices[:, :2] - truth, axis=1) for one in (mesh, corrected(mesh)))
+        assert np.median(after) < 0.85 * np.median(before)
+
+
 def test_a_view_as_photographed_is_the_photograph(left: FaceTexture) -> None:
     one = left.records[0]
-    pose = biofacenet.face_mesh(one.photo)
+    pose = angles(one.surface.camera.rotation)
     made = draw(dataclasses.replace(left), yaw=pose.yaw, pitch=pose.pitch)
     well = made.known == Known.SEEN
     off = np.abs(made.linear - one.linear).max(axis=2)[well]
