@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.record import write
 from msfit.face import correction
 from msfit.face.canonical import canonical_face
-from msfit.face.correction import Correction, features, in_picture, mirrored, posed
+from msfit.face.correction import Correction, features, mirrored, moved, posed
 from msfit.face.mesh import find_mesh
 from msfit.face.pose import angles
 from msfit.face.surface import vertex_normals, without_pose
@@ -133,7 +133,8 @@ def learn(heads: list[Looked]) -> tuple[Correction, dict[str, float]]:
     assert best is not None
     _, count, shrinkage, weights = best
     shapes = axes[:count] * (np.sqrt(len(found)) / spread[0]) * 3
-    made = Correction(mean, shapes, off.mean(axis=0), offsets, weights)
+    spread = ((found - mean) @ shapes.T).std(axis=0)
+    made = Correction(mean, shapes, spread, off.mean(axis=0), offsets, weights)
     return made, {"heads": len(heads), "found": len(known), "components": count, "shrinkage": shrinkage}
 
 
@@ -156,7 +157,7 @@ def measure(heads: list[Looked], made: Correction) -> list[dict[str, Any]]:
             errors = []
             for one in known:
                 assert one.found is not None
-                vertices = one.found if name == "as found" else _corrected(one.found, made)
+                vertices = one.found if name == "as found" else moved(one.found, (SIZE, SIZE), made)
                 errors.append(_errors(vertices, one.truth))
             if errors:
                 off, shape, yaw = np.array(errors).T
@@ -169,11 +170,6 @@ def measure(heads: list[Looked], made: Correction) -> list[dict[str, Any]]:
                 }
         lines.append(line)
     return lines
-
-
-def _corrected(vertices: np.ndarray, made: Correction) -> np.ndarray:
-    found, turn, camera, flip = posed(vertices, (SIZE, SIZE))
-    return in_picture(mirrored(made(found.reshape(1, -1), turn[None]).reshape(-1, 3), flip), camera)
 
 
 def _off(vertices: np.ndarray, truth: np.ndarray) -> float:

@@ -8,9 +8,12 @@ from scipy.ndimage import map_coordinates
 
 from biofacenet.result import FaceResult
 from msfit.colour.cameras import CameraModel
+from msfit.colour.colorimetry import rgb_weights
 from msfit.colour.illuminants import IlluminationModel, illuminant
-from msfit.colour.pipelines import pipeline, rgb_weights
+from msfit.colour.pipelines import pipeline
+from msfit.colour.pipelines import rgb_weights as found_weights
 from msfit.colour.spectra import standard_observer
+from msfit.data.result import FitResult
 from msfit.skin.models import get_model, reflectance
 
 # Nodes a side, spaced as the cube of a line, since colours change most where there is little pigment.
@@ -51,17 +54,20 @@ class SkinColour:
         return np.stack(layers, axis=-1).reshape(*np.shape(f_mel), 3)
 
 
-def photo_weights(result: FaceResult, light: str | None = None) -> np.ndarray:
+def photo_weights(result: FitResult, light: str | None = None) -> np.ndarray:
     """From reflectance to linear sRGB in the camera that was found: float64 (band, 3).
 
     Parameters
     ----------
-    result : FaceResult
+    result : FitResult
+        A scene that was fitted is seen by the standard observer, under D65 if no light is named.
     light : str, optional
         A name or a file, see `msfit.colour.illuminants.illuminant`; the light that was found if absent. White stays
         white under any.
     """
     nm = np.asarray(result.wavelengths)
+    if not isinstance(result, FaceResult):
+        return rgb_weights(nm, light or "D65")
     observer = torch.from_numpy(standard_observer().on(nm))
     if light is None:
         spectrum = IlluminationModel(nm)(torch.as_tensor(result.lighting, dtype=torch.float64))
@@ -69,4 +75,4 @@ def photo_weights(result: FaceResult, light: str | None = None) -> np.ndarray:
         spectrum = torch.from_numpy(illuminant(light).on(nm))
     numbers = torch.as_tensor(result.camera, dtype=torch.float64)
     camera = CameraModel(nm, numbers.shape[-1])(numbers)
-    return np.asarray(rgb_weights(spectrum, camera, observer, pipeline("neutral")).numpy())
+    return np.asarray(found_weights(spectrum, camera, observer, pipeline("neutral")).numpy())

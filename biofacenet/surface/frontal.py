@@ -21,6 +21,7 @@ from biofacenet.surface.surroundings import carried_along
 from biofacenet.surface.unwrap import FaceTexture, unwrap
 from msfit.colour.transforms import encode_srgb
 from msfit.data.later import later
+from msfit.data.result import FitResult
 from msfit.errors import InputError
 from msfit.face.camera import Camera
 from msfit.face.subdivision import fine_face
@@ -74,7 +75,7 @@ class FrontView:
 
 
 def frontal(
-    photos: str | Path | Photo | np.ndarray | Iterable[Any],
+    photos: str | Path | Photo | np.ndarray | FitResult | Iterable[Any],
     model: Model | str | Path = "default",
     *,
     yaw: float = 0.0,

@@ -6,26 +6,30 @@ import functools
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import distance_transform_edt
 
-from biofacenet.photo.face import Box, parse_box
+from biofacenet.photo.face import Box
 from biofacenet.photo.located import locate
 from biofacenet.photo.reading import Photo, as_photo, linear_light
 from biofacenet.prediction import Model, as_model, predict_located
-from biofacenet.result import FaceResult
 from biofacenet.surface.colour import SkinColour, photo_weights
 from biofacenet.surface.completion import features
 from biofacenet.surface.light import FoundLight, coarse, find_light
-from msfit.data.result import Status, flagged
+from msfit.colour.colorimetry import rgb_weights
+from msfit.data.result import FitResult, Status, flagged
 from msfit.errors import InputError
 from msfit.face.canonical import canonical_face
+from msfit.face.coordinates import rendered
 from msfit.face.correction import corrected
 from msfit.face.detector import detect_faces
+from msfit.face.mesh import FaceMesh, find_mesh
 from msfit.face.surface import DISTANCE, FaceSurface, lay_surface
 from msfit.face.texture import SHEET_CM, TEXTURE_SIZE, sample, texels
+from msfit.rendering import to_display
 
 #: A face that is turned further has no front view in the picture [degrees].
 LARGEST_YAW = 80.0
@@ -55,8 +59,8 @@ class Record:
     photo : Photo
     linear : float32 array (y, x, 3)
         The photograph, linear sRGB.
-    result : FaceResult
-        Of the square around the face.
+    result : FitResult
+        Of the square around the face, or of the scene.
     surface : FaceSurface
         In the whole photograph.
     light : FoundLight
@@ -86,7 +90,7 @@ class Record:
     source: str
     photo: Photo
     linear: np.ndarray
-    result: FaceResult
+    result: FitResult
     surface: FaceSurface
     corner: np.ndarray
     light: FoundLight
@@ -112,7 +116,7 @@ class Record:
 
 
 def record(
-    photo: str | Path | Photo | np.ndarray,
+    photo: str | Path | Photo | np.ndarray | FitResult,
     model: Model | str | Path = "default",
     *,
     box: Box | str = "auto",
@@ -120,7 +124,27 @@ def record(
     camera: str = "perspective",
     distance: float = DISTANCE,
 ) -> Record:
-    """Take a photograph over to the surface of the face in it; parameters as of `biofacenet.unwrap`."""
+    """Take a photograph, or a scene that was fitted, over to the surface of the face in it: as of `unwrap`."""
+    taken = _scene(photo, box) if isinstance(photo, FitResult) else _photograph(photo, model, box)
+    return _laid(taken, size, lay_surface(corrected(taken.mesh), camera, distance=distance))
+
+
+class _Taken(NamedTuple):
+    """A picture with its maps."""
+
+    source: str
+    photo: Photo
+    linear: np.ndarray
+    result: FitResult
+    corner: np.ndarray
+    """Where the maps' first pixel lies in the picture."""
+    mesh: FaceMesh
+    weights: np.ndarray
+    """From reflectance to the picture's linear RGB: (band, 3)."""
+    notes: tuple[str, ...] = ()
+
+
+def _photograph(photo: str | Path | Photo | np.ndarray, model: Model | str | Path, box: Box | str) -> _Taken:
     source = str(photo) if isinstance(photo, str | Path) else "array"
     photograph = as_photo(photo)
     try:
@@ -132,15 +156,34 @@ def record(
             result = replace(result, i_s=result.i_s + result.i_d * result.misfit)
     except InputError as error:
         raise InputError(f"{source}: {error}" if source != "array" else str(error)) from None
-    surface = lay_surface(corrected(located.mesh), camera, distance=distance)
+    notes = (*photograph.notes, *_faces(photograph, box))
+    corner = np.array([located.crop.x, located.crop.y])
+    linear = linear_light(photograph.rgb)
+    return _Taken(source, photograph, linear, result, corner, located.mesh, photo_weights(result), notes)
+
+
+def _scene(result: FitResult, box: Box | str) -> _Taken:
+    """A fitted scene: its rendered picture under D65, and its maps, whose shadings are in that picture's exposure."""
+    if len(result.shape) != 2:
+        raise InputError(f"photos: found a result of {result.shape[0]} spectra; expected a picture (y, x)")
+    linear, exposure = rendered(result)
+    photo = Photo(np.rint(255 * to_display(linear)).astype(np.uint8))
+    mesh = find_mesh(photo.rgb, box if isinstance(box, Box) else None)
+    if mesh is None:
+        raise InputError("photos: no face found in the scene's picture; give its place (box: x,y,width,height)")
+    scaled = {name: (getattr(result, name) / exposure).astype(np.float32) for name in ("i_d", "i_s")}
+    source = str(result.attrs.get("source", "scene"))
+    weights = rgb_weights(np.asarray(result.wavelengths))
+    return _Taken(source, photo, linear, replace(result, **scaled), np.zeros(2, int), mesh, weights)
+
+
+def _laid(taken: _Taken, size: int, surface: FaceSurface) -> Record:
+    source, photograph, linear, result, corner, _, weights, notes = taken
     if abs(surface.yaw) > LARGEST_YAW:
         raise InputError(
             f"{source}: the head is turned by {abs(surface.yaw):.0f} degrees; expected {LARGEST_YAW:.0f} or less, since"
             " hardly half of a face is seen beyond"
         )
-    linear = linear_light(photograph.rgb)
-    crop = parse_box(str(result.attrs["box"]))
-    corner = np.array([crop.x, crop.y])
     light, diffuse, gloss = _light(surface, result, corner)
     at = texels(size)
     points, normals = at.at(surface.vertices), at.at(surface.normals)
@@ -189,9 +232,9 @@ def record(
         light=light,
         diffuse=diffuse,
         gloss=gloss,
-        colour=SkinColour(result.model, np.asarray(result.wavelengths), photo_weights(result)),
+        colour=SkinColour(result.model, np.asarray(result.wavelengths), weights),
         std={name: at.square(values) for name, values in zip(std, read.T[5:], strict=True)},
-        notes=(*photograph.notes, *_faces(photograph, box)),
+        notes=notes,
         **sheets,
     )
 
@@ -208,7 +251,7 @@ def reduced(picture: np.ndarray, factor: int) -> np.ndarray:
         return np.asarray(np.nanmean(blocks, axis=(1, 3)))
 
 
-def _light(surface: FaceSurface, result: FaceResult, corner: np.ndarray) -> tuple[FoundLight, np.ndarray, np.ndarray]:
+def _light(surface: FaceSurface, result: FitResult, corner: np.ndarray) -> tuple[FoundLight, np.ndarray, np.ndarray]:
     few = slice(coarse())
     places = surface.camera.project(surface.vertices[few])[:, :2] - corner
     facing = np.clip(surface.facing[few], 0, 1) * surface.seen(surface.vertices[few], surface.normals[few])

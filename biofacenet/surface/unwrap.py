@@ -19,6 +19,7 @@ from biofacenet.surface.completion import Known, complete
 from biofacenet.surface.record import Record, record
 from msfit.colour.colorimetry import rgb_weights
 from msfit.data.later import later
+from msfit.data.result import FitResult
 from msfit.errors import InputError, InputWarning
 from msfit.face.surface import DISTANCE
 from msfit.face.texture import SHEET_CM, TEXTURE_SIZE, texels
@@ -93,7 +94,7 @@ class FaceTexture:
 
 
 def unwrap(
-    photos: str | Path | Photo | np.ndarray | Iterable[Any],
+    photos: str | Path | Photo | np.ndarray | FitResult | Iterable[Any],
     model: Model | str | Path = "default",
     *,
     box: Box | str = "auto",
@@ -107,7 +108,8 @@ def unwrap(
     Parameters
     ----------
     photos : photograph, or several
-        Files, or uint8 or uint16 arrays (y, x, 3), sRGB.
+        Files, or uint8 or uint16 arrays (y, x, 3), sRGB; results of `msfit.fit`, whose maps count and whose picture is
+        rendered under D65.
     model : Model, str or Path
         As of `biofacenet.load_model`.
     box : "auto" or Box
@@ -141,7 +143,7 @@ def unwrap(
     with application to image mosaics", ACM TOG 2, 1983). Weights are visibility, times pixels a texel, over the stated
     variance.
     """
-    several = [photos] if isinstance(photos, str | Path | Photo | np.ndarray) else list(photos)
+    several = [photos] if isinstance(photos, str | Path | Photo | np.ndarray | FitResult) else list(photos)
     if not several:
         raise InputError("photos: found none; expected one or more photographs")
     if isinstance(box, Box) and len(several) > 1:

@@ -123,7 +123,7 @@ def face_coordinates(
     """
     if len(result.shape) != 2:
         raise InputError(f"result: found {result.shape[0]} spectra; expected a picture (y, x)")
-    picture = _picture(result)
+    picture = np.rint(255 * later("msfit.rendering").to_display(rendered(result)[0])).astype(np.uint8)
     mesh = find_mesh(picture, box)
     if mesh is None:
         raise InputError("result: no face found in its picture; give its place (box: x,y,width,height)")
@@ -136,15 +136,13 @@ def face_coordinates(
     return FaceCoordinates(uv, mesh, surface)
 
 
-def _picture(result: Any) -> np.ndarray:
-    """The picture of a result, uint8 sRGB (y, x, 3)."""
-    rendering = later("msfit.rendering")
+def rendered(result: Any) -> tuple[np.ndarray, float]:
+    """The picture of a result, linear sRGB, float32 (y, x, 3), and by what it was divided so that little is clipped."""
     linear = getattr(result, "picture", None)
     if linear is None:  # a scene: what was fitted shows hair and eyes, which maps do not
         cube = getattr(result, "cube", None)
-        linear = rendering.render(result if cube is None else cube)
+        linear = later("msfit.rendering").render(result if cube is None else cube)
     linear = np.nan_to_num(np.asarray(linear, np.float32))
     lit = linear.max(axis=2)
     exposure = float(np.quantile(lit[lit > 0], _NOT_CLIPPED)) if (lit > 0).any() else 1.0
-    shown = rendering.to_display((linear / exposure).astype(np.float32))
-    return np.rint(255 * shown).astype(np.uint8)
+    return (linear / exposure).astype(np.float32), exposure

@@ -6,8 +6,8 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
-from scipy.ndimage import map_coordinates
 
 from msfit.face.camera import Camera
 from msfit.face.canonical import canonical_face
@@ -20,6 +20,8 @@ from msfit.face.zones import loops
 TEXTURE_SIZE = 512
 #: Side of the square on the canonical face [cm]: square root of surface over texture area.
 SHEET_CM = 23.5
+# Points that are further beyond a picture have no values, however far they are [pixels].
+_BEYOND = -10.0
 
 
 class Texels(NamedTuple):
@@ -106,18 +108,16 @@ def sample(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     A point beside a NaN takes what its other neighbours say, so that a masked rim does not grow.
     """
     layers = np.atleast_3d(np.asarray(picture, np.float32))
-    where = points[:, ::-1].T - 0.5
-    known = np.isfinite(layers).all(axis=2)
-    weight = map_coordinates(known.astype(np.float32), where, order=1, mode="constant", prefilter=False)
-    found = np.stack(
-        [
-            map_coordinates(np.where(known, layer, 0), where, order=1, mode="constant", prefilter=False)
-            for layer in np.moveaxis(layers, 2, 0)
-        ],
-        axis=1,
-    )
+    height, width = layers.shape[:2]
+    known = np.isfinite(layers).all(axis=2, keepdims=True)
+    stacked = np.concatenate([np.where(known, layers, 0), known], axis=2, dtype=np.float32)
+    places = np.clip(np.nan_to_num(points, nan=_BEYOND), _BEYOND, [width - _BEYOND, height - _BEYOND])
+    grid = torch.from_numpy((2 * places / [width, height] - 1).astype(np.float32))[None, None]
+    source = torch.from_numpy(stacked).permute(2, 0, 1)[None]
+    found = torch.nn.functional.grid_sample(source, grid, mode="bilinear", align_corners=False)[0, :, 0].numpy().T
+    weight = found[:, -1:]
     with np.errstate(invalid="ignore", divide="ignore"):
-        values = np.where(weight[:, None] > 0.25, found / weight[:, None], np.nan)
+        values = np.where(weight > 0.25, found[:, :-1] / weight, np.nan)
     return values if np.ndim(picture) == 3 else values[:, 0]
 
 
