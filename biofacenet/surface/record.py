@@ -29,6 +29,7 @@ from msfit.face.detector import detect_faces
 from msfit.face.mesh import FaceMesh, find_mesh
 from msfit.face.surface import DISTANCE, FaceSurface, lay_surface
 from msfit.face.texture import SHEET_CM, TEXTURE_SIZE, sample, texels
+from msfit.io.results import EXTENSIONS, load_result
 from msfit.rendering import to_display
 
 #: A face that is turned further has no front view in the picture [degrees].
@@ -125,6 +126,8 @@ def record(
     distance: float = DISTANCE,
 ) -> Record:
     """Take a photograph, or a scene that was fitted, over to the surface of the face in it: as of `unwrap`."""
+    if isinstance(photo, str | Path) and Path(photo).suffix.lower() in EXTENSIONS:
+        photo = load_result(photo)
     taken = _scene(photo, box) if isinstance(photo, FitResult) else _photograph(photo, model, box)
     return _laid(taken, size, lay_surface(corrected(taken.mesh), camera, distance=distance))
 

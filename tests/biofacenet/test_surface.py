@@ -31,6 +31,7 @@ from biofacenet.surface.light import FoundLight, coarse, directions, find_light
 from biofacenet.surface.surroundings import carried_along
 from biofacenet.surface.unwrap import FaceTexture
 from msfit.colour.colorimetry import rgb_weights
+from msfit.data.result import Status
 from msfit.errors import InputError, InputWarning
 from msfit.face.camera import Camera
 from msfit.face.canonical import canonical_face
@@ -39,6 +40,7 @@ from msfit.face.pose import angles, rotation, still_vertices
 from msfit.face.surface import FaceSurface
 from msfit.face.texture import texels
 from msfit.skin.models import get_model
+from msfit.synth import Scene
 from msfit.synth.appearance import random_surface, texture_sheets
 from msfit.synth.appearance import surface as dress
 from msfit.synth.buffers import CAMERA_DISTANCE, TURNED_ABOUT, Pose, trace
@@ -432,3 +434,31 @@ def test_two_faces_are_told(photographs: dict[str, Path]) -> None:
     side[20:276] = one
     texture = biofacenet.unwrap(np.concatenate([large, side], axis=1), size=64)
     assert texture.records[0].notes == ("2 faces found; the largest is taken (box: x,y,width,height for another)",)
+
+
+def test_a_fitted_scene_gives_its_own_pigments(face_scene: Scene) -> None:
+    truth = face_scene.truth
+    maps = {name: np.where(truth.mask, getattr(truth, name), np.nan) for name in ("f_mel", "f_blood", "i_d", "i_s")}
+    result = msfit.FitResult(
+        **maps,
+        rmse=np.zeros(truth.mask.shape),
+        status=np.where(truth.mask, 0, Status.MASKED_BY_USER).astype(np.uint16),
+        model="alotaibi-smith-2019",
+        bounds={},
+        wavelengths=truth.wavelengths,
+        cube=face_scene.cube,
+    )
+    texture = biofacenet.unwrap(result, size=SIZE)
+    seen = texture.known == Known.SEEN
+    assert seen.mean() > 0.2
+    low, high = np.nanquantile(maps["f_mel"], [0.02, 0.98])
+    assert low < np.median(texture.f_mel[seen]) < high
+    read = msfit.face_coordinates(result).to_texture(maps["f_mel"], SIZE)
+    both = seen & np.isfinite(read) & (texture.facing > 0.7)
+    assert np.median(np.abs(texture.f_mel - read)[both]) < 1e-3
+    made = biofacenet.frontal(result, yaw=20, light="A")
+    red, _, blue = made.linear[made.known == Known.SEEN].mean(axis=0)
+    assert red > blue
+    spectra = msfit.FitResult(*np.ones((5, 9)), np.zeros(9, np.uint16), result.model, {}, truth.wavelengths)
+    with pytest.raises(InputError, match="found a result of 9 spectra"):
+        biofacenet.unwrap(spectra)
