@@ -108,8 +108,8 @@ def unwrap(
     Parameters
     ----------
     photos : photograph, or several
-        Files, or uint8 or uint16 arrays (y, x, 3), sRGB; results of `msfit.fit` and their files, whose maps count and whose
-        picture is rendered under D65.
+        Files, or uint8 or uint16 arrays (y, x, 3), sRGB; results of `msfit.fit` and their files, whose maps count and
+        whose picture is rendered under D65.
     model : Model, str or Path
         As of `biofacenet.load_model`.
     box : "auto" or Box
