@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import distributed
@@ -324,6 +325,19 @@ def refused(scene: Path, output: Path, match: str, **options: Any) -> None:
     assert "\n" not in str(caught.value)
     assert time.monotonic() - began < 60
     assert not output.exists()
+
+
+@pytest.mark.parametrize(("status", "why"), [("running", "no answer for 60 s"), ("connecting", "the connection broke")])
+def test_silence_is_told_from_a_broken_connection(status: str, why: str) -> None:
+    """On a busy machine a scheduler that was killed is found by a question that nobody answers."""
+
+    def unanswered(*_: Any, **__: Any) -> None:
+        cluster.client.status = status
+        raise TimeoutError
+
+    cluster = Cluster("tcp://nowhere:1", SimpleNamespace(status="running", sync=unanswered))
+    with pytest.raises(InputError, match=rf"^scheduler tcp://nowhere:1: lost \({why}\); what is done is kept"):
+        cluster.threads()
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ _ALONE = 30  # s without any worker, until a run is given up
 _LOOK = 1  # s between looks at the workers
 _SILENT = 60  # s without a word from a scheduler, or from a worker to it, until it counts as gone
 _RETRIES = 3
+_BROKE = "the connection broke"
 _AHEAD = 2  # tasks a thread, so that none waits for the next
 
 _Item = TypeVar("_Item")
@@ -49,16 +50,21 @@ class Cluster:
         """Number of threads of each worker."""
         return [worker["nthreads"] for worker in self._workers().values()]
 
+    @property
+    def _connected(self) -> bool:
+        """Whether there is a connection, be it that nobody answers: one that breaks may be told by silence alone."""
+        return bool(self.client.status == "running")
+
     def _workers(self) -> dict[str, Any]:
         """What the scheduler knows of each worker, by its address."""
-        if self.client.status != "running":
-            raise self._lost("the connection broke")
+        if not self._connected:
+            raise self._lost(_BROKE)
         try:
             return dict(self._ask("identity", n_workers=-1)["workers"])
         except TimeoutError:
-            raise self._lost(f"no answer for {_SILENT} s") from None
+            raise self._lost(f"no answer for {_SILENT} s" if self._connected else _BROKE) from None
         except (OSError, KeyError, AttributeError):  # of which it knows nothing any more
-            raise self._lost("the connection broke") from None
+            raise self._lost(_BROKE) from None
 
     def _ask(self, what: str, **arguments: Any) -> Any:
         """The scheduler's answer, for which it has a minute: one that is stopped keeps its connections."""
@@ -143,9 +149,8 @@ class Cluster:
                 f"scheduler {self.address}: a worker lacks what it needs ({said(error)}); expected the same msfit there"
             ) from None
         except (distributed.CancelledError, distributed.comm.CommClosedError, TimeoutError, OSError) as error:
-            raise self._lost(
-                "the connection broke" if isinstance(error, distributed.CancelledError) else said(error)
-            ) from None
+            broke = isinstance(error, distributed.CancelledError) or not self._connected
+            raise self._lost(_BROKE if broke else said(error)) from None
         finally:
             with contextlib.suppress(Exception):  # a scheduler that is gone cancels nothing
                 self.client.cancel(list(running))
