@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,17 @@ import torch
 import msfit
 from msfit.solve.problem import shadings
 
-# they are no part of the extra `test`: pip install -e '.[test,peers]'
-jax = pytest.importorskip("jax")
-quality_peers = pytest.importorskip("benchmarks.quality_peers", exc_type=ImportError)
-JaxSkin = pytest.importorskip("benchmarks.jax_skin", exc_type=ImportError).JaxSkin
-MODEL, NM = quality_peers.MODEL, quality_peers.NM
+MODEL, NM = "alotaibi-smith-2019", np.arange(400.0, 701.0, 10.0)
+
+
+@pytest.fixture(scope="module")
+def peers() -> Any:
+    """They are no part of the extra `test`: pip install -e '.[test,peers]'. Loading them takes three seconds."""
+    pytest.importorskip("jax")
+    found = pytest.importorskip("benchmarks.quality_peers", exc_type=ImportError)
+    assert (found.MODEL, found.NM.tolist()) == (MODEL, NM.tolist())
+    return found
+
 
 PIXELS = np.stack(
     [
@@ -25,7 +33,11 @@ PIXELS = np.stack(
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 1e-5)])
-def test_the_model_in_jax_equals_ours(dtype: str, tolerance: float) -> None:
+def test_the_model_in_jax_equals_ours(dtype: str, tolerance: float, peers: Any) -> None:
+    import jax
+
+    from benchmarks.jax_skin import JaxSkin
+
     rng = np.random.default_rng(1)
     f_mel, f_blood = rng.uniform(0, 0.43, 50), rng.uniform(0, 0.07, 50)
     f_mel[:2], f_blood[1:3] = 0, 0
@@ -48,19 +60,19 @@ def test_the_model_in_jax_equals_ours(dtype: str, tolerance: float) -> None:
     ],
 )
 def test_a_peer_reaches_the_optimum_of_easy_pixels(
-    name: str, tolerance: float, monkeypatch: pytest.MonkeyPatch
+    name: str, tolerance: float, peers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quality_peers, "_LM_BATCH", 3)
-    peer = quality_peers.levenberg_marquardt(name) if name.startswith("float") else getattr(quality_peers, name)
+    monkeypatch.setattr(peers, "_LM_BATCH", 3)
+    peer = peers.levenberg_marquardt(name) if name.startswith("float") else getattr(peers, name)
     found = peer(PIXELS)
     assert (found >= 0).all()
-    assert (found[:, :2] <= quality_peers.UPPER * (1 + 1e-6)).all()
+    assert (found[:, :2] <= peers.UPPER * (1 + 1e-6)).all()
     ours = msfit.fit(PIXELS, NM, model=MODEL).rmse
-    gap = quality_peers.rmse(PIXELS, found) - ours
+    gap = peers.rmse(PIXELS, found) - ours
     assert (np.abs(gap) < tolerance).all()
 
 
-def test_shadings_equal_those_of_cvxpy() -> None:
+def test_shadings_equal_those_of_cvxpy(peers: Any) -> None:
     reflectance = msfit.reflectance([0.08, 0.2, 0.03], [0.02, 0.04, 0.03], NM, model=MODEL)
     ours = torch.stack(shadings(torch.from_numpy(reflectance), torch.from_numpy(PIXELS), None), 1)
-    np.testing.assert_allclose(quality_peers.cvxpy_shading()(reflectance, PIXELS), ours, atol=1e-6)
+    np.testing.assert_allclose(peers.cvxpy_shading()(reflectance, PIXELS), ours, atol=1e-6)

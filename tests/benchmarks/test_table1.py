@@ -149,7 +149,8 @@ def test_the_constant_predictor_is_constant() -> None:
 
 def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch, *methods: Answer) -> int:
     monkeypatch.setattr(command, "all_methods", lambda extra=(): list(methods) or [Answer(i_d=0.1)])
-    return command.main([*arguments, "--mask", "none", "--crop", "none", "--size", "16", "--no-degradations"])
+    plain = ["--mask", "none", "--crop", "none", "--size", "16", "--no-degradations", "--figures", "0"]
+    return command.main([*plain, *arguments])
 
 
 def test_a_bad_scene_among_good_ones_is_named_and_the_rest_reported(
@@ -246,7 +247,7 @@ def test_the_report_holds_every_choice_and_the_figures(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    assert run([str(scene), "--out", str(out)], monkeypatch) == 0
+    assert run([str(scene), "--out", str(out), "--figures", "1"], monkeypatch) == 0
     text = (out / "table1.md").read_text()
     assert all(words in text for words in Choices(**{**CHOICES.key()}).described().values() if "crop" not in words)
     assert "0.1720" in text

@@ -162,7 +162,7 @@ def memorise(scenes: int, size: int, steps: int, widths: tuple[int, ...]) -> tup
 
 @pytest.mark.usefixtures("small_bank")
 def test_a_few_scenes_are_memorised() -> None:
-    before, after = memorise(scenes=3, size=32, steps=150, widths=(12, 16))
+    before, after = memorise(scenes=3, size=32, steps=100, widths=(12, 16))
     assert after["reconstruction"] < 0.02
     for name in ("diffuse", "specular", "albedo", "melanin", "haemoglobin", "reconstruction"):
         assert after[name] < 0.7 * before[name], name

@@ -111,13 +111,13 @@ def test_parameters_are_found_again() -> None:
     torch.testing.assert_close(found.i_d, torch.full((3,), 0.8, dtype=DOUBLE), rtol=1e-7, atol=0)
 
 
-@pytest.mark.parametrize("names", SETS)
+@pytest.mark.parametrize("names", [*SETS[:2], pytest.param(SETS[2], marks=pytest.mark.slow)])
 def test_a_pixel_does_not_depend_on_the_others_to_the_bit(names: tuple[str, ...]) -> None:
     solver = joint_solver("msfit-issa-2026", names)
-    pixels = torch.cat((issa_pixels(12)[0], random_pixels(solver.skin, solver.lower, solver.upper, NM, 12)))
+    pixels = torch.cat((issa_pixels(8)[0], random_pixels(solver.skin, solver.lower, solver.upper, NM, 8)))
     pixels = pixels[pixels.mean(1) > 0]
     together = solver(pixels)
-    for some in (slice(0, 1), slice(7, 15), slice(-1, None)):
+    for some in (slice(0, 1), slice(5, 11), slice(-1, None)):
         alone = solver(pixels[some].clone())
         assert torch.equal(alone.x, together.x[some])
         assert torch.equal(alone.cost, together.cost[some])

@@ -208,18 +208,18 @@ def check_against_lbfgs(size: int, starts: int, tv_shading: float) -> None:
 
 @pytest.mark.parametrize("tv_shading", [pytest.param(0.0, marks=pytest.mark.slow), 0.01])
 def test_full_problem_ends_no_worse_than_lbfgs(tv_shading: float) -> None:
-    check_against_lbfgs(6, 1, tv_shading)
+    check_against_lbfgs(4, 1, tv_shading)
 
 
 @pytest.mark.parametrize("tv_shading", [pytest.param(0.0, marks=pytest.mark.slow), 0.01])
 def test_nothing_lowers_the_objective_where_it_ends(tv_shading: float) -> None:
     """Not steps of all sizes along maps, blocks and single pixels of any unknown."""
-    peer, maps = default_fit(12, tv_shading)
+    peer, maps = default_fit(8, tv_shading)
     lowest = peer.objective(maps)
     rng = np.random.default_rng(7)
     high = np.array([1, 1, np.inf, np.inf])[:, None, None]
     for size in 10.0 ** rng.uniform(-7, -2, 300):
-        part = (slice(None), *(slice(low, low + rng.integers(1, 12)) for low in rng.integers(0, 12, 2)))
+        part = (slice(None), *(slice(low, low + rng.integers(1, 8)) for low in rng.integers(0, 8, 2)))
         step = np.zeros_like(maps)
         step[part] = size * rng.standard_normal((4, 1, 1) if rng.random() < 0.5 else step[part].shape)
         step *= rng.integers(0, 2, 4)[:, None, None]
