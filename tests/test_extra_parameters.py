@@ -129,6 +129,10 @@ def test_shared_and_free_extras_together() -> None:
     found = msfit.fit(values, NM, free=FREE, shared=("scattering",))
     np.testing.assert_allclose(found.extra["scattering"], 1.3, rtol=1e-4)
     np.testing.assert_allclose(found.extra["saturation"], saturation, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_two_shared_extras() -> None:
     both = msfit.fit(skin((30,), saturation=0.6, scattering=1.3), NM, shared=("scattering", "saturation"))
     np.testing.assert_allclose(both.extra["scattering"], 1.3, rtol=1e-4)
     np.testing.assert_allclose(both.extra["saturation"], 0.6, rtol=1e-4)
