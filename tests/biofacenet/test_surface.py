@@ -275,8 +275,24 @@ def test_another_light_changes_the_colour_and_not_the_white(left: FaceTexture) -
         draw(left, light="moonlight")
 
 
-def test_two_photographs_see_more_than_one(photographs: dict[str, Path], left: FaceTexture) -> None:
-    both = biofacenet.unwrap([photographs["left"], photographs["right"]], size=SIZE)
+@pytest.fixture(scope="module")
+def both(photographs: dict[str, Path]) -> FaceTexture:
+    return biofacenet.unwrap([photographs["left"], photographs["right"]], size=SIZE)
+
+
+@pytest.mark.parametrize("column", [0.3, 0.42, 0.58, 0.7])
+def test_a_mole_stays_on_its_side_when_photographs_are_joined(both: FaceTexture, column: float) -> None:
+    """4 mm wide, in every photograph that shows the place."""
+    v, u = np.mgrid[:SIZE, :SIZE] / SIZE
+    mole = 0.1 * np.exp(-0.5 * ((u - column) ** 2 + (v - 0.55) ** 2) / 0.008**2)
+    records = tuple(dataclasses.replace(one, f_mel=(one.f_mel + mole).astype(np.float32)) for one in both.records)
+    added = unwrapping.textured(records).f_mel - both.f_mel
+    row = round(0.55 * SIZE)
+    assert added[row, round(column * SIZE)] > 0.08
+    assert abs(added[row, round((1 - column) * SIZE)]) < 0.005
+
+
+def test_two_photographs_see_more_than_one(both: FaceTexture, left: FaceTexture) -> None:
     assert both.shares()["seen"] > left.shares()["seen"] + 0.1
     assert len(both.records) == 2
     again = unwrapping.textured((left.records[0], left.records[0]))
