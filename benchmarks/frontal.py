@@ -35,12 +35,13 @@ import numpy as np
 from skimage.metrics import structural_similarity
 from skimage.transform import AffineTransform, SimilarityTransform, warp
 
+from benchmarks import frontal_completion
 from benchmarks.frontal_scenes import Head, Picture, known_classes, lights, make_heads, pictures
 from benchmarks.record import write
 from biofacenet.prediction import Model, load_model
-from biofacenet.surface.completion import Known
+from biofacenet.surface.completion import Known, complete
 from biofacenet.surface.frontal import by_network, draw
-from biofacenet.surface.unwrap import FaceTexture, unwrap
+from biofacenet.surface.unwrap import FaceTexture, pigments_everywhere, unwrap
 from msfit.errors import InputError
 from msfit.face.pose import still_vertices
 from msfit.face.subdivision import fine_face
@@ -49,6 +50,8 @@ from msfit.io.output import written_whole
 
 YAWS = (0, 15, 30, 45, 60, 75)
 PITCHES = (0, -15, 0, 15, 0)
+# Training faces that completion is learned on.
+_FACES = 150
 # The yaw at which every light is seen, on each third head.
 _EVERY_LIGHT, _SHARE = 45, 3
 _CHIP = 150
@@ -99,6 +102,27 @@ WAYS: dict[str, Callable[[Picture, Picture, Model], Made]] = {
     "geometric": geometric,
     "weak": weak_perspective,
 }
+
+
+def completed(turned: Picture, front: Picture, model: Model, learned: frontal_completion.Learned) -> dict[str, float]:
+    """RMSE of pigments where hidden texels are mirrored, continued smoothly alone, or learned."""
+    try:
+        texture = unwrap(turned.rgb, model)
+    except InputError:
+        return {}
+    classes = known_classes(front, turned)
+    one = texture.records[0]
+    pigments = pigments_everywhere(np.stack([one.f_mel, one.f_blood], axis=2), one.weight)
+    ways = {
+        "mirror": complete(pigments, one.weight).values,
+        "smooth": complete(pigments, one.weight, mirror=False).values,
+        "learned": learned.completed(pigments, one.weight),
+    }
+    found = {}
+    for way, values in ways.items():
+        maps = {"f_mel": values[..., 0], "f_blood": values[..., 1]}
+        found |= {f"{way}, {name}": value for name, value in pigment_errors(maps, front, classes).items()}
+    return found
 
 
 def mirrored_colours(texture: FaceTexture, drawn: np.ndarray) -> np.ndarray:
@@ -154,16 +178,16 @@ def surface_errors(texture: FaceTexture, turned: Picture, front: Picture, classe
     return {
         "landmarks": float(np.median(off)),
         "yaw_found": abs(surface.yaw),
-        **pigment_errors(texture, front, classes),
+        **pigment_errors({"f_mel": texture.f_mel, "f_blood": texture.f_blood}, front, classes),
     }
 
 
-def pigment_errors(texture: FaceTexture, front: Picture, classes: np.ndarray) -> dict[str, float]:
-    """RMSE of f_mel and f_blood at the canonical places that the true front view shows, by class."""
+def pigment_errors(maps: Mapping[str, np.ndarray], front: Picture, classes: np.ndarray) -> dict[str, float]:
+    """RMSE of f_mel and f_blood in the canonical square at the places that the true front view shows, by class."""
     state = classes.reshape(-1)[front.pixel]
     found = {}
     for name in ("f_mel", "f_blood"):
-        off = sample_square(getattr(texture, name), front.uv) - front.pigments[name]
+        off = sample_square(maps[name], front.uv) - front.pigments[name]
         for group in ("seen", "mirrored", "filled"):
             here = (state == Known[group.upper()]) & np.isfinite(off)
             if here.sum() >= 50:
@@ -244,9 +268,7 @@ class Run:
         return list(json.loads(path.read_text()))
 
     def _measured(self, head: Head, size: int, light: str, way: str) -> list[dict[str, Any]]:
-        yaw = size if head.number % 2 == 0 else -size
-        turn = YAWS.index(size) if size in YAWS else 0
-        pitch = 0 if size == 0 else PITCHES[(head.number + turn) % len(PITCHES)]
+        yaw, pitch = _turn(head, size)
         front, turned = self.pictures(head, 0, 0)[light], self.pictures(head, yaw, pitch)[light]
         classes = known_classes(front, turned)
         started = time.process_time()
@@ -260,7 +282,7 @@ class Run:
             row = {**base, "way": name, "found": True, **scores(picture, front.rgb / 255.0, classes)}
             if self.identity is not None:
                 row["descriptor"] = self.identity(picture, front.landmarks).tolist()
-                if way == "given" and not rows:
+                if not rows:
                     row["true descriptor"] = self.identity(front.rgb / 255.0, front.landmarks).tolist()
             rows.append(row)
         if self.shown is not None:
@@ -278,7 +300,7 @@ class Run:
 
     def two_views(self, heads: list[Head]) -> dict[str, float]:
         """Pigments of two views (30 degrees to either side) joined, over the better of the two on each head."""
-        ratios = defaultdict(list)
+        ratios, means = defaultdict(list), defaultdict(list)
         for head in heads:
             truth = self.pictures(head, 0, 0)["side"]
             views = [self.pictures(head, yaw, 0)["side"] for yaw in (30, -30)]
@@ -291,11 +313,39 @@ class Run:
                 continue
             everything = np.where(known_classes(truth, truth) > 0, Known.SEEN, 0).astype(np.uint8)
             for name in ("f_mel", "f_blood"):
-                each = [pigment_errors(one, truth, everything)[f"{name} seen"] for one in textures]
-                ratios[name].append(pigment_errors(joined, truth, everything)[f"{name} seen"] / min(each))
-        return {f"{name} median": float(np.median(found)) for name, found in ratios.items()} | {
-            f"{name} worst": float(np.max(found)) for name, found in ratios.items()
-        }
+                off = [
+                    pigment_errors({"f_mel": one.f_mel, "f_blood": one.f_blood}, truth, everything)[f"{name} seen"]
+                    for one in (*textures, joined)
+                ]
+                ratios[name].append(off[2] / min(off[:2]))
+                means[name].append(off[2] / (off[0] + off[1]) * 2)
+        figures: dict[str, float] = {"heads": len(ratios["f_mel"])}
+        for name, over in ratios.items():
+            figures |= {
+                f"{name} median": float(np.median(over)),
+                f"{name} worst": float(np.max(over)),
+                f"{name} above 1.1": float(np.sum(np.array(over) > 1.1)),
+                f"{name} over the mean of both, median": float(np.median(means[name])),
+            }
+        return figures
+
+    def completions(self, heads: list[Head], size: int) -> dict[str, float]:
+        """Hidden texels at one yaw, light from the side, by the ways of `completed`: means over heads."""
+        learned = frontal_completion.learn(_FACES, self.work, self.model.training["skin_model"])
+        rows = []
+        for head in heads:
+            yaw, pitch = _turn(head, size)
+            front, turned = self.pictures(head, 0, 0)["side"], self.pictures(head, yaw, pitch)["side"]
+            rows.append(completed(turned, front, self.model, learned))
+        names = sorted({name for row in rows for name in row})
+        return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
+
+
+def _turn(head: Head, size: int) -> tuple[int, int]:
+    """Yaw and pitch of a head that is turned by `size` degrees."""
+    yaw = size if head.number % 2 == 0 else -size
+    turn = YAWS.index(size) if size in YAWS else 0
+    return yaw, 0 if size == 0 else PITCHES[(head.number + turn) % len(PITCHES)]
 
 
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -338,6 +388,7 @@ def main() -> None:
     parser.add_argument("--lights", default=",".join(lights()), help="some of them")
     parser.add_argument("--ways", default=",".join((*WAYS, "learned")), help="some of them")
     parser.add_argument("--views", type=int, default=6, help="heads of which two views are joined")
+    parser.add_argument("--completion", action="store_true", help="hidden texels mirrored, smooth and learned")
     parser.add_argument("--identity", type=Path, help="folder with dlib_face_recognition_resnet_model_v1.dat")
     parser.add_argument("--network", type=Path, help="weights of a learned front view beside the shipped ones")
     parser.add_argument("--work", type=Path, help="folder where pictures and rows are kept")
@@ -355,6 +406,7 @@ def main() -> None:
         "heads": len(heads),
         "split": arguments.split,
         "table": table(run.rows(heads, yaws, names, arguments.ways.split(","))),
+        "completion": run.completions(heads, _EVERY_LIGHT) if arguments.completion else {},
         "two_views": run.two_views(heads[:: max(1, len(heads) // arguments.views)]) if arguments.views else {},
     }
     _say(report)
@@ -376,6 +428,8 @@ def _say(report: dict[str, Any]) -> None:
         if line["way"] == "geometric":
             figures = "".join(f"{line[name]:17.4f}" if name in line else f"{'-':>17}" for name in own)
             print(f"{line['light']:9}{line['yaw']:4}{figures}")
+    for name, value in report["completion"].items():
+        print(f"{name:28}{value:8.4f}")
     print("\ntwo views joined over the better one, RMSE:", report["two_views"])
 
 

@@ -160,7 +160,7 @@ def textured(records: tuple[Record, ...], *, mirror: bool = True) -> FaceTexture
     first = records[0]
     weights = [_reliability(one) for one in records]
     _check_same_person(records, weights)
-    pigments = [_everywhere(np.stack([one.f_mel, one.f_blood], axis=2), one.weight) for one in records]
+    pigments = [pigments_everywhere(np.stack([one.f_mel, one.f_blood], axis=2), one.weight) for one in records]
     visible = np.max([one.weight for one in records], axis=0)
     layers = []
     for one, own in zip(records, pigments, strict=True):
@@ -238,7 +238,7 @@ def _joined(layers: list[np.ndarray], weights: list[np.ndarray]) -> np.ndarray:
     return np.where(anywhere[..., None], low / np.maximum(total, 1e-30)[..., None] + high, np.nan).astype(np.float32)
 
 
-def _everywhere(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def pigments_everywhere(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Pigments of all seen texels: where none were estimated, as in eyes, those of the skin around them."""
     known = np.isfinite(values).all(axis=2) & (weight > 0)
     if not known.any():
