@@ -339,7 +339,9 @@ def predict_located(
     rgb = photograph.rgb[face.crop.slices]
     looked_at = photograph.opaque[face.crop.slices]
     region = None
-    if mask == "auto" or face.mesh is not None:
+    if face.mesh is not None:
+        region = face.mesh.skin()[face.crop.slices]
+    elif mask == "auto":
         region = face.skin(linear_light(rgb))
     if mask == "auto":
         assert region is not None

@@ -162,6 +162,7 @@ def test_refusals(options: dict, says: str) -> None:
 def test_coordinates_of_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = photographed(camera_of(15, 0, 0, 100.0))
     monkeypatch.setattr("msfit.face.coordinates.find_mesh", lambda picture, box: mesh)
+    monkeypatch.setattr("msfit.face.coordinates.looked_at_twice", lambda picture, found: found)
     wavelengths = np.arange(400.0, 701, 10)
     cube = msfit.Cube(np.full((*SHAPE, 31), 0.3, np.float32), wavelengths)
     found = msfit.face_coordinates(cube)

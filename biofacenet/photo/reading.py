@@ -25,8 +25,8 @@ PHOTO_EXTENSIONS = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 SMALLEST_SIDE = 16
 # Values less than this below black are there by rounding [1].
 _ROUNDING = 1e-6
-# Channels that differ by no more than this on all but one pixel in a thousand hold no colour [1].
-_GREY = 3 / 255
+# Channels that differ by no more than this on all but this share of the pixels hold no colour [1].
+_GREY, _COLOURED = 3 / 255, 0.001
 _COLOUR = ("RGB", "RGBA", "RGBX", "RGBa")
 # A profile that moves no colour of 8 bits by more than this is sRGB.
 _ROUNDED = 1
@@ -154,8 +154,11 @@ def linear_light(rgb: Any, encoding: str | None = None) -> np.ndarray:
     if encoding not in (None, "srgb", "linear"):
         raise InputError(f"encoding: found {encoding!r}; expected 'srgb' or 'linear'")
     if picture.dtype in (np.uint8, np.uint16):
-        values = picture[..., :3].astype(np.float32) / np.iinfo(picture.dtype).max
-    elif picture.dtype.kind == "f":
+        codes = np.iinfo(picture.dtype).max
+        _check_picture(picture[..., :3], codes)
+        steps = torch.arange(codes + 1, dtype=torch.float32) / codes
+        return (steps if encoding == "linear" else decode_srgb(steps)).numpy()[picture[..., :3]]
+    if picture.dtype.kind == "f":
         if encoding is None:
             raise InputError(f"encoding: not given for {picture.dtype} values; say 'srgb' or 'linear'")
         values = picture[..., :3].astype(np.float32)
@@ -166,7 +169,7 @@ def linear_light(rgb: Any, encoding: str | None = None) -> np.ndarray:
             raise InputError(f"rgb: found {picture.dtype} values down to {lowest:.4g}; expected black = 0: clip them")
     else:
         raise InputError(f"rgb: found {picture.dtype}; expected uint8, uint16 or floating point")
-    _check_picture(values)
+    _check_picture(np.nan_to_num(values))
     return values if encoding == "linear" else decode_srgb(torch.from_numpy(values)).numpy()
 
 
@@ -305,12 +308,13 @@ def _to_xyz(chromaticity: Any) -> np.ndarray:
     return np.asarray(adapted @ columns @ np.diag(np.linalg.solve(columns, white)))
 
 
-def _check_picture(values: np.ndarray) -> None:
+def _check_picture(values: np.ndarray, white: float = 1.0) -> None:
     height, width = values.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise _too_small(width, height)
-    spread = values.max(axis=2) - values.min(axis=2)
-    if np.nanquantile(np.nan_to_num(spread), 0.999) <= _GREY:
+    red, green, blue = np.moveaxis(values, 2, 0)  # a reduction over an axis of three is slow
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    if (spread > _GREY * white).mean() <= _COLOURED:
         raise InputError("greyscale: its channels are equal; expected a picture in colour")
 
 

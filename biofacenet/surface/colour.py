@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.ndimage import map_coordinates
 
 from biofacenet.result import FaceResult
 from msfit.colour.cameras import CameraModel
@@ -44,14 +43,17 @@ class SkinColour:
         spectra = reflectance(f_mel.ravel(), f_blood.ravel(), wavelengths, model=model)
         table = (spectra @ weights).reshape(_NODES, _NODES, 3)
         least = _LEAST * table.max(axis=2, keepdims=True) + _DARKEST
-        self._table = np.ascontiguousarray(np.maximum(table, least), np.float32)
+        floored = torch.from_numpy(np.maximum(table, least).astype(np.float32))
+        self._table = floored.permute(2, 0, 1)[None].contiguous()
 
     def __call__(self, f_mel: np.ndarray, f_blood: np.ndarray) -> np.ndarray:
         """Linear sRGB (..., 3) of volume fractions (...)."""
-        shares = np.stack([np.ravel(f_mel) / self.highest[0], np.ravel(f_blood) / self.highest[1]])
-        where = np.cbrt(np.clip(shares, 0, 1)) * (_NODES - 1)
-        layers = [map_coordinates(layer, where, order=1, mode="nearest") for layer in np.moveaxis(self._table, 2, 0)]
-        return np.stack(layers, axis=-1).reshape(*np.shape(f_mel), 3)
+        # the last axis of the table, f_blood, is the first coordinate
+        shares = np.stack([np.ravel(f_blood) / self.highest[1], np.ravel(f_mel) / self.highest[0]], axis=1)
+        grid = torch.from_numpy(2 * np.cbrt(np.clip(shares, 0, 1)) - 1).float()[None, None]
+        found = torch.nn.functional.grid_sample(self._table, grid, padding_mode="border", align_corners=True)
+        colours = np.where(np.isfinite(shares).all(axis=1, keepdims=True), found[0, :, 0].numpy().T, np.nan)
+        return np.ascontiguousarray(colours, np.float32).reshape(*np.shape(f_mel), 3)
 
 
 def photo_weights(result: FitResult, light: str | None = None) -> np.ndarray:

@@ -26,7 +26,7 @@ from msfit.face.canonical import canonical_face
 from msfit.face.coordinates import rendered
 from msfit.face.correction import corrected
 from msfit.face.detector import detect_faces
-from msfit.face.mesh import FaceMesh, find_mesh
+from msfit.face.mesh import FaceMesh, find_mesh, looked_at_twice
 from msfit.face.surface import DISTANCE, FaceSurface, lay_surface
 from msfit.face.texture import SHEET_CM, TEXTURE_SIZE, sample, texels
 from msfit.io.results import EXTENSIONS, load_result
@@ -129,7 +129,10 @@ def record(
     if isinstance(photo, str | Path) and Path(photo).suffix.lower() in EXTENSIONS:
         photo = load_result(photo)
     taken = _scene(photo, box) if isinstance(photo, FitResult) else _photograph(photo, model, box)
-    return _laid(taken, size, lay_surface(corrected(taken.mesh), camera, distance=distance))
+    rgb = taken.photo.rgb
+    picture = rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
+    mesh = corrected(looked_at_twice(picture, taken.mesh))
+    return _laid(taken, size, lay_surface(mesh, camera, distance=distance))
 
 
 class _Taken(NamedTuple):

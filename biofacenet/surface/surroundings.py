@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import map_coordinates
 
@@ -86,13 +87,21 @@ def _warped(picture: np.ndarray, surface: FaceSurface, camera: Camera) -> np.nda
     xs, ys = np.linspace(0, width, _GRID), np.linspace(0, height, _GRID)
     grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
     field = spline(grid / scale).reshape(_GRID, _GRID, 2)
-    y, x = np.mgrid[:height, :width].astype(np.float32) + 0.5
-    at = [y / height * (_GRID - 1), x / width * (_GRID - 1)]
-    across, down = (map_coordinates(field[..., axis], at, order=1, mode="nearest") for axis in (0, 1))
-    where = [y + down - 0.5, x + across - 0.5]
-    return np.stack(
-        [map_coordinates(layer, where, order=1, mode="reflect") for layer in np.moveaxis(picture, 2, 0)], axis=2
-    )
+    down, along = _between(height), _between(width)
+    shifts = [down @ field[..., axis] @ along.T for axis in (0, 1)]
+    places = torch.from_numpy(np.stack(shifts, axis=2).astype(np.float32))
+    places[..., 0] += torch.arange(width) + 0.5
+    places[..., 1] += (torch.arange(height) + 0.5)[:, None]
+    grid = (2 * places / torch.tensor([width, height]) - 1)[None]
+    source = torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1)[None]
+    moved = torch.nn.functional.grid_sample(source, grid, padding_mode="reflection", align_corners=False)
+    return np.ascontiguousarray(moved[0].permute(1, 2, 0).numpy())
+
+
+def _between(count: int) -> np.ndarray:
+    """Linear interpolation of a grid's nodes to the centres of pixels: (count, _GRID)."""
+    at = (np.arange(count) + 0.5) / count * (_GRID - 1)
+    return np.maximum(1 - np.abs(at[:, None] - np.arange(_GRID)), 0)
 
 
 def _outlines(surface: FaceSurface, camera: Camera) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 from msfit.data.later import later
 from msfit.errors import InputError
 from msfit.face.correction import corrected
-from msfit.face.mesh import FaceMesh, find_mesh
+from msfit.face.mesh import FaceMesh, find_mesh, looked_at_twice
 from msfit.face.subdivision import fine_face
 from msfit.face.surface import DISTANCE, FaceSurface, lay_surface
 from msfit.face.texture import TEXTURE_SIZE, sample, texels, view
@@ -127,7 +127,7 @@ def face_coordinates(
     mesh = find_mesh(picture, box)
     if mesh is None:
         raise InputError("result: no face found in its picture; give its place (box: x,y,width,height)")
-    mesh = corrected(mesh)
+    mesh = corrected(looked_at_twice(picture, mesh))
     surface = lay_surface(mesh, distance=distance)
     shape = (int(result.shape[0]), int(result.shape[1]))
     shown = view(surface, surface.camera, shape)

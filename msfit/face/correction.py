@@ -65,11 +65,11 @@ class Correction(NamedTuple):
 
 
 def corrected(mesh: FaceMesh) -> FaceMesh:
-    """A mesh whose vertices are nearer to those of the face.
+    """A mesh, as of `msfit.face.mesh.looked_at_twice`, whose vertices are nearer to those of the face.
 
     Examples
     --------
-    >>> mesh = msfit.face.mesh.find_mesh(picture)  # doctest: +SKIP
+    >>> mesh = looked_at_twice(picture, find_mesh(picture))  # doctest: +SKIP
     >>> corrected(mesh).yaw  # doctest: +SKIP
     """
     vertices = moved(mesh.vertices, mesh.shape, shipped())

@@ -36,6 +36,7 @@ from msfit.errors import InputError, InputWarning
 from msfit.face.camera import Camera
 from msfit.face.canonical import canonical_face
 from msfit.face.correction import corrected
+from msfit.face.mesh import looked_at_twice
 from msfit.face.pose import angles, rotation, still_vertices
 from msfit.face.surface import FaceSurface
 from msfit.face.texture import texels
@@ -216,7 +217,8 @@ def test_landmarks_are_nearer_to_those_of_the_head_once_corrected(photographs: d
         near = CAMERA_DISTANCE / (CAMERA_DISTANCE - seen[:, 2:])
         truth = 128 + 128 / 12.4 * near * seen[:, :2] * [1, -1]
         mesh = biofacenet.face_mesh(photographs[name])
-        before, after = (np.linalg.norm(one.vertices[:, :2] - truth, axis=1) for one in (mesh, corrected(mesh)))
+        made = corrected(looked_at_twice(biofacenet.read_photo(photographs[name]).rgb, mesh))
+        before, after = (np.linalg.norm(one.vertices[:, :2] - truth, axis=1) for one in (mesh, made))
         assert np.median(after) < 0.85 * np.median(before)
 
 
