@@ -118,7 +118,7 @@ def completed(turned: Picture, front: Picture, model: Model, learned: frontal_co
         "smooth": complete(pigments, one.weight, mirror=False).values,
         "learned": learned.completed(pigments, one.weight),
     }
-    found = {}
+    found: dict[str, float] = {}
     for way, values in ways.items():
         maps = {"f_mel": values[..., 0], "f_blood": values[..., 1]}
         found |= {f"{way}, {name}": value for name, value in pigment_errors(maps, front, classes).items()}

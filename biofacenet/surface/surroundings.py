@@ -88,13 +88,13 @@ def _warped(picture: np.ndarray, surface: FaceSurface, camera: Camera) -> np.nda
     grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
     field = spline(grid / scale).reshape(_GRID, _GRID, 2)
     down, along = _between(height), _between(width)
-    shifts = [down @ field[..., axis] @ along.T for axis in (0, 1)]
-    places = torch.from_numpy(np.stack(shifts, axis=2).astype(np.float32))
-    places[..., 0] += torch.arange(width) + 0.5
-    places[..., 1] += (torch.arange(height) + 0.5)[:, None]
-    grid = (2 * places / torch.tensor([width, height]) - 1)[None]
-    source = torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1)[None]
-    moved = torch.nn.functional.grid_sample(source, grid, padding_mode="reflection", align_corners=False)
+    across, downwards = (down @ field[..., axis] @ along.T for axis in (0, 1))
+    y, x = np.mgrid[:height, :width] + 0.5
+    grid = 2 * np.stack([x + across, y + downwards], axis=2) / [width, height] - 1
+    layers = torch.from_numpy(np.ascontiguousarray(picture, np.float32)).permute(2, 0, 1)[None]
+    moved = torch.nn.functional.grid_sample(
+        layers, torch.from_numpy(grid.astype(np.float32))[None], padding_mode="reflection", align_corners=False
+    )
     return np.ascontiguousarray(moved[0].permute(1, 2, 0).numpy())
 
 
