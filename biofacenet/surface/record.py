@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import distance_transform_edt
 
 from biofacenet.photo.face import Box
-from biofacenet.photo.located import locate
+from biofacenet.photo.located import Face, locate
 from biofacenet.photo.reading import Photo, as_photo, linear_light
 from biofacenet.prediction import Model, as_model, predict_located
 from biofacenet.surface.colour import SkinColour, photo_weights
@@ -27,7 +28,7 @@ from msfit.face.coordinates import rendered
 from msfit.face.correction import corrected
 from msfit.face.detector import detect_faces
 from msfit.face.mesh import FaceMesh, find_mesh, looked_at_twice
-from msfit.face.surface import DISTANCE, FaceSurface, lay_surface
+from msfit.face.surface import DISTANCE, FaceSurface, lay_surface, without_pose
 from msfit.face.texture import SHEET_CM, TEXTURE_SIZE, sample, texels
 from msfit.io.results import EXTENSIONS, load_result
 from msfit.rendering import to_display
@@ -36,6 +37,8 @@ from msfit.rendering import to_display
 LARGEST_YAW = 80.0
 # A texel counts in full where the cosine between its normal and the view is the second number, and not at the first.
 _GRAZING, _FRANK = 0.30, 0.60
+# Photographs that are finer than texels by more than this are taken apart at the fineness of texels.
+_WORTHWHILE = 1.2
 # Colours of a surface are not below this [linear sRGB].
 _DARKEST = 1e-4
 _MOST_GLOSS = 0.7
@@ -128,7 +131,7 @@ def record(
     """Take a photograph, or a scene that was fitted, over to the surface of the face in it: as of `unwrap`."""
     if isinstance(photo, str | Path) and Path(photo).suffix.lower() in EXTENSIONS:
         photo = load_result(photo)
-    taken = _scene(photo, box) if isinstance(photo, FitResult) else _photograph(photo, model, box)
+    taken = _scene(photo, box) if isinstance(photo, FitResult) else _photograph(photo, model, box, size)
     rgb = taken.photo.rgb
     picture = rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
     mesh = corrected(looked_at_twice(picture, taken.mesh))
@@ -144,20 +147,23 @@ class _Taken(NamedTuple):
     result: FitResult
     corner: np.ndarray
     """Where the maps' first pixel lies in the picture."""
+    step: float
+    """Pixels of the picture a pixel of the maps."""
     mesh: FaceMesh
     weights: np.ndarray
     """From reflectance to the picture's linear RGB: (band, 3)."""
     notes: tuple[str, ...] = ()
 
 
-def _photograph(photo: str | Path | Photo | np.ndarray, model: Model | str | Path, box: Box | str) -> _Taken:
+def _photograph(photo: str | Path | Photo | np.ndarray, model: Model | str | Path, box: Box | str, size: int) -> _Taken:
     source = str(photo) if isinstance(photo, str | Path) else "array"
     photograph = as_photo(photo)
     try:
         located = locate(photograph, box)
         if located.mesh is None:
             raise InputError("no face found; give its place (box: x,y,width,height)")
-        result = predict_located(photograph, located, as_model(model), source)
+        small, there, step = _as_fine_as_texels(photograph, located, located.mesh, size)
+        result = predict_located(small, there, as_model(model), source)
         if result.misfit is not None:  # a haze over the skin, as which the light that is found has it
             result = replace(result, i_s=result.i_s + result.i_d * result.misfit)
     except InputError as error:
@@ -165,7 +171,33 @@ def _photograph(photo: str | Path | Photo | np.ndarray, model: Model | str | Pat
     notes = (*photograph.notes, *_faces(photograph, box))
     corner = np.array([located.crop.x, located.crop.y])
     linear = linear_light(photograph.rgb)
-    return _Taken(source, photograph, linear, result, corner, located.mesh, photo_weights(result), notes)
+    return _Taken(source, photograph, linear, result, corner, step, located.mesh, photo_weights(result), notes)
+
+
+def _as_fine_as_texels(photograph: Photo, face: Face, mesh: FaceMesh, size: int) -> tuple[Photo, Face, float]:
+    """A photograph whose pixels are much finer than a square's texels, cut to the face and as fine as these.
+
+    Returns
+    -------
+    Photo, Face
+    float
+        Pixels of the photograph a pixel of what is returned.
+    """
+    step = without_pose(mesh.vertices, mesh.shape)[1].scale * SHEET_CM / size
+    if step < _WORTHWHILE:
+        return photograph, face, 1.0
+    crop = face.crop
+    width, height = max(1, round(crop.width / step)), max(1, round(crop.height / step))
+
+    def smaller(values: np.ndarray) -> np.ndarray:
+        layers = torch.from_numpy(np.atleast_3d(values[crop.slices]).astype(np.float32)).permute(2, 0, 1)[None]
+        made = torch.nn.functional.interpolate(layers, (height, width), mode="bilinear", antialias=True)
+        return made[0].permute(1, 2, 0).numpy().round().astype(values.dtype).reshape(height, width, *values.shape[2:])
+
+    alpha = None if photograph.alpha is None else smaller(photograph.alpha)
+    vertices = (mesh.vertices - [crop.x, crop.y, 0]) * ([width / crop.width, height / crop.height, 1 / step])
+    there = Face(Box(0, 0, width, height), mesh=replace(mesh, vertices=vertices, shape=(height, width)))
+    return Photo(smaller(photograph.rgb), alpha, photograph.notes), there, crop.width / width
 
 
 def _scene(result: FitResult, box: Box | str) -> _Taken:
@@ -180,17 +212,17 @@ def _scene(result: FitResult, box: Box | str) -> _Taken:
     scaled = {name: (getattr(result, name) / exposure).astype(np.float32) for name in ("i_d", "i_s")}
     source = str(result.attrs.get("source", "scene"))
     weights = rgb_weights(np.asarray(result.wavelengths))
-    return _Taken(source, photo, linear, replace(result, **scaled), np.zeros(2, int), mesh, weights)
+    return _Taken(source, photo, linear, replace(result, **scaled), np.zeros(2, int), 1.0, mesh, weights)
 
 
 def _laid(taken: _Taken, size: int, surface: FaceSurface) -> Record:
-    source, photograph, linear, result, corner, _, weights, notes = taken
+    source, photograph, linear, result, corner, step, _, weights, notes = taken
     if abs(surface.yaw) > LARGEST_YAW:
         raise InputError(
             f"{source}: the head is turned by {abs(surface.yaw):.0f} degrees; expected {LARGEST_YAW:.0f} or less, since"
             " hardly half of a face is seen beyond"
         )
-    light, diffuse, gloss = _light(surface, result, corner)
+    light, diffuse, gloss = _light(surface, result, corner, step)
     at = texels(size)
     points, normals = at.at(surface.vertices), at.at(surface.normals)
     places = surface.camera.project(points)[:, :2]
@@ -203,7 +235,8 @@ def _laid(taken: _Taken, size: int, surface: FaceSurface) -> Record:
     std = {name: values for name, values in (result.std or {}).items() if name in ("f_mel", "f_blood")}
     doubted = flagged(result.status, Status.DOUBTFUL).astype(np.float32)
     layers = np.stack([*maps.values(), doubted, *std.values()], axis=2)
-    read = sample(reduced(layers, factor), (places - corner) / factor)
+    coarser = max(1, round(factor / step))
+    read = sample(reduced(layers, coarser), (places - corner) / step / coarser)
     picture = sample(reduced(linear, factor), places / factor)
     inside = np.isfinite(picture).all(axis=1)
     body = without_light(picture, at.at(diffuse), at.at(gloss))
@@ -257,9 +290,11 @@ def reduced(picture: np.ndarray, factor: int) -> np.ndarray:
         return np.asarray(np.nanmean(blocks, axis=(1, 3)))
 
 
-def _light(surface: FaceSurface, result: FitResult, corner: np.ndarray) -> tuple[FoundLight, np.ndarray, np.ndarray]:
+def _light(
+    surface: FaceSurface, result: FitResult, corner: np.ndarray, step: float
+) -> tuple[FoundLight, np.ndarray, np.ndarray]:
     few = slice(coarse())
-    places = surface.camera.project(surface.vertices[few])[:, :2] - corner
+    places = (surface.camera.project(surface.vertices[few])[:, :2] - corner) / step
     facing = np.clip(surface.facing[few], 0, 1) * surface.seen(surface.vertices[few], surface.normals[few])
     i_d, i_s = sample(np.stack([result.i_d, result.i_s], axis=2), places).T
     return find_light(surface, i_d, i_s, facing)

@@ -23,11 +23,14 @@ from skimage.transform import SimilarityTransform, warp
 import biofacenet
 import msfit
 from biofacenet.cli import main
+from biofacenet.photo.located import Face
+from biofacenet.photo.reading import Photo
 from biofacenet.surface import unwrap as unwrapping
 from biofacenet.surface.colour import SkinColour
 from biofacenet.surface.completion import Known, complete, features
 from biofacenet.surface.frontal import draw
 from biofacenet.surface.light import FoundLight, coarse, directions, find_light
+from biofacenet.surface.record import _as_fine_as_texels
 from biofacenet.surface.surroundings import carried_along
 from biofacenet.surface.unwrap import FaceTexture
 from msfit.colour.colorimetry import rgb_weights
@@ -36,10 +39,10 @@ from msfit.errors import InputError, InputWarning
 from msfit.face.camera import Camera
 from msfit.face.canonical import canonical_face
 from msfit.face.correction import corrected
-from msfit.face.mesh import looked_at_twice
-from msfit.face.pose import angles, rotation, still_vertices
+from msfit.face.mesh import FaceMesh, looked_at_twice
+from msfit.face.pose import angles, find_pose, rotation, still_vertices
 from msfit.face.surface import FaceSurface
-from msfit.face.texture import texels
+from msfit.face.texture import SHEET_CM, texels
 from msfit.skin.models import get_model
 from msfit.synth import Scene
 from msfit.synth.appearance import random_surface, texture_sheets
@@ -308,6 +311,22 @@ def test_photographs_of_two_people_are_told_apart(left: FaceTexture) -> None:
     darker = dataclasses.replace(one, f_mel=3 * one.f_mel)
     with pytest.warns(InputWarning, match=r"f_mel is 3\.00 times that of"):
         unwrapping.textured((one, darker))
+
+
+def test_photographs_that_are_finer_than_texels_are_reduced() -> None:
+    camera = Camera(rotation(20), 11.0, np.array([150.0, 160.0]), np.array([150.0, 160.0]), 100.0)
+    seen = camera.project(canonical_face().vertices)
+    vertices = np.column_stack([seen[:, :2], -camera.scale * seen[:, 2]])
+    mesh = FaceMesh(vertices, *find_pose(vertices), 1.0, (320, 300))
+    ramp = np.broadcast_to(np.arange(300, dtype=np.uint16)[None, :, None] * 200, (320, 300, 3))
+    face = Face(biofacenet.Box(40, 60, 220, 200), mesh=mesh)
+    small, there, step = _as_fine_as_texels(Photo(ramp), face, mesh, 64)
+    assert step == pytest.approx(11 * SHEET_CM / 64, rel=0.02)
+    assert small.rgb.shape[:2] == there.mesh.shape == (there.crop.height, there.crop.width)
+    # a landmark shows the same place
+    x, y = there.mesh.vertices[1, :2]
+    assert small.rgb[int(y), int(x), 0] / 200 == pytest.approx(vertices[1, 0], abs=step)
+    assert _as_fine_as_texels(Photo(ramp), face, mesh, 512)[2] == 1
 
 
 def test_files(left: FaceTexture, tmp_path: Path) -> None:
