@@ -111,13 +111,15 @@ def face_mesh(photo: str | Path | Photo | np.ndarray, box: Box | str = "auto") -
     return mesh
 
 
-def locate(photo: Photo, box: Box | str = "auto") -> Face:
+def locate(photo: Photo, box: Box | str = "auto", *, whole: bool = True) -> Face:
     """The face in a photograph and the part of it to take apart.
 
     Parameters
     ----------
     photo : Photo
     box : {"auto", "whole"} or Box
+    whole : bool
+        Whether the whole picture is a way out where no face is found.
 
     Raises
     ------
@@ -132,7 +134,7 @@ def locate(photo: Photo, box: Box | str = "auto") -> Face:
         crop = Box(0, 0, width, height)
         face = Face(crop, mesh=_anywhere(photo)[1] if models_known() else None)
     elif box == "auto":
-        face = _found(photo)
+        face = _found(photo, whole)
     else:
         raise InputError(f"box: found {box!r}; expected 'auto', 'whole' or a Box")
     check_opaque(photo.opaque[face.crop.slices])
@@ -157,12 +159,13 @@ def check_skin(skin: np.ndarray, way_out: str) -> None:
         raise InputError(f"no skin was found in the face; {way_out}")
 
 
-def _found(photo: Photo) -> Face:
+def _found(photo: Photo, whole: bool) -> Face:
     box, mesh = _anywhere(photo) if models_known() else (find_face(photo.rgb), None)
     if mesh is not None:
         return Face(_around_mesh(mesh, photo.rgb.shape), box, mesh)
     if box is None:
-        raise InputError("no face found; give its place (box: x,y,width,height) or take the whole picture (box whole)")
+        other = " or take the whole picture (box whole)" if whole else ""
+        raise InputError(f"no face found; give its place (box: x,y,width,height){other}")
     return Face(around(box, photo.rgb.shape), box, mesh)
 
 

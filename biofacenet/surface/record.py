@@ -159,7 +159,7 @@ def _photograph(photo: str | Path | Photo | np.ndarray, model: Model | str | Pat
     source = str(photo) if isinstance(photo, str | Path) else "array"
     photograph = as_photo(photo)
     try:
-        located = locate(photograph, box)
+        located = locate(photograph, box, whole=False)
         if located.mesh is None:
             raise InputError("no face found; give its place (box: x,y,width,height)")
         small, there, step = _as_fine_as_texels(photograph, located, located.mesh, size)

@@ -453,7 +453,7 @@ def test_the_command_line(photographs: dict[str, Path], tmp_path: Path, capsys: 
 
 
 def test_refusals(photographs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="no face found"):
+    with pytest.raises(InputError, match=r"no face found; give its place \(box: x,y,width,height\)$"):
         biofacenet.frontal(np.random.default_rng(0).integers(90, 140, (200, 200, 3)).astype(np.uint8))
     with pytest.raises(InputError, match="photos: found none"):
         biofacenet.unwrap([])
