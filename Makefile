@@ -10,8 +10,7 @@ TEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 SLOW := $(addprefix tests/, benchmarks/test_certificate.py benchmarks/test_peers.py biofacenet/test_processes.py \
   biofacenet/test_training.py io/test_fuzz.py io/test_issa.py skin/test_calibrated.py solve/test_proximal_newton.py \
-  solve/test_robust.py solve/test_routes.py solve/test_solver.py test_channels.py test_design.py test_plot.py test_site.py \
-  test_streaming.py)
+  solve/test_robust.py solve/test_routes.py solve/test_solver.py test_channels.py test_design.py test_plot.py)
 
 .PHONY: demo dist docs links lint test test-all test-random test-slow clean
 
