@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmarks.gpu.interpreted import Case, cases
 
@@ -85,7 +88,7 @@ both = sys.argv[1] != "plain"
 constants = {"WEIGHTED": both, "BOUNDED": both, "PRIOR": both, "MIXED": both, "BLOCK": 64, "WIDE": 1}
 constants |= {"COLUMNS": 32 if both else 16, "TERMS": 24, "PLATEAU": 1 + 1e-6}
 kinds = {"first": "*i32", "length": "*i32", **dict.fromkeys(constants, "constexpr")}
-kinds |= dict.fromkeys(("number", "count", "widest", "rows", "columns", "most_steps", "own"), "i32")
+kinds |= dict.fromkeys(("number", "count", "widest", "rows", "columns", "most_steps", "own", "single", "last"), "i32")
 numbers = "thickness", "low_d", "high_d", "low_s", "high_s", "low_0", "low_1", "high_0", "high_1", "tolerance"
 kinds |= dict.fromkeys((*numbers, "tiny", "eps"), "fp32")
 signature = {name: kinds.get(name, "*fp32") for name in _fit.arg_names}
@@ -94,4 +97,60 @@ assert kernel.asm["cubin"]
 """
     command = [sys.executable, "-W", "ignore", "-c", script, kind]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow  # the compiler takes its time
+def test_compiled_kernel_ends_where_the_cpu_does_and_as_soon() -> None:
+    """As an H100 runs it, but for its roots and exponentials: one launch ends almost all skin."""
+    import torch
+
+    from benchmarks.gpu.compiled import compiled
+    from benchmarks.gpu.pixels import measured
+    from benchmarks.gpu.site import skin_of
+    from msfit.solve.backends.cpu import CpuSolver
+    from msfit.solve.backends.gpu import GpuSolver
+    from msfit.solve.kernels.triton_fit import Round
+
+    skin, lower, upper = skin_of()
+    gpu, cpu = GpuSolver.over(skin, lower, upper, "cpu"), CpuSolver.over(skin, lower, upper, np.float32)
+    assert gpu is not None
+    assert cpu is not None
+    run, pixels = compiled(gpu), measured(300, seed=5)
+    there = run(torch.from_numpy(pixels), Round(200, last=True)).numpy()
+    here = cpu(pixels)
+    assert_allclose(there[:2].T, here.x, rtol=2e-3, atol=1e-4)
+    assert_allclose(there[4], here.cost, rtol=1e-3, atol=1e-9)
+    assert there[6].max() < 5
+    once = run(torch.from_numpy(pixels), Round(1, single=True)).numpy()
+    assert (once[5] < 0).mean() < 0.02
+    assert_array_equal(once[:, once[5] > 0], there[:, once[5] > 0])
+
+
+@pytest.mark.slow
+def test_slow_pixels_launched_again_end_as_all_together_do(tmp_path: Path) -> None:
+    script = """
+import torch
+from benchmarks.gpu.interpreter import hasten
+from benchmarks.gpu.pixels import measured, uniform
+from benchmarks.gpu.site import skin_of
+from msfit.solve.backends.gpu import GpuSolver
+hasten()
+gpu = GpuSolver.over(*skin_of(), "cpu")
+pixels = torch.cat([torch.from_numpy(draw(60)) for draw in (measured, uniform)])
+for weights in (None, 0.1 + torch.rand(pixels.shape)):
+    ends = []
+    for gpu.rounds in (False, True):
+        ends.append(gpu(pixels, weights))
+    for name, values in vars(ends[0]).items():
+        assert torch.equal(values, getattr(ends[1], name)), name
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

@@ -41,9 +41,12 @@ class GpuSolver:
     ----------
     wide : int, optional
         Channels of which the kernel evaluates the model at once, by default as many as suit the device.
+    rounds : bool, optional
+        Whether slow pixels are launched again by themselves, by default on a GPU.
     """
 
     wide: int | None = None
+    rounds: bool | None = None
 
     def __init__(
         self,
@@ -93,7 +96,8 @@ class GpuSolver:
         as_they_are = prior is not None or self.shadings != NON_NEGATIVE  # bounds and priors are of such pixels
         unit = torch.ones_like(pixels[:, :1]) if as_they_are else units_of_tensor(pixels)
         tables = self.form, self.spectra, self.fine if as_they_are else self.plain, self.channels
-        ends = fit(pixels / unit, weights, *tables, TOLERANCE["float32"], MOST_STEPS, self.shadings, prior, self.wide)
+        limits = TOLERANCE["float32"], MOST_STEPS, self.shadings, prior
+        ends = fit(pixels / unit, weights, *tables, *limits, self.wide, self.rounds)
         _, _, i_d, i_s, cost, converged, steps = ends.unbind(1)
         solution = Solution(ends[:, :2], i_d, i_s, cost, converged > 0, steps.to(torch.int16))
         return solution.scaled(unit[:, 0])

@@ -55,18 +55,18 @@ def _channels(c, count, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _sample(pixels, weights, at, here, c, count, WEIGHTED: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _sample(pixels, weights, at, stride, here, c, count, WEIGHTED: tl.constexpr, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
     """Pixels at channels and their weights: (lane,) or (lane, WIDE), without weight behind the last."""
     if WIDE == 1:
-        y = tl.load(pixels + at + c, mask=here, other=0.0)
-        w = tl.load(weights + at + c, mask=here, other=0.0) if WEIGHTED else 1.0
+        y = tl.load(pixels + at + c * stride, mask=here, other=0.0)
+        w = tl.load(weights + at + c * stride, mask=here, other=0.0) if WEIGHTED else 1.0
         return y, w
     else:
         channel = (c + tl.arange(0, WIDE))[None, :]
         known = here[:, None] & (channel < count)
-        y = tl.load(pixels + at[:, None] + channel, mask=known, other=0.0)
+        y = tl.load(pixels + at[:, None] + channel * stride, mask=known, other=0.0)
         if WEIGHTED:
-            return y, tl.load(weights + at[:, None] + channel, mask=known, other=0.0)
+            return y, tl.load(weights + at[:, None] + channel * stride, mask=known, other=0.0)
         else:
             return y, known.to(tl.float32)
 
@@ -195,8 +195,8 @@ def _prior_at(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def evaluate(  # type: ignore[no-untyped-def]
-    pixels, weights, at, here, spectra, first, length, share, widest, count, thickness, x_0, x_1, y_mean, total, tiny,
-    eps, low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr,
+    pixels, weights, at, stride, here, spectra, first, length, share, widest, count, thickness, x_0, x_1, y_mean,
+    total, tiny, eps, low_d, high_d, low_s, high_s, means, roots, which, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr,
     PRIOR: tl.constexpr, MIXED: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """The projected objective with its shadings, its gradient and Gauss-Newton Hessian, both halved.
@@ -207,14 +207,14 @@ def evaluate(  # type: ignore[no-untyped-def]
     m, b = _beside(x_0, WIDE), _beside(x_1, WIDE)
     mean, mean_0, mean_1 = x_0 * 0.0, x_0 * 0.0, x_0 * 0.0
     for c in range(0, count, WIDE):
-        _, w = _sample(pixels, weights, at, here, c, count, WEIGHTED, WIDE)
+        _, w = _sample(pixels, weights, at, stride, here, c, count, WEIGHTED, WIDE)
         own = _channels(c, count, WIDE)
         r, r_0, r_1 = _channel(spectra, first, length, share, widest, own, m, b, thickness, MIXED, WIDE)
         mean, mean_0, mean_1 = mean + _sum(w * r, WIDE), mean_0 + _sum(w * r_0, WIDE), mean_1 + _sum(w * r_1, WIDE)
     mean, mean_0, mean_1 = mean / total, mean_0 / total, mean_1 / total
     rr, ry, level = x_0 * 0.0, x_0 * 0.0, _beside(mean, WIDE)
     for c in range(0, count, WIDE):
-        y, w = _sample(pixels, weights, at, here, c, count, WEIGHTED, WIDE)
+        y, w = _sample(pixels, weights, at, stride, here, c, count, WEIGHTED, WIDE)
         own = _channels(c, count, WIDE)
         r, _, _ = _channel(spectra, first, length, share, widest, own, m, b, thickness, MIXED, WIDE)
         rr += _sum(w * (r - level) * (r - level), WIDE)
@@ -253,7 +253,7 @@ def evaluate(  # type: ignore[no-untyped-def]
     cost, re, e_0, e_1 = x_0 * 0.0, x_0 * 0.0, x_0 * 0.0, x_0 * 0.0
     c_0, c_1, c_00, c_01, c_11 = x_0 * 0.0, x_0 * 0.0, x_0 * 0.0, x_0 * 0.0, x_0 * 0.0
     for c in range(0, count, WIDE):
-        y, w = _sample(pixels, weights, at, here, c, count, WEIGHTED, WIDE)
+        y, w = _sample(pixels, weights, at, stride, here, c, count, WEIGHTED, WIDE)
         own = _channels(c, count, WIDE)
         r, r_0, r_1 = _channel(spectra, first, length, share, widest, own, m, b, thickness, MIXED, WIDE)
         e = y - d * r - g

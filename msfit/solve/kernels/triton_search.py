@@ -15,8 +15,8 @@ LOWEST: tl.constexpr = tl.constexpr(-1e30)
 
 @triton.jit
 def coordinate(z, number):  # type: ignore[no-untyped-def]
-    """One of the coordinates (lane, 16) of pixels: (lane,)."""
-    return tl.sum(tl.where(tl.arange(0, 16)[None, :] == number, z, 0.0), axis=1)
+    """One of the coordinates (16, lane) of pixels: (lane,)."""
+    return tl.sum(tl.where(tl.arange(0, 16)[:, None] == number, z, 0.0), axis=0)
 
 
 @triton.jit
@@ -25,71 +25,71 @@ def _explained(  # type: ignore[no-untyped-def]
     COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """What of the squares of pixels, by their coordinates z (lane,), each node of a row explains: (lane, column)."""
-    across = white[:, None] * 0.0 + tl.zeros_like(column)[None, :].to(tl.float32)
+    across = white[None, :] * 0.0 + tl.zeros_like(column)[:, None].to(tl.float32)
     at = directions + row * 16 * COLUMNS + column
-    across += z_1[:, None] * tl.load(at + 1 * COLUMNS)[None, :]
-    across += z_2[:, None] * tl.load(at + 2 * COLUMNS)[None, :]
-    across += z_3[:, None] * tl.load(at + 3 * COLUMNS)[None, :]
-    across += z_4[:, None] * tl.load(at + 4 * COLUMNS)[None, :]
-    across += z_5[:, None] * tl.load(at + 5 * COLUMNS)[None, :]
-    across += z_6[:, None] * tl.load(at + 6 * COLUMNS)[None, :]
-    across += z_7[:, None] * tl.load(at + 7 * COLUMNS)[None, :]
-    across += z_8[:, None] * tl.load(at + 8 * COLUMNS)[None, :]
-    across += z_9[:, None] * tl.load(at + 9 * COLUMNS)[None, :]
-    across += z_10[:, None] * tl.load(at + 10 * COLUMNS)[None, :]
-    across += z_11[:, None] * tl.load(at + 11 * COLUMNS)[None, :]
-    across += z_12[:, None] * tl.load(at + 12 * COLUMNS)[None, :]
+    across += z_1[None, :] * tl.load(at + 1 * COLUMNS)[:, None]
+    across += z_2[None, :] * tl.load(at + 2 * COLUMNS)[:, None]
+    across += z_3[None, :] * tl.load(at + 3 * COLUMNS)[:, None]
+    across += z_4[None, :] * tl.load(at + 4 * COLUMNS)[:, None]
+    across += z_5[None, :] * tl.load(at + 5 * COLUMNS)[:, None]
+    across += z_6[None, :] * tl.load(at + 6 * COLUMNS)[:, None]
+    across += z_7[None, :] * tl.load(at + 7 * COLUMNS)[:, None]
+    across += z_8[None, :] * tl.load(at + 8 * COLUMNS)[:, None]
+    across += z_9[None, :] * tl.load(at + 9 * COLUMNS)[:, None]
+    across += z_10[None, :] * tl.load(at + 10 * COLUMNS)[:, None]
+    across += z_11[None, :] * tl.load(at + 11 * COLUMNS)[:, None]
+    across += z_12[None, :] * tl.load(at + 12 * COLUMNS)[:, None]
     at = ratios + row * 3 * COLUMNS + column
-    specular = white[:, None] * tl.load(at)[None, :] >= across
-    whole = across * tl.load(at + COLUMNS)[None, :] + white[:, None] * tl.load(at + 2 * COLUMNS)[None, :]
+    specular = white[None, :] * tl.load(at)[:, None] >= across
+    whole = across * tl.load(at + COLUMNS)[:, None] + white[None, :] * tl.load(at + 2 * COLUMNS)[:, None]
     alone, beside = tl.maximum(whole, 0.0), tl.maximum(across, 0.0)
-    value = tl.where(specular, white[:, None] * white[:, None] + beside * beside, alone * alone)
-    return tl.where(column[None, :] < columns, value, LOWEST)
+    value = tl.where(specular, white[None, :] * white[None, :] + beside * beside, alone * alone)
+    return tl.where(column[:, None] < columns, value, LOWEST)
 
 
 @triton.jit
 def _explained_by_channels(  # type: ignore[no-untyped-def]
-    pixels, weights, at, here, on_grid, row, column, columns, count, y_mean, total, low_d, high_d, low_s, high_s, tiny,
-    means, roots, which, fractions, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, PRIOR: tl.constexpr,
+    pixels, weights, at, stride, here, on_grid, row, column, columns, count, y_mean, total, low_d, high_d, low_s,
+    high_s, tiny, means, roots, which, fractions, WEIGHTED: tl.constexpr, BOUNDED: tl.constexpr, PRIOR: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The same from the channels themselves, with their weights, and with a prior less what that costs at a node."""
-    zero = y_mean[:, None] * 0.0 + tl.zeros_like(column)[None, :].to(tl.float32)
+    zero = y_mean[None, :] * 0.0 + tl.zeros_like(column)[:, None].to(tl.float32)
     cross, sums, squares = zero, zero, zero
     for c in range(count):
-        y = tl.load(pixels + at + c, mask=here, other=0.0)
-        w = tl.load(weights + at + c, mask=here, other=0.0) if WEIGHTED else y * 0.0 + 1.0
-        r = tl.load(on_grid + (row * count + c) * COLUMNS + column)[None, :]
-        wr = w[:, None] * r
-        cross, sums, squares = cross + wr * y[:, None], sums + wr, squares + wr * r
-    flat = (y_mean * y_mean * total)[:, None]
-    spread = squares - sums * sums / total[:, None]
-    contrast = cross - y_mean[:, None] * sums
+        y = tl.load(pixels + at + c * stride, mask=here, other=0.0)
+        w = tl.load(weights + at + c * stride, mask=here, other=0.0) if WEIGHTED else y * 0.0 + 1.0
+        r = tl.load(on_grid + (row * count + c) * COLUMNS + column)[:, None]
+        wr = w[None, :] * r
+        cross, sums, squares = cross + wr * y[None, :], sums + wr, squares + wr * r
+    flat = (y_mean * y_mean * total)[None, :]
+    spread = squares - sums * sums / total[None, :]
+    contrast = cross - y_mean[None, :] * sums
     if PRIOR:
         p_00, p_01, p_0d, p_0s, p_11, p_1d, p_1s, p_dd, p_ds, p_ss = precision_of(roots, which)
         prior = means + 4 * which
         m_0, m_d, m_s = tl.load(prior) - tl.load(fractions + row * columns * 6), tl.load(prior + 2), tl.load(prior + 3)
-        m_1 = tl.load(prior + 1)[:, None] - tl.load(fractions + tl.minimum(column, columns - 1) * 6 + 3)[None, :]
+        m_1 = tl.load(prior + 1)[None, :] - tl.load(fractions + tl.minimum(column, columns - 1) * 6 + 3)[:, None]
         to_d, to_s = p_0d * m_0 + p_dd * m_d + p_ds * m_s, p_0s * m_0 + p_ds * m_d + p_ss * m_s
         height = (p_00 * m_0 + p_0d * m_d + p_0s * m_s) * m_0 + to_d * m_d + to_s * m_s
         slope = 2.0 * (p_01 * m_0 + p_1d * m_d + p_1s * m_s)
-        b_d, b_s = to_d[:, None] + p_1d[:, None] * m_1, to_s[:, None] + p_1s[:, None] * m_1
+        b_d, b_s = to_d[None, :] + p_1d[None, :] * m_1, to_s[None, :] + p_1s[None, :] * m_1
         s_rr, s_ry, s_mean, s_y, s_total = with_prior(
-            spread, contrast, sums / total[:, None], y_mean[:, None] + zero, total[:, None] + zero, b_d, b_s,
-            p_dd[:, None], p_ds[:, None], p_ss[:, None],
+            spread, contrast, sums / total[None, :], y_mean[None, :] + zero, total[None, :] + zero, b_d, b_s,
+            p_dd[None, :], p_ds[None, :], p_ss[None, :],
         )  # fmt: skip
         _, _, value = bounded_pair(s_rr, s_ry, s_mean, s_y, s_total, low_d, high_d, low_s, high_s, tiny)
-        value -= height[:, None] + m_1 * (slope[:, None] + p_11[:, None] * m_1)
+        value -= height[None, :] + m_1 * (slope[None, :] + p_11[None, :] * m_1)
     elif BOUNDED:
-        mean, whole = sums / total[:, None], total[:, None] + zero
+        mean, whole = sums / total[None, :], total[None, :] + zero
         _, _, value = bounded_pair(
-            spread, contrast, mean, y_mean[:, None] + zero, whole, low_d, high_d, low_s, high_s, tiny
+            spread, contrast, mean, y_mean[None, :] + zero, whole, low_d, high_d, low_s, high_s, tiny
         )
     else:
         beside, alone = tl.maximum(contrast, 0.0), tl.maximum(cross, 0.0)
-        specular = (y_mean * total)[:, None] * spread >= contrast * sums
+        specular = (y_mean * total)[None, :] * spread >= contrast * sums
         value = tl.where(specular, flat + beside * beside / spread, alone * alone / squares)
-    return tl.where(column[None, :] < columns, value, LOWEST)
+    return tl.where(column[:, None] < columns, value, LOWEST)
 
 
 @triton.jit
@@ -104,9 +104,23 @@ def _insert(value, node, h_0, h_1, h_2, h_3, n_0, n_1, n_2, n_3):  # type: ignor
 
 
 @triton.jit
+def _beside(value, column, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The larger of the two beside each node (column, lane) in its row, in which the first follows the last.
+
+    A lane holds its whole row in registers, of which the compiler knows which is which: all this becomes renaming.
+    """
+    before, after = value, value
+    for j in tl.static_range(COLUMNS):
+        one = tl.sum(tl.where(column[:, None] == j, value, -0.0), axis=0)[None, :]
+        before = tl.where(column[:, None] == (j + 1) % COLUMNS, one, before)
+        after = tl.where(column[:, None] == (j + COLUMNS - 1) % COLUMNS, one, after)
+    return tl.maximum(before, after)
+
+
+@triton.jit
 def search(  # type: ignore[no-untyped-def]
-    pixels, weights, at, here, z, white, floor, directions, ratios, on_grid, rows, columns, count, y_mean, total,
-    low_d, high_d, low_s, high_s, tiny, means, roots, which, fractions, WEIGHTED: tl.constexpr,
+    pixels, weights, at, stride, here, z, white, floor, directions, ratios, on_grid, rows, columns, count, y_mean,
+    total, low_d, high_d, low_s, high_s, tiny, means, roots, which, fractions, WEIGHTED: tl.constexpr,
     BOUNDED: tl.constexpr, PRIOR: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The nodes (lane,) of up to four local maxima of what is explained, the highest first; -1 where there are none.
@@ -114,12 +128,11 @@ def search(  # type: ignore[no-untyped-def]
     Among eight neighbours; with bounds or a prior among four, see `numba_search.search_bounded`.
     """
     column = tl.arange(0, COLUMNS)
-    before = tl.zeros_like(y_mean).to(tl.int32)[:, None] + ((column + COLUMNS - 1) % COLUMNS)[None, :]
-    after = tl.zeros_like(y_mean).to(tl.int32)[:, None] + ((column + 1) % COLUMNS)[None, :]
     # where no diffuse light helps, the objective is a plateau up to rounding: a node on it is no minimum of its own
-    plateau = floor[:, None]
-    nothing = plateau * 0.0 + tl.zeros_like(column)[None, :].to(tl.float32) + LOWEST
-    value, value_before, along, along_before = nothing, nothing, nothing, nothing
+    plateau = floor[None, :]
+    nothing = plateau * 0.0 + tl.zeros_like(column)[:, None].to(tl.float32) + LOWEST
+    # a loop carries only what ends a turn as another object than it began with: those before need objects of their own
+    value, value_before, along, along_before = nothing, nothing + 0.0, nothing, nothing + 0.0
     h_0 = white * 0.0 + LOWEST
     h_1, h_2, h_3, highest = h_0, h_0, h_0, h_0
     n_0 = tl.zeros_like(white).to(tl.int32) - 1
@@ -133,32 +146,32 @@ def search(  # type: ignore[no-untyped-def]
         if row < rows:
             if WEIGHTED or BOUNDED:
                 value_next = _explained_by_channels(
-                    pixels, weights, at, here, on_grid, row, column, columns, count, y_mean, total, low_d, high_d,
-                    low_s, high_s, tiny, means, roots, which, fractions, WEIGHTED, BOUNDED, PRIOR, COLUMNS,
+                    pixels, weights, at, stride, here, on_grid, row, column, columns, count, y_mean, total, low_d,
+                    high_d, low_s, high_s, tiny, means, roots, which, fractions, WEIGHTED, BOUNDED, PRIOR, COLUMNS,
                 )  # fmt: skip
             else:
                 value_next = _explained(
                     z_1, z_2, z_3, z_4, z_5, z_6, z_7, z_8, z_9, z_10, z_11, z_12, white, directions, ratios, row,
                     column, columns, COLUMNS,
                 )  # fmt: skip
-            side = tl.maximum(tl.gather(value_next, before, 1), tl.gather(value_next, after, 1))
+            side = _beside(value_next, column, COLUMNS)
             along_next = tl.maximum(tl.maximum(value_next, side), plateau)
         if BOUNDED:
             around = tl.maximum(tl.maximum(value_before, along), value_next)
         else:
             around = tl.maximum(tl.maximum(along_before, along), along_next)
-        inside = column[None, :] < columns
+        inside = column[:, None] < columns
         tops = tl.where((value >= around) & inside & (row > 0), value, LOWEST)
-        top = tl.max(tops, axis=1)
+        top = tl.max(tops, axis=0)
         while tl.max(top, axis=0) > LOWEST:
-            place = tl.argmax(tops, axis=1)
+            place = tl.argmax(tops, axis=0)
             node = tl.where(top > LOWEST, (row - 1) * columns + place, -1).to(tl.int32)
             h_0, h_1, h_2, h_3, n_0, n_1, n_2, n_3 = _insert(top, node, h_0, h_1, h_2, h_3, n_0, n_1, n_2, n_3)
-            tops = tl.where(column[None, :] == place[:, None], LOWEST, tops)
-            top = tl.max(tops, axis=1)
-        most = tl.max(value_next, axis=1)
+            tops = tl.where(column[:, None] == place[None, :], LOWEST, tops)
+            top = tl.max(tops, axis=0)
+        most = tl.max(value_next, axis=0)
         higher = most > highest
-        best = tl.where(higher, (row * columns + tl.argmax(value_next, axis=1)).to(tl.int32), best)
+        best = tl.where(higher, (row * columns + tl.argmax(value_next, axis=0)).to(tl.int32), best)
         highest = tl.where(higher, most, highest)
         along_before, along = along, along_next
         value_before, value = value, value_next
