@@ -11,7 +11,7 @@ import msfit
 from msfit.colour.cameras import mean_camera
 from msfit.colour.colorimetry import rgb_weights
 from msfit.errors import InputError
-from msfit.solve.spatial.bands import FLOOR, BandPrior, solve_in_bands
+from msfit.solve.spatial.bands import FLOOR, BandPrior, _smoother, solve_in_bands, white_noise
 
 BANDS = np.arange(400.0, 701.0, 10.0)
 NOISE = 0.02
@@ -84,6 +84,44 @@ def test_a_spot_is_pigment_where_only_light_is_smooth(table: np.ndarray) -> None
     in_bands, alone = contrast(split), contrast(split.together())
     assert in_bands[0] > 0.9 * 0.2
     assert abs(in_bands[2]) < 0.25 * abs(alone[2])
+
+
+def test_white_noise_is_told_from_what_varies_smoothly() -> None:
+    """Each channel's variance within 5 %, on a slope ten times as high; none from too few pixels."""
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[:200, :200] / 200
+    deviations = np.array([0.02, 0.05, 0.1])
+    logs = np.stack([-1 + 0.6 * x, -1 + 0.6 * y, -1 - 0.6 * x * y], -1) + deviations * rng.normal(size=(200, 200, 3))
+    mask = np.hypot(x - 0.5, y - 0.5) < 0.4
+    seen = np.where(mask[..., None], np.exp(logs) - FLOOR, rng.uniform(size=(200, 200, 3)))
+    np.testing.assert_allclose(white_noise(seen, mask), deviations**2, rtol=0.05)
+    np.testing.assert_array_equal(white_noise(seen, np.zeros_like(mask)), 0)
+    np.testing.assert_array_equal(white_noise(seen[:7], np.ones((7, 200), bool)[:, :200] & (x[:7] < 0.05)), 0)
+
+
+def test_white_noise_has_its_share_of_each_band() -> None:
+    """As Gaussian filters split it, within 3 % of the whole."""
+    noise = np.random.default_rng(3).normal(size=(1, 256, 256)).astype(np.float32)
+    scales, width = (0.1, 0.03, 0.01), 200.0
+    prior = BandPrior(scales, np.zeros((4, 4, 4)), np.zeros((4, 3, 3))).noisy(np.ones(3), width)
+    low = [_smoother(np.ones((256, 256), bool), scale * width)(noise) for scale in scales]
+    parts = [low[0], low[1] - low[0], low[2] - low[1], noise - low[2]]
+    np.testing.assert_allclose(prior.noise[:, 0, 0], [part.var() for part in parts], atol=0.03)
+    np.testing.assert_array_equal(prior.together().noise, prior.noise.sum(0, keepdims=True))
+
+
+def test_noise_of_a_picture_is_not_taken_for_skin(table: np.ndarray) -> None:
+    """Where noise hides everything but the mean, maps stay nearer to the prior's than the noise says."""
+    rng = np.random.default_rng(4)
+    mean = np.broadcast_to([0.1, 0.2, 0.0, 0.02], (40, 40, 4))
+    prior = BandPrior((0.3,), np.tile(0.5 * np.eye(4), (2, 1, 1)), np.tile(1e-4 * np.eye(3), (2, 1, 1)))
+    clean = _colour(mean, table, 0.0)
+    seen = np.maximum(clean * np.exp(0.2 * rng.normal(size=clean.shape)), 0)
+    found = solve_in_bands(
+        seen, np.ones((40, 40), bool), mean, np.diag([0.1] * 4), table, np.ones(3), np.zeros((40, 40)), prior, 40.0
+    )
+    assert np.abs(found.x[..., 0] - 0.1).std() < 0.02
+    assert found.std[..., 0].mean() > 0.05
 
 
 def test_pixels_outside_the_mask_say_nothing(table: np.ndarray) -> None:

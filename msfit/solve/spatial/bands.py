@@ -13,6 +13,9 @@ stationary time series", 1949, whose gain follows the slopes of each pixel):
 
     x = mean + sum_k L P_k B' (B P_k B' + N_k)^-1 r_k,   B = A L
 
+Noise of the picture beyond N_k is measured and counted: it is taken to be white (`white_noise`), so that each band has
+its share of the variance, and the fine bands of a noisy picture say little.
+
 Slopes are taken anew at each x (Gauss-Newton). With one band this is the maximum a posteriori of each pixel alone.
 Bands are differences of Gaussians inside the mask: smoothing counts pixels of the mask alone (H. Knutsson, C.-F.
 Westin, "Normalized and differential convolution", CVPR 1993).
@@ -21,7 +24,7 @@ Westin, "Normalized and differential convolution", CVPR 1993).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,9 @@ _LONGEST = (0.5, 0.7, 1.0, 1.0)
 # Wider Gaussians than this are made of moving averages [pixels].
 _NARROW = 3.0
 _AVERAGES = 3
+# Of noise: the median size of a normal number, the fewest differences that tell it, and the narrowest Gaussian for
+# which the sum over pixels is the integral [pixels].
+_OF_MEDIAN, _FEWEST, _LEAST_SIGMA = 0.6745, 64, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +79,13 @@ class BandPrior:
     def together(self) -> BandPrior:
         """The same in one band: every pixel alone."""
         return BandPrior((), self.shares.sum(0, keepdims=True), self.noise.sum(0, keepdims=True))
+
+    def noisy(self, variances: np.ndarray, width: float) -> BandPrior:
+        """The same where the logarithms of the channels have white noise of at least these variances (3,)."""
+        noise, channel = self.noise.copy(), np.arange(3)
+        for number, share in enumerate(_shares_of_white([scale * width for scale in self.scales])):
+            noise[number, channel, channel] = np.maximum(noise[number, channel, channel], share * variances)
+        return replace(self, noise=noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +160,8 @@ def solve_in_bands(
     lead = np.ascontiguousarray(own, np.float32)
     light, lack, told = pixels(seen), pixels(misfit), doubt[inside]
     colours, grey = np.ascontiguousarray(table, np.float32), np.asarray(white, np.float32)
-    shares, noise = np.ascontiguousarray(prior.shares), np.ascontiguousarray(prior.noise)
+    noisy = prior.noisy(white_noise(seen, mask if doubted is None else mask & ~doubted), width)
+    shares, noise = np.ascontiguousarray(noisy.shares), np.ascontiguousarray(noisy.noise)
     found = start.copy()
     residual, slopes = np.empty((len(found), 3), np.float32), np.empty((len(found), 3, 4), np.float32)
     bands = np.empty((len(shares), len(found), 3), np.float32)
@@ -165,6 +179,40 @@ def solve_in_bands(
             break
     x[box][inside], std[box][inside] = found, spread
     return BandSolution(x, std)
+
+
+def white_noise(seen: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Variances (3,) of white noise in the logarithms of a picture's channels (y, x, 3), inside a mask (y, x).
+
+    From the median size of the diagonal differences of two by two pixels, in which what varies smoothly cancels
+    (D. L. Donoho, I. M. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81, 425, 1994). Zero
+    where the mask holds fewer than `_FEWEST` of them.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not rows.size:
+        return np.zeros(3)
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    inside, logs = mask[box], np.log(np.maximum(seen[box], 0) + np.float32(FLOOR))
+    whole = inside[:-1, :-1] & inside[1:, :-1] & inside[:-1, 1:] & inside[1:, 1:]
+    if whole.sum() < _FEWEST:
+        return np.zeros(3)
+    differences = (logs[:-1, :-1] - logs[1:, :-1] - logs[:-1, 1:] + logs[1:, 1:])[whole] / 2
+    return np.asarray(np.square(np.median(np.abs(differences), axis=0) / _OF_MEDIAN), np.float64)
+
+
+def _shares_of_white(sigmas: list[float]) -> list[float]:
+    """Shares of the variance of white noise in the bands between Gaussians of these deviations [pixels], widest first.
+
+    A Gaussian of deviation a leaves 1 / (4 pi a^2), and what Gaussians a and b leave has the covariance
+    1 / (2 pi (a^2 + b^2)).
+    """
+    squares = [max(sigma, _LEAST_SIGMA) ** 2 for sigma in sigmas]
+    left = [1 / (4 * np.pi * square) for square in squares]
+    if not left:
+        return [1.0]
+    pairs = zip(squares, squares[1:], left, left[1:], strict=False)
+    between = [one + other - 1 / (np.pi * (a + b)) for a, b, one, other in pairs]
+    return [left[0], *(max(0.0, share) for share in between), max(0.0, 1 + left[-1] - 1 / (np.pi * squares[-1]))]
 
 
 def _split(residual: np.ndarray, inside: np.ndarray, filters: list[Callable[..., Any]], bands: np.ndarray) -> None:
