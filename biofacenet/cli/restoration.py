@@ -45,6 +45,7 @@ def restore(
     """Restore photographs of faces that are blurred, noisy, small, compressed or partly covered."""
     from biofacenet.photo.reading import PHOTO_EXTENSIONS
     from biofacenet.prediction import load_model
+    from biofacenet.restoration.pipeline import checked
     from biofacenet.restoration.pipeline import restore as restore_photo
     from biofacenet.restoration.reading import write_restored
     from biofacenet.restoration.weights import load_restorer
@@ -52,6 +53,7 @@ def restore(
 
     if box is not None and whole:
         raise InputError("--box, --whole: both are given; expected one of them")
+    checked(scale, strength)
     pictures = _targets(photos, output, ".png")
     reports: list[Path | None] = [None] * len(photos)
     if report is not None:

@@ -64,7 +64,11 @@ def continued(picture: np.ndarray, hole: np.ndarray, most: int = 3000, *, slopes
         wide = torch.from_numpy(coarse).permute(2, 0, 1)[None]
         filled = F.interpolate(wide, hole.shape, mode="bicubic", align_corners=False)[0].permute(1, 2, 0).numpy()
         return np.asarray(np.where(hole[..., None], filled, picture))
-    # the frame is mirrored, so that a hole may reach the edge of the picture
+    # the frame is mirrored: where a hole reaches the picture's edge it is held to its surroundings there
+    if hole[[0, -1]].any() or hole[:, [0, -1]].any():
+        tensors = (torch.from_numpy(np.ascontiguousarray(one, np.float32)) for one in (picture, hole[..., None]))
+        own = surrounded(*(one.permute(2, 0, 1)[None] for one in tensors))
+        picture = np.where(hole[..., None], own[0].permute(1, 2, 0).numpy(), picture)
     padded, there = np.pad(picture, ((2, 2), (2, 2), (0, 0)), mode="symmetric"), np.pad(hole, 2)
     places = np.argwhere(there)
     number = np.full(there.shape, -1)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,9 @@ def restore(
     >>> print(restored.degradation, restored.change)                     # doctest: +SKIP
     """
     began = time.perf_counter()
-    _check(scale, strength)
+    scale, strength = checked(scale, strength)
+    if not isinstance(restorer, Restoring | str | Path):
+        raise InputError(f"restorer: found {type(restorer).__name__}; expected a name, a file or a loaded network")
     source = str(photo) if isinstance(photo, str | Path) else "array"
     try:
         known, grey = read_any(photo)
@@ -233,6 +236,9 @@ def restore(
     made, skin = encode_srgb(torch.from_numpy(found.clip(0, 1))).numpy(), None
     if face is not None and not grey:
         made, skin = of_face(quiet, made, face, scale, holes[0, 0].numpy() > 0.5)
+        if not skin.any():
+            skin = None
+            notes.append("the hole covers the whole face: its skin's change is not known")
     # what is invented in a hole does not depend on how much the rest suffered
     weight = np.full((height, width, 1), gate, np.float32)
     if hole_there is not None:
@@ -264,7 +270,7 @@ def restore(
         rgb,
         alpha,
         degradation,
-        _enlarged_mask(invented, scale)[0, 0].numpy() > 0.5,
+        _enlarged_mask(invented & (strength > 0), scale)[0, 0].numpy() > 0.5,
         detail,
         doubt[0, 0].numpy(),
         grey,
@@ -431,8 +437,16 @@ def _share(where: np.ndarray) -> float:
     return round(float(where.mean()), 5)
 
 
-def _check(scale: Any, strength: Any) -> None:
-    if scale not in SCALES or isinstance(scale, bool):
+def checked(scale: Any, strength: Any) -> tuple[int, float]:
+    """Enlargement and strength, as numbers of Python.
+
+    Raises
+    ------
+    InputError
+        Others than `SCALES`; not from 0 to 1.
+    """
+    if isinstance(scale, bool) or not isinstance(scale, Integral) or int(scale) not in SCALES:
         raise InputError(f"scale: found {scale!r}; expected 1, 2 or 4")
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
+    if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= float(strength) <= 1:
         raise InputError(f"strength: found {strength!r}; expected a number from 0 to 1")
+    return int(scale), float(strength)

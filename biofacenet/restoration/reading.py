@@ -36,6 +36,8 @@ def read_any(photo: str | Path | Photo | np.ndarray) -> tuple[Photo, bool]:
     if isinstance(photo, str | Path):
         return _read(Path(photo))
     values = np.asarray(photo)
+    if not values.size:
+        raise InputError(f"photo: found an empty array of shape {values.shape}; expected (y, x, 3)")
     if values.ndim == 2 and values.dtype in (np.uint8, np.uint16):
         return _grey(values, None), True
     if values.ndim == 3 and values.shape[2] in (3, 4) and values.dtype in (np.uint8, np.uint16) and _is_grey(values):
@@ -74,11 +76,17 @@ def read_mask(hole: str | Path | np.ndarray, shape: tuple[int, ...]) -> np.ndarr
         found = values > 127
     else:
         values = np.asarray(hole)
-        if values.ndim == 3:
-            values = values[..., :3].max(axis=2)
         if values.dtype.kind not in "bu":
             raise InputError(f"hole: found {values.dtype}; expected a bool or uint8 array, true where to fill")
+        if values.ndim not in (2, 3) or not values.size:
+            raise InputError(f"hole: found the shape {values.shape}; expected (y, x)")
+        if values.ndim == 3:
+            values = values[..., :3].max(axis=2)
         found = values if values.dtype == bool else values > np.iinfo(values.dtype).max // 2
+    if not found.any() and (isinstance(hole, str | Path) or values.any()):
+        raise InputError(
+            "hole: no pixel is brighter than half, so that nothing would be filled; expected white where to fill"
+        )
     if found.shape != shape[:2]:
         raise InputError(
             f"hole: found {found.shape[-1]} x {found.shape[0]} pixels; expected {shape[1]} x {shape[0]}, the photo's"

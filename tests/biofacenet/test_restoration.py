@@ -14,6 +14,7 @@ from skimage.data import astronaut
 
 from biofacenet import Model, restore
 from biofacenet.cli import main
+from biofacenet.photo.face import Box
 from biofacenet.photo.located import Face, locate
 from biofacenet.photo.reading import Photo, read_photo, write_photo
 from biofacenet.restoration.blocks import measured_quality
@@ -26,7 +27,7 @@ from biofacenet.restoration.network import Restorer, RestorerConfig, degradation
 from biofacenet.restoration.pigments import OFFSET, directions, skin_coordinates
 from biofacenet.restoration.pipeline import agreed_quality, severity
 from biofacenet.restoration.prior import filled, fitted, texture_of
-from biofacenet.restoration.reading import jpeg_quality
+from biofacenet.restoration.reading import jpeg_quality, read_mask
 from biofacenet.restoration.shrinkage import measured_noise
 from biofacenet.restoration.skin import colours_held
 from biofacenet.restoration.textures import detail, natural
@@ -351,3 +352,43 @@ def test_an_animation_is_refused_and_greyscale_is_written_grey(
     assert main(["restore", str(tmp_path / "grey.png"), "-o", str(tmp_path / "b.png"), *options]) == 0
     with Image.open(tmp_path / "b.png") as made:
         assert made.mode.startswith("I")
+
+
+@pytest.mark.parametrize("corner", [(slice(0, 90), slice(None)), (slice(60, None), slice(60, None))])
+def test_a_hole_at_the_edge_of_the_picture_is_no_darker_than_around_it(corner: tuple[slice, slice]) -> None:
+    """Large ones too, which are solved on fewer pixels; whatever stood in the hole."""
+    y, x = np.mgrid[:160, :160] / 160
+    picture = np.stack([0.5 + 0.2 * x, 0.5 + 0.2 * y, 0.6 - 0.1 * x], -1).astype(np.float32)
+    hole = np.zeros((160, 160), bool)
+    hole[corner] = True
+    filled = [continued(np.where(hole[..., None], value, picture), hole) for value in (0.0, 1.0)]
+    assert_allclose(filled[0], filled[1], atol=1e-5)
+    assert filled[0].min() > 0.35
+    assert filled[0].max() < 0.85
+
+
+def test_a_mask_without_white_is_refused(face: np.ndarray, tmp_path: Path) -> None:
+    shape = face.shape
+    Image.fromarray(np.zeros(shape[:2], np.uint8)).save(tmp_path / "black.png")
+    for hole in (tmp_path / "black.png", np.ones(shape[:2], np.uint8)):
+        with pytest.raises(InputError, match="no pixel is brighter than half"):
+            read_mask(hole, shape)
+    with pytest.raises(InputError, match="shape"):
+        read_mask(np.array(True), shape)
+    assert not read_mask(np.zeros(shape[:2], bool), shape).any()
+
+
+def test_a_hole_over_the_whole_face_claims_nothing_about_its_skin(
+    face: np.ndarray, weights: Path, eager: Restoring
+) -> None:
+    hole = np.zeros(face.shape[:2], bool)
+    hole[20:170, 20:170] = True
+    made = restore(face, str(weights), hole=hole, box=Box(24, 24, 140, 140), restorer=eager)
+    assert made.change is None
+    assert any("whole face" in note for note in made.notes)
+    json.dumps(made.report, allow_nan=False)
+    untouched = restore(
+        face, str(weights), hole=hole, box=Box(24, 24, 140, 140), restorer=eager, strength=np.float32(0)
+    )
+    assert_array_equal(untouched.rgb, face)
+    assert not untouched.invented.any()
