@@ -10,6 +10,7 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import label
 from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import splu
 from torch import Tensor
@@ -43,6 +44,19 @@ def _pulled(values: Tensor, weight: Tensor) -> Tensor:
     below = F.interpolate(coarse, padded.shape[-2:], mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
     known = weight.clamp(max=1)
     return known * (values / weight.clamp(min=1e-6)) + (1 - known) * below
+
+
+def hemmed(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """A picture (y, x, channel) whose hole (y, x) is `continued`: with slopes where its surroundings hem it in.
+
+    Parts that reach the edge of the picture go on without: a slope that nothing meets on the other side leads anywhere.
+    """
+    parts, _ = label(hole)
+    edge = np.concatenate([parts[[0, -1]].ravel(), parts[:, [0, -1]].ravel()])
+    outer = hole & np.isin(parts, edge[edge > 0])
+    for part, slopes in ((outer, False), (hole & ~outer, True)):
+        picture = continued(picture, part, slopes=slopes) if part.any() else picture
+    return picture
 
 
 def continued(picture: np.ndarray, hole: np.ndarray, most: int = 3000, *, slopes: bool = True) -> np.ndarray:

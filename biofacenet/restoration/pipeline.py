@@ -22,7 +22,7 @@ from biofacenet.prediction import Model, as_model
 from biofacenet.restoration.blocks import measured_quality
 from biofacenet.restoration.consistency import held, unsupported
 from biofacenet.restoration.degradation import Degradation
-from biofacenet.restoration.holes import continued, surrounded
+from biofacenet.restoration.holes import hemmed, surrounded
 from biofacenet.restoration.mirror import mirrored
 from biofacenet.restoration.network import Restorer, degradations
 from biofacenet.restoration.prior import filled
@@ -385,7 +385,7 @@ def _filled(photo: Photo, hole: np.ndarray) -> Photo:
     most = np.iinfo(photo.rgb.dtype).max
     spread = surrounded(_display(photo.rgb), _enlarged_mask(hole, 1))[0].permute(1, 2, 0).numpy()
     # of a hole with as much around it as inside, a continuation says more than a mean
-    values = continued(spread, hole) if hole.mean() < 0.5 else spread
+    values = hemmed(spread, hole) if hole.mean() < 0.5 else spread
     return replace(photo, rgb=np.rint(most * values.clip(0, 1)).astype(photo.rgb.dtype))
 
 

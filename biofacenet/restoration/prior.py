@@ -24,7 +24,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinat
 
 from biofacenet.networks.weights import read_tensors
 from biofacenet.photo.located import Face
-from biofacenet.restoration.holes import continued
+from biofacenet.restoration.holes import continued, hemmed
 from biofacenet.restoration.pigments import OFFSET
 from msfit.face.canonical import canonical_face
 
@@ -112,7 +112,7 @@ def filled(light: np.ndarray, face: Face, scale: int, hole: np.ndarray, prior: F
 
     Where there is no mesh, or little of it is seen, the hole holds a smooth continuation of what surrounds it.
     """
-    smooth = np.asarray(continued(light, hole), np.float32)
+    smooth = np.asarray(hemmed(light, hole), np.float32)
     if face.mesh is None or not hole.any():
         return smooth
     prior = shipped_prior() if prior is None else prior

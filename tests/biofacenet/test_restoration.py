@@ -21,7 +21,7 @@ from biofacenet.restoration.blocks import measured_quality
 from biofacenet.restoration.config import built_config
 from biofacenet.restoration.consistency import held
 from biofacenet.restoration.degradation import Degradation, Step, apply, random_hole, random_steps, summed
-from biofacenet.restoration.holes import continued, surrounded
+from biofacenet.restoration.holes import continued, hemmed, surrounded
 from biofacenet.restoration.losses import Adversary, adversarial, told_apart
 from biofacenet.restoration.network import Restorer, RestorerConfig, degradations, numbers_of
 from biofacenet.restoration.pigments import OFFSET, directions, skin_coordinates
@@ -356,15 +356,16 @@ def test_an_animation_is_refused_and_greyscale_is_written_grey(
 
 @pytest.mark.parametrize("corner", [(slice(0, 90), slice(None)), (slice(60, None), slice(60, None))])
 def test_a_hole_at_the_edge_of_the_picture_is_no_darker_than_around_it(corner: tuple[slice, slice]) -> None:
-    """Large ones too, which are solved on fewer pixels; whatever stood in the hole."""
+    """Large ones too, which are solved on fewer pixels; whatever stood in the hole, and beside a steep slope."""
     y, x = np.mgrid[:160, :160] / 160
     picture = np.stack([0.5 + 0.2 * x, 0.5 + 0.2 * y, 0.6 - 0.1 * x], -1).astype(np.float32)
     hole = np.zeros((160, 160), bool)
     hole[corner] = True
-    filled = [continued(np.where(hole[..., None], value, picture), hole) for value in (0.0, 1.0)]
+    picture -= 0.3 * np.exp(-100 * ((y - 0.6) ** 2 + (x - 0.3) ** 2))[..., None].astype(np.float32)
+    filled = [hemmed(np.where(hole[..., None], value, picture), hole) for value in (0.0, 1.0)]
     assert_allclose(filled[0], filled[1], atol=1e-5)
-    assert filled[0].min() > 0.35
-    assert filled[0].max() < 0.85
+    assert filled[0][hole].min() > picture[~hole].min() - 0.01
+    assert filled[0][hole].max() < picture[~hole].max() + 0.01
 
 
 def test_a_mask_without_white_is_refused(face: np.ndarray, tmp_path: Path) -> None:

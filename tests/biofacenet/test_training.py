@@ -269,7 +269,8 @@ def test_devices_that_are_not_there_are_refused_before_anything_is_drawn(device:
 def test_absent_configurations_are_refused() -> None:
     with pytest.raises(
         InputError,
-        match=r"expected one of compact, frontal, paper, photographs, quick, restore, restore-adversary, or a \.toml file",
+        match=r"expected one of compact, frontal, paper, photographs, quick, restore, restore-adversary,"
+        r" or a \.toml file",
     ):
         read_config("huge")
     with pytest.raises(InputError, match="cannot be read"):
