@@ -100,8 +100,10 @@ def test_a_number_a_picture(width: int, monkeypatch: pytest.MonkeyPatch) -> None
     rng = np.random.default_rng(3)
     values = skin((240,), saturation=rng.uniform(0.4, 0.8, 240)) + 0.001 * rng.standard_normal((240, 31))
     cube = Cube(values.reshape(-1, width, 31), NM)
-    monkeypatch.setattr(msfit.fitting.shared, "_SAMPLE", 60)
-    monkeypatch.setattr(msfit.fitting.shared, "_CHUNK", 50)
+    from msfit.fitting import shared
+
+    monkeypatch.setattr(shared, "_SAMPLE", 60)
+    monkeypatch.setattr(shared, "_CHUNK", 50)
     found = msfit.fit(cube, shared=("saturation",))
     value = float(found.extra["saturation"].flat[0])
     np.testing.assert_array_equal(found.extra["saturation"], value)
@@ -118,7 +120,7 @@ def test_a_number_a_picture(width: int, monkeypatch: pytest.MonkeyPatch) -> None
     # the parabola through three totals has its least at the same place
     low, middle, high = (total(value + step) for step in (-0.02, 0, 0.02))
     assert 0.01 * (low - high) / (low - 2 * middle + high) == pytest.approx(0, abs=2e-4)
-    monkeypatch.setattr(msfit.fitting.shared, "_CHUNK", 7)
+    monkeypatch.setattr(shared, "_CHUNK", 7)
     again = msfit.fit(cube, shared=("saturation",))
     np.testing.assert_allclose(again.extra["saturation"], value, rtol=1e-9)
 
