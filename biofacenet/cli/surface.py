@@ -13,7 +13,7 @@ from biofacenet.cli.photos import BoxOption, Device, Photos, Weights, parse_plac
 from msfit.cli.arguments import check_apart
 from msfit.cli.console import complain, say
 from msfit.cli.options import Overwrite, Quiet
-from msfit.errors import InputWarning
+from msfit.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
     from biofacenet.surface.unwrap import FaceTexture
@@ -41,7 +41,7 @@ def unwrap(
 ) -> None:
     """Skin textures of a face, from one photograph or several of one person."""
     from biofacenet.prediction import load_model
-    from biofacenet.surface.files import TEXTURE_EXTENSIONS
+    from biofacenet.surface.files import TEXTURE_EXTENSIONS, check_folder
     from biofacenet.surface.unwrap import unwrap as make_texture
     from msfit.io.output import check_absent, check_output
 
@@ -49,6 +49,10 @@ def unwrap(
         check_output(output, TEXTURE_EXTENSIONS)
     check_apart([output], photos)
     check_absent([output], overwrite)
+    if not output.suffix:
+        check_folder(output)
+        if inside := [photo for photo in photos if output.is_dir() and photo.resolve().parent == output.resolve()]:
+            raise InputError(f"{output}: holds the input {inside[0].name}, which would be lost; choose another folder")
     place, model = parse_place(box), load_model(weights, device)
     texture = _with_warnings(
         lambda: make_texture(photos, model, box=place, size=size, camera=camera, distance=distance)
@@ -93,6 +97,8 @@ def frontal(
 
     check_output(output, PHOTO_EXTENSIONS)
     check_apart([output], photos)
+    if front_weights != "default" and method != "network":
+        raise InputError("--front-weights: goes with --method network")
     check_absent([output], overwrite)
     place, model = parse_place(box), load_model(weights, device)
     made = _with_warnings(

@@ -15,7 +15,7 @@ from biofacenet.surface.unwrap import FaceTexture
 from msfit.errors import InputError
 from msfit.face.subdivision import fine_face
 from msfit.io.extras import need
-from msfit.io.output import folder_written_whole, written_whole
+from msfit.io.output import explained, folder_written_whole, written_whole
 from msfit.rendering import to_display
 
 #: What a texture can be written as, beside a folder.
@@ -32,6 +32,9 @@ _UNITS = {
     "doubtful": "1 where the texel is not seen well",
 }
 
+#: What a folder of a texture holds.
+_FILES = frozenset({f"{name}.png" for name in ("albedo", *_RANGES, "known", "doubtful")} | {"texture.json"})
+
 
 def save(texture: FaceTexture, path: str | Path) -> None:
     """Write a texture; the file or folder appears whole or not at all.
@@ -47,7 +50,8 @@ def save(texture: FaceTexture, path: str | Path) -> None:
     Raises
     ------
     InputError
-        Another ending; a folder that is not there or cannot be written to; trimesh is not installed.
+        Another ending; a folder that is not there, cannot be written to, or holds what is no texture's; trimesh is
+        not installed.
     """
     path = Path(path)
     writers: Mapping[str, Callable[[FaceTexture, Path], None]] = {".h5": _hdf5, ".glb": _gltf}
@@ -57,9 +61,30 @@ def save(texture: FaceTexture, path: str | Path) -> None:
     elif path.suffix:
         raise InputError(f"{path}: found the extension {path.suffix!r}; expected .h5, .glb, or a folder")
     else:
+        check_folder(path)
         with folder_written_whole(path) as part:
             part.mkdir()
             _pictures(texture, part)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder to write a texture to, which is replaced as a whole, where that would lose anything else.
+
+    Raises
+    ------
+    InputError
+        A file; a folder with other files or folders in it.
+    """
+    with explained(path):
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise InputError(f"{path}: found a file; expected a folder, or the extension .h5 or .glb")
+        others = sorted(one.name for one in path.iterdir() if one.is_dir() or one.name not in _FILES)
+    if others:
+        raise InputError(
+            f"{path}: holds {others[0]!r}, which is no part of a texture and would be lost; choose another folder"
+        )
 
 
 def _hdf5(texture: FaceTexture, path: Path) -> None:

@@ -28,6 +28,7 @@ from biofacenet.photo.reading import Photo
 from biofacenet.surface import unwrap as unwrapping
 from biofacenet.surface.colour import SkinColour
 from biofacenet.surface.completion import Known, complete, features
+from biofacenet.surface.files import check_folder
 from biofacenet.surface.frontal import draw
 from biofacenet.surface.light import FoundLight, coarse, directions, find_light
 from biofacenet.surface.record import _as_fine_as_texels
@@ -344,6 +345,20 @@ def test_files(left: FaceTexture, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected \.h5, \.glb, or a folder"):
         left.save(tmp_path / "texture.obj")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["texture", "texture.h5"]
+
+
+def test_a_folder_that_holds_anything_else_is_not_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "texture"
+    check_folder(folder)
+    folder.mkdir()
+    (folder / "albedo.png").write_bytes(b"")
+    (folder / "texture.json").write_text("{}")
+    check_folder(folder)
+    (folder / "holiday.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"holds 'holiday.png', which is no part of a texture and would be lost"):
+        check_folder(folder)
+    with pytest.raises(InputError, match="found a file"):
+        check_folder(folder / "albedo.png")
 
 
 def test_gltf_has_the_surface_and_the_maps(left: FaceTexture, tmp_path: Path) -> None:
