@@ -28,12 +28,8 @@ from msfit.solve.tolerances import PLATEAU, TOLERANCE
 
 # What an H100 has of its own, in LLVM's terms.
 _INSTRUCTIONS = """
-@lane = global i32 0
-define void @choose(i32 %number) { store i32 %number, ptr @lane
- ret void }
 define i32 @own_tid.x() { ret i32 0 }
-define i32 @own_ctaid.x() { %number = load i32, ptr @lane
- ret i32 %number }
+define i32 @own_ctaid.x() { ret i32 0 }
 define i32 @own_redux.sync.max(i32 %a, i32 %lanes) { ret i32 %a }
 define i32 @own_shfl.sync.bfly.i32(i32 %lanes, i32 %a, i32 %b, i32 %c) { ret i32 %a }
 define i32 @own_reflect(ptr %name) { ret i32 0 }
@@ -70,11 +66,11 @@ _ASSEMBLY = (
 )
 
 
-def compiled(solver: GpuSolver, block: int = 32) -> Callable[[Tensor, triton_fit.Round], Tensor]:
+def compiled(solver: GpuSolver) -> Callable[[Tensor, triton_fit.Round], Tensor]:
     """From pixels (n, channel), without weights, and a round to solutions (RESULTS, n), by the compiled kernel."""
     grid, fit = solver.plain, triton_fit._fit
     constants: dict[str, float] = dict.fromkeys(("WEIGHTED", "BOUNDED", "PRIOR", "MIXED"), False)
-    constants |= {"BLOCK": block, "WIDE": 1, "COLUMNS": grid.columns, "TERMS": TERMS, "PLATEAU": PLATEAU}
+    constants |= {"BLOCK": triton_fit._BLOCK, "WIDE": 1, "COLUMNS": grid.columns, "TERMS": TERMS, "PLATEAU": PLATEAU}
     numbers = ("number", "count", "widest", "rows", "columns", "most_steps", "own", "single", "last")
     reals = ("thickness", "low_d", "high_d", "low_s", "high_s", "low_0", "low_1", "high_0", "high_1")
     kinds = dict.fromkeys(numbers, "i32") | dict.fromkeys((*reals, "tolerance", "tiny", "eps"), "fp32")
@@ -89,19 +85,16 @@ def compiled(solver: GpuSolver, block: int = 32) -> Callable[[Tensor, triton_fit
     ]
     # behind its arguments a kernel takes two pointers to scratch memory
     function = ctypes.CFUNCTYPE(None, *kinds_of, *(ctypes.c_void_p,) * 2)(engine.get_function_address("_fit"))
-    choose = ctypes.CFUNCTYPE(None, ctypes.c_int32)(engine.get_function_address("choose"))
     tables = (grid.basis, grid.directions, grid.ratios, grid.spectra, grid.expansions, grid.limits, grid.fractions)
 
     def run(pixels: Tensor, this: triton_fit.Round) -> Tensor:
-        seen = pixels.T.contiguous()
         results = torch.zeros(triton_fit.RESULTS, len(pixels))
-        for number, pixel in enumerate(seen.T.contiguous()):
+        for number, pixel in enumerate(pixels.contiguous()):
             own = torch.zeros(triton_fit.RESULTS)
             given: list[Any] = [pixel, pixel, solver.spectra, pixel, pixel, pixel, *tables, own, 1, len(pixel), 1]
             given += [*grid.shape, float(solver.form.thickness), *(end for bounds in NON_NEGATIVE for end in bounds)]
             given += [*grid.lower, *grid.upper, TOLERANCE["float32"], this.steps, triton_fit._TINY, triton_fit._EPS]
             given += [pixel, pixel, 0, int(this.single), int(this.last), None, None]
-            choose(0)
             function(*(one.data_ptr() if isinstance(one, Tensor) else one for one in given))
             results[:, number] = own
         return results
